@@ -1,0 +1,1 @@
+"""The embedded stack and the roles of hosts; runs in no production process."""

@@ -1,0 +1,1 @@
+"""What users hold: the SDK and the command line; it reads no log and decides nothing."""

@@ -1,0 +1,1 @@
+"""The `longshore` command: one module per noun; parse, call, print."""

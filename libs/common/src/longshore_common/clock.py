@@ -1,0 +1,26 @@
+"""The one place that reads the clock; cores take instants as arguments."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where a shell gets its instants from."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return time.time()
+
+
+def iso(at: float) -> str:
+    """An instant (Unix seconds) as ISO 8601 in UTC with milliseconds: 2026-11-21T07:00:00.000+00:00."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,161 @@
+"""Values that cross borders, and the one table of states.
+
+Plain frozen structs: no I/O, no clock, no decisions. Sizes are bytes, durations are seconds, instants are Unix seconds
+(UTC) as float; the edges (CLI, HTTP) turn instants into ISO 8601.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
+
+State = Literal["waiting", "queued", "assigned", "staging", "running", "delivering", "succeeded", "failed", "cancelled"]
+AttemptState = Literal[
+    "assigned", "staging", "running", "delivering", "succeeded", "failed", "cancelled", "recalled", "lost", "superseded"
+]
+Cause = Literal[
+    "exit", "oom", "disk-full", "timeout-staging", "timeout-running", "timeout-delivering", "stage-in", "image",
+    "launch", "stage-out", "host", "worker-lost", "evicted", "operator", "requirement", "rejected",
+]  # fmt: skip
+#: What a signal event asks of an attempt. `publish` lets a delivered attempt make its outputs visible.
+Wanted = Literal["run", "pause", "stop", "kill", "publish"]
+
+
+class StateTraits(NamedTuple):
+    """What a state means to the rest of the system."""
+
+    terminal: bool = False
+    holds_slot: bool = False
+    on_worker: bool = False
+    may_be_recalled: bool = False
+
+
+#: The one table; every set of states in code is derived from it.
+STATES: Final[dict[str, StateTraits]] = {
+    "waiting": StateTraits(),
+    "queued": StateTraits(),
+    "assigned": StateTraits(on_worker=True, may_be_recalled=True),
+    "staging": StateTraits(on_worker=True, may_be_recalled=True),
+    "running": StateTraits(on_worker=True, holds_slot=True),
+    "delivering": StateTraits(on_worker=True),
+    "succeeded": StateTraits(terminal=True),
+    "failed": StateTraits(terminal=True),
+    "cancelled": StateTraits(terminal=True),
+    # attempts only
+    "recalled": StateTraits(terminal=True),
+    "lost": StateTraits(terminal=True),
+    "superseded": StateTraits(terminal=True),
+}
+TERMINAL: Final = frozenset(s for s, t in STATES.items() if t.terminal)
+ON_WORKER: Final = frozenset(s for s, t in STATES.items() if t.on_worker)
+
+#: Causes that are the task's own doing: only these spend its `retries`.
+OWN_CAUSES: Final = frozenset[Cause]({"exit", "oom", "timeout-running"})
+#: Causes that no retry can heal, so none is made.
+FINAL_CAUSES: Final = frozenset[Cause]({"operator", "requirement", "rejected"})
+
+
+class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a user asked to run; unchanged after submission.
+
+    `command` is an argv and is never rewritten; `inputs`, `resources` and `output` are URIs in which `{index}`,
+    `{entry}` and `{name}` (last path segment of the entry) are replaced per task. `shell`: run `command[0]` by
+    `/bin/sh -c`, the rest as its positional parameters. Timeouts are seconds, 0 = none; `memory` and `disk` bytes.
+    """
+
+    command: tuple[str, ...]
+    shell: bool = False
+    name: str | None = None
+    container: str | None = None
+    container_options: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    output: str | None = None
+    env: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
+    cpus: float = 0
+    memory: int = 0
+    gpus: int = 0
+    disk: int = 0
+    retries: int = 0
+    run_timeout: float = 0
+    download_timeout: float = 0
+    upload_timeout: float = 0
+    uid: int | None = None
+    gid: int | None = None
+    use_cache: bool = False
+
+
+class Array(Struct, frozen=True, kw_only=True, tag="array", omit_defaults=True):
+    """`size` tasks of one spec; task k has `LONGSHORE_INDEX = start + k*step` and `LONGSHORE_ENTRY = entries[k]`."""
+
+    spec: TaskSpec
+    size: int
+    start: int = 0
+    step: int = 1
+    entries: tuple[str, ...] = ()
+
+
+class Specs(Struct, frozen=True, kw_only=True, tag="specs"):
+    """Different tasks, one spec each, in order."""
+
+    specs: tuple[TaskSpec, ...]
+
+
+class Parts(Struct, frozen=True, kw_only=True, tag="parts"):
+    """Different tasks that came before as `submission-part-sent` events with this submission's key: all, or nothing."""
+
+    parts: int
+    size: int
+
+
+Body = Array | Specs | Parts
+
+
+class Usage(Struct, frozen=True, array_like=True):
+    """What an attempt used. Instants are Unix seconds, None where a phase was not reached; sizes are bytes."""
+
+    staging_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    finished_at: float | None = None
+    peak_memory: int = 0
+    cpu_seconds: float = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    staged_bytes: int = 0
+    delivered_bytes: int = 0
+
+
+class Output(Struct, frozen=True, array_like=True):
+    """One stream (stdout or stderr) of an ended attempt.
+
+    `tail`: the last 4 KiB at most, as text (invalid UTF-8 replaced) or, where that would lose bytes, base64 with
+    `encoded`. `stored`: the object that holds all of it, empty if the tail is all there is.
+    """
+
+    size: int = 0
+    tail: str = ""
+    encoded: bool = False
+    digest: str = ""
+    stored: str = ""
+
+
+class OutputFile(Struct, frozen=True, array_like=True):
+    """A delivered file: path relative to the task's output, size in bytes, sha256 in hex."""
+
+    path: str
+    size: int
+    digest: str
+
+
+class HostFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker's host offers. `engines`: container engines that answered; `problems`: what is missing, and the fix."""
+
+    hostname: str = ""
+    cpus: int = 1
+    memory: int = 0
+    disk: int = 0
+    gpus: int = 0
+    engines: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    agent_version: str = ""

@@ -1,0 +1,201 @@
+"""The only spelling of subjects, streams and buckets, and the permissions that follow from who may write what.
+
+One function each, the finished shape as its docstring. `permissions` is what every credential is minted from.
+"""
+
+from typing import Final, NamedTuple
+
+from longshore_common.errors import BadInput, Unreadable
+from longshore_common.events import (
+    AUTHOR,
+    AttemptsAssigned,
+    AttemptsRecalled,
+    AttemptsSignalled,
+    Event,
+    LeaderElected,
+    Role,
+    SubmissionPartSent,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerLost,
+    WorkerPaused,
+    WorkerResized,
+    WorkerResumed,
+)
+from longshore_common.ids import TOKEN
+
+#: The log's stream; all subjects below `log.` and no others.
+STREAM: Final = "LOG"
+ALL: Final = "log.>"
+LEAD: Final = "log.dispatch.lead"
+VERDICT: Final = "log.dispatch.verdict"
+SNAPSHOTS: Final = "snapshots"
+BEATS: Final = "beat.*"
+#: Services and users ask any dispatcher here, leader or standby (queue group of the same name).
+ASK_DISPATCH: Final = "ask.dispatch.explain"
+
+
+class Author(NamedTuple):
+    """Who wrote an event, read off its subject: the role, and the user's or worker's name ("" for services)."""
+
+    role: Role
+    name: str
+
+
+#: Events of the dispatcher that belong to one worker, and the last token of their subject.
+_WORKER_TOKEN: Final[dict[type[Event], str]] = {
+    AttemptsAssigned: "work", AttemptsRecalled: "signal", AttemptsSignalled: "signal", WorkerPaused: "signal",
+    WorkerResumed: "signal", WorkerResized: "signal", WorkerLost: "signal",
+}  # fmt: skip
+
+
+def of(event: Event, name: str = "") -> str:
+    """The subject of an event by the user or worker `name`, or, for work and signals, addressed to worker `name`."""
+    kind, role = type(event), AUTHOR[type(event)]
+    match role:
+        case "user":
+            return user(name, "part" if kind is SubmissionPartSent else "wish")
+        case "worker":
+            return worker(name, "life" if kind in (WorkerJoined, WorkerLeft) else "report")
+        case "api" | "recruit":
+            return f"log.{role}.fact"
+        case "dispatch" if kind in _WORKER_TOKEN:
+            return dispatch(name, _WORKER_TOKEN[kind])
+        case "dispatch":
+            return LEAD if kind is LeaderElected else VERDICT
+
+
+def user(name: str, what: str) -> str:
+    """log.user.<user>.<wish|part>"""
+    return f"log.user.{_token(name)}.{what}"
+
+
+def dispatch(worker: str, what: str) -> str:
+    """log.dispatch.<worker>.<work|signal>"""
+    return f"log.dispatch.{_token(worker)}.{what}"
+
+
+def dispatched_to(worker: str) -> str:
+    """log.dispatch.<worker>.>"""
+    return f"log.dispatch.{_token(worker)}.>"
+
+
+def worker(worker: str, what: str) -> str:
+    """log.worker.<worker>.<life|report>"""
+    return f"log.worker.{_token(worker)}.{what}"
+
+
+def beat(worker: str) -> str:
+    """beat.<worker>"""
+    return f"beat.{_token(worker)}"
+
+
+def ask_output(worker: str) -> str:
+    """ask.<worker>.output"""
+    return f"ask.{_token(worker)}.output"
+
+
+def done(user: str, submission: int | str) -> str:
+    """done.<user>.<submission>: how far a submission is, a hint to whoever waits for it"""
+    return f"done.{_token(user)}.{submission}"
+
+
+def consumer(worker: str) -> str:
+    """agent-<worker>: the durable consumer of LOG that filters `dispatched_to(worker)`"""
+    return f"agent-{_token(worker)}"
+
+
+def outputs(worker: str) -> str:
+    """out-<worker>: the object-store bucket that holds the stored output of this worker's attempts"""
+    return f"out-{_token(worker)}"
+
+
+def inbox(role: str, name: str) -> str:
+    """_INBOX_<role>_<name>: each credential's own, so that replies stay private"""
+    return f"_INBOX_{role}_{name}" if name else f"_INBOX_{role}"
+
+
+def author(subject: str) -> Author:
+    """Who alone may write to this subject of the log; `Unreadable` if it is none of ours."""
+    match subject.split("."):
+        case ["log", ("user" | "worker") as role, name, _]:
+            return Author(role, name)
+        case ["log", "dispatch", *_]:
+            return Author("dispatch", "")
+        case ["log", ("api" | "recruit") as role, *_]:
+            return Author(role, "")
+        case _:
+            raise Unreadable(f"{subject!r} is no subject of the log")
+
+
+class Permissions(NamedTuple):
+    """Subjects a credential may publish to and subscribe to; `responses`: it may answer what reaches it, once each."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    responses: bool = False
+
+
+def _js_read(stream: str) -> tuple[str, ...]:
+    """What reading a stream by consumers of one's own takes."""
+    return (
+        "$JS.API.INFO",
+        f"$JS.API.STREAM.INFO.{stream}",
+        f"$JS.API.STREAM.MSG.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}.>",
+        f"$JS.API.CONSUMER.CREATE.{stream}.>",
+        f"$JS.API.CONSUMER.INFO.{stream}.>",
+        f"$JS.API.CONSUMER.DELETE.{stream}.>",
+        "$JS.FC.>",
+    )
+
+
+def _bucket_write(bucket: str) -> tuple[str, ...]:
+    """What putting into, getting from and replacing in an object-store bucket takes."""
+    stream = f"OBJ_{bucket}"
+    return (f"$O.{bucket}.>", *_js_read(stream), f"$JS.API.STREAM.PURGE.{stream}")
+
+
+def permissions(role: Role, name: str = "") -> Permissions:
+    """What this role may do, for `name` the user or worker; derived from the subjects its events have."""
+    own_inbox = inbox(role, name) + ".>"
+    match role:
+        case "user":
+            return Permissions(
+                (f"log.user.{_token(name)}.>", ASK_DISPATCH),
+                (own_inbox, f"done.{name}.>"),
+            )
+        case "worker":
+            mine = consumer(name)
+            return Permissions(
+                (
+                    f"log.worker.{_token(name)}.>",
+                    beat(name),
+                    f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{mine}",
+                    f"$JS.API.CONSUMER.INFO.{STREAM}.{mine}",
+                    f"$JS.ACK.{STREAM}.{mine}.>",
+                    *_bucket_write(outputs(name)),
+                ),
+                (own_inbox, f"ask.{name}.>"),
+                responses=True,
+            )
+        case "dispatch":
+            return Permissions(
+                ("log.dispatch.>", "done.>", *_js_read(STREAM), *_bucket_write(SNAPSHOTS)),
+                (own_inbox, BEATS, ASK_DISPATCH),
+                responses=True,
+            )
+        case "recruit":
+            return Permissions(("log.recruit.>", *_js_read(STREAM)), (own_inbox,))
+        case "api":
+            return Permissions(
+                ("log.api.>", "log.user.>", "ask.>", "$JS.API.>", "$JS.FC.>", "$O.>"),
+                (own_inbox, BEATS, "done.>"),
+            )
+
+
+def _token(name: str) -> str:
+    if not TOKEN.fullmatch(name):
+        raise BadInput(f"{name!r} cannot stand in a subject: use 1-63 of a-z, 0-9, '-' and '_'")
+    return name

@@ -1,0 +1,1 @@
+"""Tools for tests only: given-when-then, strategies, contract suites."""

@@ -1,0 +1,1 @@
+"""Projects the log into PostgreSQL and serves it; issues credentials; decides nothing about tasks."""

@@ -1,0 +1,1 @@
+"""The outside world of the api, one thing per module."""

@@ -1,0 +1,1 @@
+"""The outside world of the dispatcher, one thing per module."""

@@ -1,0 +1,1 @@
+"""Hires, watches and releases machines; keeps the catalogue of offers."""
