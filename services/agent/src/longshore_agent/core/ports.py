@@ -1,0 +1,151 @@
+"""What the agent asks of storage and of container engines: the ports that `service` calls and `adapters` implement.
+
+Paths are absolute strings of this host. What must not enter: how bytes are moved, retries over minutes (the service
+repeats what `retriable` allows), the order of phases.
+"""
+
+from typing import NamedTuple, Protocol
+
+from longshore_common.errors import LongshoreError
+from longshore_common.events import Start
+from longshore_common.ids import AttemptId, TaskId
+from longshore_common.model import Cause, OutputFile, TaskSpec
+
+
+class StagingError(LongshoreError):
+    """Bytes could not be moved: `cause` and `reason` go into the report, `retriable` tells if the same call may succeed later."""
+
+    def __init__(self, cause: Cause, reason: str, *, retriable: bool = False) -> None:
+        super().__init__(reason)
+        self.cause, self.reason, self.retriable = cause, reason, retriable
+
+
+class ContainerError(LongshoreError):
+    """A container could not be made or reached: cause `image`, `launch` or `host`, with the reason for the report."""
+
+    def __init__(self, cause: Cause, reason: str) -> None:
+        super().__init__(reason)
+        self.cause, self.reason = cause, reason
+
+
+class Stager(Protocol):
+    """Moves the bytes of attempts. Every call may be cancelled at any point and repeated; a repeat does no harm.
+
+    Placeholders (`{index}` …) in `spec.inputs`, `spec.resources` and `output_uri` are already replaced by the caller.
+    The directories given exist. Time-outs of the phases are the caller's: it cancels.
+    """
+
+    async def stage_in(
+        self, attempt: AttemptId, spec: TaskSpec, start: Start, input_dir: str, resource_dir: str
+    ) -> int:
+        """Fetch inputs flat into `input_dir`, resources into `resource_dir`; the number of bytes moved. `StagingError`."""
+        ...
+
+    async def deliver(
+        self, attempt: AttemptId, task: TaskId, output_uri: str, output_dir: str
+    ) -> tuple[tuple[OutputFile, ...], int]:
+        """Put every regular file under `output_dir` below the attempt's private prefix; (files, bytes). `StagingError`."""
+        ...
+
+    async def publish(
+        self, attempt: AttemptId, task: TaskId, output_uri: str, files: tuple[OutputFile, ...] | None
+    ) -> int:
+        """Make the delivered files visible, write the manifest last, drop the private prefix; the number of files.
+
+        `files` None: what lies in the private prefix of `attempt` (of any worker) counts. Finishing a publication that
+        another call began is a success; a private prefix that is gone without a manifest is a `StagingError`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class ContainerOrder(NamedTuple):
+    """One container to start; `env` is complete, the directories become /input, /output, /tmp and /resource (read-only)."""
+
+    attempt: AttemptId
+    worker: str
+    spec: TaskSpec
+    env: dict[str, str]
+    input_dir: str
+    output_dir: str
+    temp_dir: str
+    resource_dir: str
+    stdout: str
+    stderr: str
+
+
+class ContainerEnd(NamedTuple):
+    """How a container ended. Memory in bytes, instants in Unix seconds; `exit_code` is 128+n after signal n."""
+
+    exit_code: int
+    oom: bool
+    peak_memory: int
+    cpu_seconds: float
+    started_at: float
+    ended_at: float
+
+
+class Engines(NamedTuple):
+    """Container engines that answered, and what is wrong with the others, each with its fix."""
+
+    names: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class ContainerEngine(Protocol):
+    """Runs containers labelled with their attempt and worker, so that a restarted agent finds them again.
+
+    All calls but `probe` and `adopt` raise `ContainerError` when the engine refuses or is away. Signals to a container
+    that is gone do nothing.
+    """
+
+    async def probe(self) -> Engines:
+        """Who answers within 2 s; never raises."""
+        ...
+
+    async def prepare(self, spec: TaskSpec) -> None:
+        """Have the image here (part of staging); cause `image` with the registry's words if that fails."""
+        ...
+
+    async def start(self, order: ContainerOrder) -> float:
+        """Create and start; the instant it runs. Started already under this attempt: the same instant again."""
+        ...
+
+    async def wait(self, attempt: AttemptId) -> ContainerEnd:
+        """Its end, with all output in the files of its order; also for a container that ended before the call."""
+        ...
+
+    async def signal(self, attempt: AttemptId, signum: int) -> None:
+        """Send one Unix signal to the container's first process."""
+        ...
+
+    async def pause(self, attempt: AttemptId) -> None:
+        """Freeze all its processes."""
+        ...
+
+    async def unpause(self, attempt: AttemptId) -> None:
+        """Undo `pause`."""
+        ...
+
+    async def stop(self, attempt: AttemptId, grace: float) -> None:
+        """SIGTERM, and SIGKILL after `grace` seconds."""
+        ...
+
+    async def kill(self, attempt: AttemptId) -> None:
+        """SIGKILL."""
+        ...
+
+    async def adopt(self, worker: str) -> tuple[AttemptId, ...]:
+        """Attempts of this worker that have a container, running or ended; empty if no engine answers."""
+        ...
+
+    async def forget(self, attempt: AttemptId) -> None:
+        """Remove the container, killing it if need be; nothing happens if there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection; containers run on."""
+        ...
