@@ -27,6 +27,8 @@ class Recorded(NamedTuple):
     event: Event | Malformed
     id: str = ""
     traceparent: str = ""
+    body: bytes = b""
+    """The bytes as they stand in the log, perhaps deflated, where the transport has them at hand: for the archive."""
 
 
 class Slice(NamedTuple):
