@@ -13,7 +13,7 @@ from longshore_common.model import Cause, OutputFile, TaskSpec
 
 
 class StagingError(LongshoreError):
-    """Bytes could not be moved: `cause` and `reason` go into the report, `retriable` tells if the same call may succeed later."""
+    """Bytes could not be moved: `cause` and `reason` are reported; `retriable`: the same call may succeed later."""
 
     def __init__(self, cause: Cause, reason: str, *, retriable: bool = False) -> None:
         super().__init__(reason)
