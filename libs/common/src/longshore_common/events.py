@@ -209,16 +209,18 @@ class TasksCancelled(Event, frozen=True):
 
 
 class BatchPaused(Event, frozen=True):
-    """Nothing of this batch is handed out until `batch-resumed`."""
+    """Nothing of this batch is handed out until `batch-resumed`. `request` is the wish it answers."""
 
     batch: str
     frozen: bool = False
+    request: int = 0
 
 
 class BatchResumed(Event, frozen=True):
-    """The batch is handed out again."""
+    """The batch is handed out again. `request` is the wish it answers."""
 
     batch: str
+    request: int = 0
 
 
 # --- dispatcher: the worker subject (log.dispatch.<worker>.…), work and signals --------------------------------------------
@@ -260,19 +262,31 @@ class AttemptsRecalled(Event, frozen=True):
 
 
 class AttemptsSignalled(Event, frozen=True):
-    """The wanted state of these attempts. With `signal`, send that signal to the process once instead."""
+    """The wanted state of these attempts. With `signal`, send that signal to the process once instead.
+
+    `request` is the user's wish behind it, 0 if there is none; the wish is answered by the first event that names it
+    without `more`.
+    """
 
     attempts: tuple[AttemptId, ...]
     wanted: Wanted
     signal: str | None = None
+    request: int = 0
+    more: bool = False
 
 
 class WorkerPaused(Event, frozen=True):
     """Nothing is assigned to the worker until `worker-resumed`; what it holds and does not run is recalled."""
 
+    request: int = 0
+    more: bool = False
+
 
 class WorkerResumed(Event, frozen=True):
     """The worker is assigned work again."""
+
+    request: int = 0
+    more: bool = False
 
 
 class WorkerResized(Event, frozen=True):
@@ -280,6 +294,8 @@ class WorkerResized(Event, frozen=True):
 
     concurrency: int
     prefetch: int = -1
+    request: int = 0
+    more: bool = False
 
 
 class WorkerLost(Event, frozen=True):

@@ -33,6 +33,8 @@ SNAPSHOTS: Final = "snapshots"
 BEATS: Final = "beat.*"
 #: Services and users ask any dispatcher here, leader or standby (queue group of the same name).
 ASK_DISPATCH: Final = "ask.dispatch.explain"
+#: The leading dispatcher is heard here, by its standbys only.
+LEAD_BEAT: Final = "lead.beat"
 
 
 class Author(NamedTuple):
@@ -182,8 +184,8 @@ def permissions(role: Role, name: str = "") -> Permissions:
             )
         case "dispatch":
             return Permissions(
-                ("log.dispatch.>", "done.>", *_js_read(STREAM), *_bucket_write(SNAPSHOTS)),
-                (own_inbox, BEATS, ASK_DISPATCH),
+                ("log.dispatch.>", "done.>", LEAD_BEAT, *_js_read(STREAM), *_bucket_write(SNAPSHOTS)),
+                (own_inbox, BEATS, ASK_DISPATCH, LEAD_BEAT),
                 responses=True,
             )
         case "recruit":
