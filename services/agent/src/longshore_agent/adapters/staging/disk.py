@@ -1,0 +1,198 @@
+"""Bytes on this host's own disk: copies that appear complete, and what an `OSError` means.
+
+Everything here blocks and runs in threads; `stop` ends it between pieces. What must not enter: asyncio, storage far away.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, get_native_id
+from typing import Final
+
+from longshore_agent.adapters.staging.parallel import Stopped
+from longshore_agent.adapters.staging.store import Put, StoreError
+
+#: Bytes between two looks at `stop`: 10 ms on a fast disk, half a second on a poor one.
+PIECE: Final = 4 << 20
+#: Files that are not complete yet have this in front of their name, and are removed by whoever stages there next.
+PART: Final = ".longshore-part-"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PASSING = (
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+    errno.ENOTCONN,
+)
+
+
+def translated(err: OSError, doing: str) -> StoreError:
+    """The `StoreError` for an `OSError` met while `doing` (a phrase such as "reading /data/a")."""
+    words = f"{doing}: {os.strerror(err.errno) if err.errno else err}"
+    match err.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return StoreError(f"{words}: free space on this host", retriable=True, disk_full=True)
+        case errno.EACCES | errno.EPERM:
+            return StoreError(f"{words} for user id {os.geteuid()}: change its owner or mode, or run the agent as root")
+        case errno.ENOENT | errno.ENOTDIR:
+            return StoreError(words, missing=True)
+        case errno.EISDIR:
+            return StoreError(f"{words}: end the URI in / if the whole folder is meant")
+        case code:
+            return StoreError(words, retriable=code in _PASSING)
+
+
+def copy_in(stop: Event, source: str, target: str) -> int:
+    """Copy file `source` to `target`, which appears complete; readable by all, executable if the source is. Bytes moved."""
+    part = part_of(target)
+    try:
+        with open(source, "rb", buffering=0) as src, open(part, "wb", buffering=0) as dst:
+            mode = os.fstat(src.fileno()).st_mode
+            size = _pour(stop, src.fileno(), dst.fileno())
+            os.fchmod(dst.fileno(), 0o644 | (mode & 0o111))
+        os.rename(part, target)
+    except BaseException:
+        _forget(part)
+        raise
+    return size
+
+
+def copy_out(stop: Event, source: str, target: str, part: str) -> Put:
+    """Copy file `source` to `target` by way of `part` on the same disk, hashing; on disk when this returns."""
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with open_regular(source) as src, open(part, "wb", buffering=0) as dst:
+            while piece := src.read(PIECE):
+                _look(stop)
+                digest.update(piece)
+                write_all(dst.fileno(), piece)
+                size += len(piece)
+            os.fsync(dst.fileno())
+        os.rename(part, target)
+    except BaseException:
+        _forget(part)
+        raise
+    return Put(size, digest.hexdigest())
+
+
+def write_new(_stop: Event, data: bytes, target: str, part: str) -> None:
+    """Write `target` by way of `part`, on disk when this returns."""
+    try:
+        with open(part, "wb", buffering=0) as dst:
+            write_all(dst.fileno(), data)
+            os.fsync(dst.fileno())
+        os.rename(part, target)
+        sync_folder(os.path.dirname(target))
+    except BaseException:
+        _forget(part)
+        raise
+
+
+def link(stop: Event, source: str, target: str) -> None:
+    """Make `target` the same file as `source`, replacing what is there at once; a copy where disks know no links."""
+    part = part_of(source)
+    try:
+        os.link(source, part, follow_symlinks=False)
+        os.rename(part, target)
+    except OSError as err:
+        if err.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+            raise
+        copy_out(stop, source, target, part_of(target))
+    finally:
+        _forget(part)  # renaming one link of a file onto another link of the same file does nothing at all
+
+
+def hash_file(stop: Event, path: str) -> str:
+    """The sha256 of a file in hex."""
+    digest = hashlib.sha256()
+    with open_regular(path) as src:
+        while piece := src.read(PIECE):
+            _look(stop)
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def open_regular(path: str) -> io.FileIO:
+    """`path` open for reading, if it is itself a regular file: no link is followed, no pipe waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return io.FileIO(fd, "rb")
+
+
+def write_all(fd: int, data: bytes, offset: int | None = None) -> None:
+    """Write every byte, at the file's position or at `offset`."""
+    view = memoryview(data)
+    while view:
+        if offset is None:
+            done = os.write(fd, view)
+        else:
+            done = os.pwrite(fd, view, offset)
+            offset += done
+        view = view[done:]
+
+
+def sync_folder(folder: str) -> None:
+    """Make names in `folder` survive a power cut."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def part_of(target: str) -> str:
+    """Where `target` is made: beside it, under a name that nobody takes for complete and no other thread uses."""
+    folder, _, name = target.rpartition("/")
+    key = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=12).hexdigest()
+    return f"{folder}/{PART}{key}-{os.getpid()}-{get_native_id()}"
+
+
+def _pour(stop: Event, source: int, target: int) -> int:
+    """Copy by the kernel where it can (a reflink on some disks), by hand where not."""
+    size = 0
+    copy: Callable[[int, int], int] = _by_kernel
+    while True:
+        _look(stop)
+        try:
+            done = copy(source, target)
+        except OSError as err:
+            if copy is _by_hand or err.errno in _FULL:
+                raise
+            copy = _by_hand
+            continue
+        if not done and (copy is _by_hand or size):
+            return size
+        if not done:
+            copy = _by_hand  # some file systems say 0 where they mean "not me"
+        size += done
+
+
+def _by_kernel(source: int, target: int) -> int:
+    return os.copy_file_range(source, target, PIECE)
+
+
+def _by_hand(source: int, target: int) -> int:
+    piece = os.read(source, PIECE)
+    write_all(target, piece)
+    return len(piece)
+
+
+def _look(stop: Event) -> None:
+    if stop.is_set():
+        raise Stopped
+
+
+def _forget(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)

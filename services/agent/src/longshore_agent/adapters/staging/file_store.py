@@ -1,0 +1,121 @@
+"""`file://`: a folder that every worker of a task can see at the same path, local or mounted.
+
+What must not enter: other schemes, attempts.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Concatenate, ParamSpec, TypeVar
+
+from longshore_agent.adapters.staging import disk
+from longshore_agent.adapters.staging.parallel import Stopped, in_thread
+from longshore_agent.adapters.staging.store import Found, Put, StoreError
+from longshore_agent.core.uri import RESERVED, Location
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class FileStore:
+    """A `Store` over paths of this host. Threads of its own, so that a dead mount stops nothing else."""
+
+    def __init__(self, threads: int = 8) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="file-store")
+
+    async def listing(self, folder: Location) -> list[Found]:
+        """See `Store`; links to files are followed, links to folders and special files are not."""
+        return await self._do(f"listing {folder.key}", _walk, folder.key)
+
+    async def fetch(self, source: Location, target: str) -> int:
+        """See `Store`."""
+        return await self._do(f"copying {source.key} to {target}", disk.copy_in, source.key, target)
+
+    async def put(self, path: str, target: Location) -> Put:
+        """See `Store`; fsynced."""
+        return await self._do(f"copying {path} to {target.key}", _put, path, target.key)
+
+    async def put_bytes(self, data: bytes, target: Location) -> None:
+        """See `Store`; fsynced, with its folder."""
+        await self._do(f"writing {target.key}", _put_bytes, data, target.key)
+
+    async def read_bytes(self, source: Location) -> bytes:
+        """See `Store`."""
+        return await self._do(f"reading {source.key}", _read, source.key)
+
+    async def copy(self, source: Location, target: Location, size: int) -> None:
+        """See `Store`: a hard link, moved over the target; a copy where the disk has no links."""
+        await self._do(f"publishing {source.key} as {target.key}", _copy, source.key, target.key)
+
+    async def digest(self, source: Location) -> str:
+        """See `Store`."""
+        return await self._do(f"reading {source.key}", disk.hash_file, source.key)
+
+    async def settle(self, folders: Sequence[Location]) -> None:
+        """See `Store`: fsync of the folders."""
+        await self._do("syncing", _settle, [folder.key for folder in folders])
+
+    async def drop(self, folder: Location, paths: Sequence[str]) -> None:
+        """See `Store`; removes the whole folder, which is ours."""
+        await self._do(f"removing {folder.key}", _drop, folder.key, paths)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _do(
+        self, doing: str, work: Callable[Concatenate[Event, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        try:
+            return await in_thread(self._pool, work, *args, **kwargs)
+        except OSError as err:
+            raise disk.translated(err, doing) from err
+
+
+def _walk(stop: Event, root: str) -> list[Found]:
+    found: list[Found] = []
+    folders = [""]
+    while folders:
+        if stop.is_set():
+            raise Stopped
+        prefix = folders.pop()
+        with os.scandir(f"{root}/{prefix}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{prefix}{entry.name}/")
+                elif entry.is_file() and not entry.name.startswith(disk.PART):
+                    found.append(Found(prefix + entry.name, entry.stat().st_size))
+    return found
+
+
+def _put(stop: Event, path: str, target: str) -> Put:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    return disk.copy_out(stop, path, target, disk.part_of(target))
+
+
+def _put_bytes(stop: Event, data: bytes, target: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    disk.write_new(stop, data, target, disk.part_of(target))
+
+
+def _read(_stop: Event, path: str) -> bytes:
+    with open(path, "rb") as src:
+        return src.read()
+
+
+def _copy(stop: Event, source: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    disk.link(stop, source, target)
+
+
+def _settle(_stop: Event, folders: list[str]) -> None:
+    for folder in folders:
+        disk.sync_folder(folder)
+
+
+def _drop(_stop: Event, folder: str, _paths: Sequence[str]) -> None:
+    if f"/{RESERVED}/" not in f"{folder}/":
+        raise StoreError(f"{folder} is not ours to remove")
+    shutil.rmtree(folder, ignore_errors=True)

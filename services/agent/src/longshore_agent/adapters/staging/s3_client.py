@@ -1,0 +1,176 @@
+"""The connection to S3: settings, one client per endpoint, and what its errors mean.
+
+`aiobotocore` is imported in `Clients.get`, at the first use. What must not enter: objects and their bytes.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from longshore_agent.adapters.staging import disk
+from longshore_agent.adapters.staging.store import StoreError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+#: Seconds to connect, seconds of silence, tries of one request: an unreachable server is known as such in about 20 s.
+CONNECT: Final = 5.0
+READ: Final = 60.0
+TRIES: Final = 3
+
+_PASSING_CODES: Final = frozenset({
+    "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "RequestTimeout",
+    "InternalError", "ServiceUnavailable", "OperationAborted", "BandwidthLimitExceeded",
+    "RequestTimeTooSkewed", "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch",
+})  # fmt: skip
+_MISSING_CODES: Final = frozenset({"NoSuchKey", "404", "NotFound"})
+_FIXES: Final = {
+    "NoSuchBucket": "make the bucket, or correct its name",
+    "NoSuchKey": "correct the name",
+    "AccessDenied": "give these credentials the right to it, or correct its name",
+    "InvalidAccessKeyId": "correct AWS_ACCESS_KEY_ID of the worker",
+    "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY of the worker",
+    "403": "correct the credentials of the worker",
+}
+
+
+class S3Settings(Struct, frozen=True, kw_only=True):
+    """Where and as whom. Empty keys: what botocore finds (profile, instance role). `addressing`: auto, path or virtual."""
+
+    endpoint: str = ""
+    access_key: str = ""
+    secret_key: str = ""
+    token: str = ""
+    region: str = "us-east-1"
+    addressing: str = "auto"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "S3Settings":
+        """From the variables that every S3 tool reads, and `LONGSHORE_S3_ADDRESSING` for `addressing`."""
+        return cls(
+            endpoint=environ.get("AWS_ENDPOINT_URL_S3", "") or environ.get("AWS_ENDPOINT_URL", ""),
+            access_key=environ.get("AWS_ACCESS_KEY_ID", ""),
+            secret_key=environ.get("AWS_SECRET_ACCESS_KEY", ""),
+            token=environ.get("AWS_SESSION_TOKEN", ""),
+            region=environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "") or "us-east-1",
+            addressing=environ.get("LONGSHORE_S3_ADDRESSING", "auto"),
+        )
+
+    def style(self) -> str:
+        """`path` at an endpoint of one's own (few have the wildcard DNS that virtual hosts need), as said otherwise."""
+        return "path" if self.addressing == "auto" and self.endpoint else self.addressing
+
+
+class Clients:
+    """One client per endpoint and identity, made at first use, shared by all tasks."""
+
+    def __init__(self, connections: int) -> None:
+        self._connections = connections
+        self._stack = contextlib.AsyncExitStack()
+        self._clients: dict[str, S3Client] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, settings: S3Settings) -> "S3Client":
+        """The client for `settings`. The first one loads botocore in a thread, for it takes half a second."""
+        key = hashlib.sha256(repr(settings).encode()).hexdigest()
+        if (client := self._clients.get(key)) is not None:
+            return client
+        async with self._lock:
+            if key not in self._clients:
+                make = await asyncio.to_thread(_context, settings, self._connections)
+                self._clients[key] = await self._stack.enter_async_context(make)
+        return self._clients[key]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._stack.aclose()
+        self._clients.clear()
+
+
+def _context(settings: S3Settings, connections: int) -> Any:
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import get_session
+
+    config = AioConfig(
+        connect_timeout=CONNECT,
+        read_timeout=READ,
+        max_pool_connections=connections,
+        retries={"mode": "standard", "total_max_attempts": TRIES},
+        request_checksum_calculation="when_required",  # other servers refuse trailers; we hash ourselves
+        response_checksum_validation="when_required",
+        s3={"addressing_style": settings.style()},
+        warm_up_loader_caches=True,
+        user_agent_extra="longshore",
+    )
+    return get_session().create_client(
+        "s3",
+        region_name=settings.region,
+        endpoint_url=settings.endpoint or None,
+        aws_access_key_id=settings.access_key or None,
+        aws_secret_access_key=settings.secret_key or None,
+        aws_session_token=settings.token or None,
+        config=config,
+    )
+
+
+class BrokeOff(StoreError):
+    """The body of an answer ended too early, or the object changed meanwhile: ask again at once."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, retriable=True)
+
+
+def translated(err: Exception, doing: str) -> StoreError:
+    """The `StoreError` for what botocore, aiohttp or the disk raised while `doing`; an error of another kind is raised."""
+    from aiobotocore.response import AioReadTimeoutError
+    from aiohttp import ClientError as HttpError
+    from aiohttp import ClientPayloadError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        HTTPClientError,
+        IncompleteReadError,
+        NoCredentialsError,
+        ResponseStreamingError,
+    )  # fmt: skip
+
+    match err:
+        case StoreError():
+            return err
+        case ClientError():
+            return _answered(err, doing)
+        case ResponseStreamingError() | IncompleteReadError() | AioReadTimeoutError() | ClientPayloadError():
+            return BrokeOff(f"{doing}: the server broke off: {_line(err)}")
+        case NoCredentialsError():
+            return StoreError(
+                f"{doing}: the worker has no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        case HTTPClientError() | HttpError() | TimeoutError() | ConnectionError():
+            return StoreError(f"{doing}: the server cannot be reached or broke off: {_line(err)}", retriable=True)
+        case BotoCoreError():
+            return StoreError(f"{doing}: {_line(err)}")
+        case OSError():
+            return disk.translated(err, doing)
+    raise err
+
+
+def _answered(err: Any, doing: str) -> StoreError:
+    """What the server answered, in its own words."""
+    said = err.response.get("Error", {})
+    code, text = str(said.get("Code", "")), str(said.get("Message", ""))
+    status = int(err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    passing = code in _PASSING_CODES or status >= 500 or status == 429
+    fix = f": {_FIXES[code]}" if code in _FIXES else ""
+    if code in ("PreconditionFailed", "412"):
+        return BrokeOff(f"{doing}: the object changed meanwhile")
+    words = f"{doing}: the server answered {status} {code} ({text}){fix}"
+    return StoreError(words, retriable=passing, missing=code in _MISSING_CODES and status in (0, 404))
+
+
+def _line(err: Exception) -> str:
+    text = " ".join(str(err).split())
+    return f"{type(err).__name__}: {text}" if text else type(err).__name__
