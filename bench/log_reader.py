@@ -1,0 +1,22 @@
+"""The one look into the log that a bench needs: who leads. Read as the dispatcher, by a direct get of one subject."""
+
+import json
+from pathlib import Path
+
+import nats
+
+from longshore_common.subjects import LEAD, STREAM, inbox
+
+
+async def leader(state: Path) -> int:
+    """Sequence of the newest `leader-elected`."""
+    profile = json.loads((state / "client.json").read_text())
+    creds = next(iter(sorted((state / "creds").glob("dispatch*"))))
+    client = await nats.connect(
+        profile["nats_url"], user_credentials=str(creds), inbox_prefix=inbox("dispatch", "").encode()
+    )
+    try:
+        answer = await client.request(f"$JS.API.DIRECT.GET.{STREAM}.{LEAD}", b"", timeout=10)
+        return int((answer.headers or {})["Nats-Sequence"])
+    finally:
+        await client.close()

@@ -1,0 +1,63 @@
+"""Any one process dies by kill -9 in the middle of 1,000 tasks with outputs, and nobody can tell from the results."""
+
+import asyncio
+import json
+
+import pytest
+
+from .ledger import Ledger, differences, recount
+from .outputs import Evidence
+from .stack import Stack, eventually
+
+SIZE = 1000
+
+
+def ledger_of(stack: Stack) -> Ledger:
+    profile = json.loads((stack.state / "client.json").read_text())
+    return asyncio.run(recount(profile["nats_url"], str(stack.creds("api"))))
+
+
+def check_books(stack: Stack, evidence: Evidence) -> Ledger:
+    """Outputs exactly once, nothing in the log that must never happen, and the read model equals a recount of the log."""
+    ledger = ledger_of(stack)
+    assert ledger.broken == []
+    assert ledger.counts(evidence.submission) == {"succeeded": evidence.size}
+    assert stack.states(evidence.submission) == {"succeeded": evidence.size}
+    assert stack.get("/batches/evidence")["states"] == {"succeeded": evidence.size}
+    assert differences(ledger, evidence.submission, stack.tasks(evidence.submission)) == []
+    assert list(evidence.faults()) == []
+    return ledger
+
+
+def kill_in_the_middle(stack: Stack, part: str) -> Evidence:
+    evidence = Evidence(stack, SIZE, 0.02)
+    eventually(lambda: stack.succeeded(evidence.submission) >= SIZE // 5, "a fifth of the tasks done", 40)
+    name, pid = stack.kill(part)
+    stack.restarted(name, pid)
+    evidence.stack.finish(evidence.submission, SIZE)
+    return evidence
+
+
+@pytest.mark.parametrize("part", ["nats", "postgres", "dispatcher", "api", "agent"])
+def test_1000_tasks_survive_kill_9_of_a_part_and_none_runs_twice(start, part):
+    stack = start(concurrency=4)
+    evidence = kill_in_the_middle(stack, part)
+    check_books(stack, evidence)
+    assert evidence.run_more_than_once() == {}
+
+
+def test_1000_tasks_survive_kill_9_of_the_spawner_and_only_its_own_processes_run_again(start):
+    stack = start(concurrency=4)
+    evidence = kill_in_the_middle(stack, "spawner")
+    check_books(stack, evidence)
+    assert len(evidence.run_more_than_once()) <= 4 + 4  # running at the kill, or ended with a code nobody had fetched
+
+
+def test_no_more_processes_run_at_once_than_the_worker_has_slots(start):
+    stack = start(concurrency=3)
+    evidence = Evidence(stack, 60, 0.1)
+    eventually(lambda: stack.succeeded(evidence.submission) >= 20, "a third of the tasks done")
+    stack.kill("agent")
+    stack.finish(evidence.submission, 60)
+    ledger = check_books(stack, evidence)
+    assert {worker: ledger.most_at_once(worker) for worker in ledger.runs} == {"local-1": 3}
