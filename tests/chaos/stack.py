@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -139,14 +140,25 @@ class Stack:
         return {part["name"]: part["pid"] for part in processes if part["pid"]}
 
     def part(self, name: str) -> tuple[str, int]:
-        """Full name and pid of the part whose name begins with `name`."""
-        return next((known, pid) for known, pid in self.pids().items() if known.startswith(name))
+        """Full name and pid of the part whose name begins with `name`; `agent` is the first local worker's."""
+        begin = "local-1" if name == "agent" else name
+        return next((known, pid) for known, pid in self.pids().items() if known.startswith(begin))
 
     def kill(self, name: str) -> tuple[str, int]:
         """kill -9; the full name and the pid it had."""
         known, pid = self.part(name)
         os.kill(pid, signal.SIGKILL)
         return known, pid
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[int]:
+        """The part does nothing (SIGSTOP) inside, and goes on afterwards; its pid."""
+        pid = self.part(name)[1]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield pid
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def restarted(self, name: str, old: int, deadline: float = 20) -> int:
         """The new pid of a killed part once the supervisor has started it again."""
