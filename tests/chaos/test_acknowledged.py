@@ -6,8 +6,8 @@ from pathlib import Path
 import longshore
 from longshore_common.errors import Unreachable
 
+from .books import ledger_of
 from .stack import Stack, eventually
-from .test_kill9 import ledger_of
 
 SUBMISSIONS = 300
 

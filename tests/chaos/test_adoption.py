@@ -7,8 +7,8 @@ import pytest
 
 from longshore_infra.demo_image import counting_image
 
+from .books import ledger_of
 from .stack import Stack, eventually
-from .test_kill9 import ledger_of
 
 PROCESSES = 4
 #: Tells that it started, waits for the word, and says which process it was: run again, it would tell twice.

@@ -2,9 +2,9 @@
 
 import pytest
 
+from .books import check_books, ledger_of
 from .outputs import Evidence
 from .stack import eventually
-from .test_kill9 import check_books, ledger_of
 
 
 def published(evidence: Evidence) -> int:

@@ -1,32 +1,12 @@
 """Any one process dies by kill -9 in the middle of 1,000 tasks with outputs, and nobody can tell from the results."""
 
-import asyncio
-import json
-
 import pytest
 
-from .ledger import Ledger, differences, recount
+from .books import check_books
 from .outputs import Evidence
 from .stack import Stack, eventually
 
 SIZE = 1000
-
-
-def ledger_of(stack: Stack) -> Ledger:
-    profile = json.loads((stack.state / "client.json").read_text())
-    return asyncio.run(recount(profile["nats_url"], str(stack.creds("api"))))
-
-
-def check_books(stack: Stack, evidence: Evidence) -> Ledger:
-    """Outputs exactly once, nothing in the log that must never happen, and the read model equals a recount of the log."""
-    ledger = ledger_of(stack)
-    assert ledger.broken == []
-    assert ledger.counts(evidence.submission) == {"succeeded": evidence.size}
-    assert stack.states(evidence.submission) == {"succeeded": evidence.size}
-    assert stack.get("/batches/evidence")["states"] == {"succeeded": evidence.size}
-    assert differences(ledger, evidence.submission, stack.tasks(evidence.submission)) == []
-    assert list(evidence.faults()) == []
-    return ledger
 
 
 def kill_in_the_middle(stack: Stack, part: str) -> Evidence:

@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
+from .books import ledger_of
 from .stack import Stack, eventually
-from .test_kill9 import ledger_of
 from .wire import send_as_user
 
 SPEC = {"command": ["true"]}

@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .books import check_books, ledger_of
 from .ledger import Ledger
 from .outputs import Evidence
 from .stack import BIN, Stack, eventually
-from .test_kill9 import check_books, ledger_of
 
 SIZE = 600
 
