@@ -139,24 +139,29 @@ class Permissions(NamedTuple):
 
 
 def _js_read(stream: str) -> tuple[str, ...]:
-    """What reading a stream by consumers of one's own takes."""
+    """What reading a stream by consumers of one's own takes.
+
+    Only for streams others write: a consumer may deliver to any subject, so its maker could publish what the stream
+    holds in anybody's name (the server refuses that only within one stream, as a cycle).
+    """
     return (
-        "$JS.API.INFO",
         f"$JS.API.STREAM.INFO.{stream}",
         f"$JS.API.STREAM.MSG.GET.{stream}",
-        f"$JS.API.DIRECT.GET.{stream}",
-        f"$JS.API.DIRECT.GET.{stream}.>",
         f"$JS.API.CONSUMER.CREATE.{stream}.>",
         f"$JS.API.CONSUMER.INFO.{stream}.>",
         f"$JS.API.CONSUMER.DELETE.{stream}.>",
-        "$JS.FC.>",
+        f"$JS.FC.{stream}.>",
     )
 
 
 def _bucket_write(bucket: str) -> tuple[str, ...]:
-    """What putting into, getting from and replacing in an object-store bucket takes."""
+    """What putting into, getting from and replacing in an object-store bucket takes.
+
+    Neither consumers nor direct gets: both let the server publish the bucket's bytes, which this author chooses, on any
+    reply subject, and so forge another's event. `MSG.GET` answers are wrapped.
+    """
     stream = f"OBJ_{bucket}"
-    return (f"$O.{bucket}.>", *_js_read(stream), f"$JS.API.STREAM.PURGE.{stream}")
+    return (f"$O.{bucket}.>", f"$JS.API.STREAM.MSG.GET.{stream}", f"$JS.API.STREAM.PURGE.{stream}")
 
 
 def permissions(role: Role, name: str = "") -> Permissions:
