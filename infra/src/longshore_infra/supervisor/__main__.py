@@ -190,10 +190,12 @@ class Supervisor:
             self._becomes(running, state)
             if running.process is not None:
                 os.kill(running.process.pid, running.part.stop_signal)
-        end = time.monotonic() + max(r.part.patience for r in group)
-        while any(r.process for r in group) and self._wanted_stops < 2 and (rest := end - time.monotonic()) > 0:
-            self._turn(rest)
-        for running in group:
+        began = time.monotonic()
+        for running in sorted(group, key=lambda r: r.part.patience):
+            while running.process is not None and self._wanted_stops < 2:
+                if (rest := began + running.part.patience - time.monotonic()) <= 0:
+                    break
+                self._turn(rest)
             if running.process is not None:
                 self._say("warning", "part killed, it did not stop in time", part=running.part.name)
                 os.kill(running.process.pid, signal.SIGKILL)

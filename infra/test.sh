@@ -1,0 +1,76 @@
+#!/bin/bash
+# Every test: the fast ones, then those with a whole stack, with a container engine, and last those that kill things.
+# As root it installs and starts what is missing. The last line is the sum of all runs. Arguments go to each pytest.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+passed=0 failed=0 status=0
+scratch=$(mktemp -d)
+engine=
+
+finish() {
+    if [ -n "$engine" ]; then kill "$engine"; wait "$engine"; fi
+    rm -rf "$scratch"
+} 2>/dev/null
+trap finish EXIT
+
+install() { # the packages of which a program is missing: program=package ...
+    local missing=() each
+    for each in "$@"; do command -v "${each%=*}" >/dev/null || missing+=("${each#*=}"); done
+    [ ${#missing[@]} = 0 ] && return 0
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    echo "installing ${missing[*]}"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } \
+        >"$scratch/apt.log" 2>&1 </dev/null || { tail -n 5 "$scratch/apt.log"; return 1; }
+}
+
+engine_answers() { timeout 10 docker version >/dev/null 2>&1; }
+
+start_engine() { # 0 if a container engine answers, or can be made to
+    engine_answers && return 0
+    [ "$(id -u)" = 0 ] || { echo "no container engine, and only root can start one"; return 1; }
+    install dockerd=docker.io docker=docker.io iptables=iptables || { echo "no container engine can be installed"; return 1; }
+    setsid dockerd >"$scratch/dockerd.log" 2>&1 </dev/null &
+    engine=$!
+    for _ in $(seq 60); do
+        engine_answers && return 0
+        kill -0 "$engine" 2>/dev/null || break
+        sleep 0.5
+    done
+    echo "dockerd does not start:"
+    tail -n 5 "$scratch/dockerd.log"
+    return 1
+}
+
+count() { grep -oE "[0-9]+ $1" <<<"$2" | grep -oE '[0-9]+' | head -n 1 || true; }
+
+run() { # name, seconds, marker expression, arguments
+    local name=$1 seconds=$2 which=$3 code closing
+    shift 3
+    echo "== $name"
+    timeout -s INT -k 60 "$seconds" .venv/bin/python -m pytest -m "$which" --durations=5 "$@" </dev/null 2>&1 | tee "$scratch/out"
+    code=${PIPESTATUS[0]}
+    closing=$(tail -n 3 "$scratch/out" | grep -E '(passed|failed|error|deselected|no tests ran).* in ' | tail -n 1)
+    local n_passed n_failed n_errors
+    n_passed=$(count passed "$closing") n_failed=$(count failed "$closing") n_errors=$(count 'errors?' "$closing")
+    passed=$((passed + ${n_passed:-0})) failed=$((failed + ${n_failed:-0} + ${n_errors:-0}))
+    case $code in
+        0 | 5) ;; # 5: none of this kind
+        124 | 137) echo "$name: not done in $seconds s, stopped"; failed=$((failed + 1)) status=1 ;;
+        *) [ $((${n_failed:-0} + ${n_errors:-0})) -gt 0 ] || failed=$((failed + 1)); status=1 ;;
+    esac
+}
+
+install busybox=busybox-static setpriv=util-linux || echo "busybox is missing: tests that make an image of it cannot run"
+run "fast" 420 "not slow and not chaos and not engine" "$@"
+run "whole stack" 480 "slow and not chaos and not engine" "$@"
+if start_engine; then
+    install mmdebstrap=mmdebstrap || echo "mmdebstrap is missing: the compose test cannot make its base images"
+    run "container engine" 480 "engine and not chaos" "$@"
+    run "chaos" 420 "chaos" "$@"
+else
+    echo "== container engine: NOT RUN, there is none here"
+    run "chaos" 420 "chaos and not engine" "$@"
+fi
+[ $((passed + failed)) -gt 0 ] || { echo "no test was run"; status=1; }
+echo "$passed passed, $failed failed"
+exit "$status"
