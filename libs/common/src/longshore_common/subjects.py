@@ -3,6 +3,7 @@
 One function each, the finished shape as its docstring. `permissions` is what every credential is minted from.
 """
 
+import functools
 from typing import Final, NamedTuple
 
 from longshore_common.errors import BadInput, Unreadable
@@ -117,6 +118,7 @@ def inbox(role: str, name: str) -> str:
     return f"_INBOX_{role}_{name}" if name else f"_INBOX_{role}"
 
 
+@functools.lru_cache(maxsize=65_536)  # subjects are per author, so few; read for every message
 def author(subject: str) -> Author:
     """Who alone may write to this subject of the log; `Unreadable` if it is none of ours."""
     match subject.split("."):

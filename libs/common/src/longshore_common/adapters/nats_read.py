@@ -6,16 +6,15 @@ Push, because a callback per message carries several times what fetching does. W
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
-from longshore_common import codec, subjects
+from longshore_common import subjects
 from longshore_common.adapters.nats_wire import ApiError, Lost, NoResponders, Subscribed, Wire, api
-from longshore_common.errors import Conflict, Refused, Unreadable
-from longshore_common.events import Event, Role
-from longshore_common.log import Malformed, Recorded, Slice
-from longshore_common.subjects import Author
+from longshore_common.adapters.records import read
+from longshore_common.errors import Conflict, Refused
+from longshore_common.log import Recorded, Slice
 
 log = structlog.get_logger()
 
@@ -27,7 +26,6 @@ HEARTBEAT: Final = 5
 #: Seconds an answer of the JetStream API may take before it is asked again.
 API_PATIENCE: Final = 5
 _DEFLATED: Final = {"Content-Encoding": "deflate"}
-_NOBODY: Final = Author(cast(Role, "nobody"), "")
 
 #: A message as it came: subject, reply, body, header block.
 Raw = tuple[bytes, bytes, bytes, bytes]
@@ -37,13 +35,7 @@ def recorded(seq: int, nanoseconds: int, raw: Raw) -> Recorded:
     """The message in its place; `Malformed` stands for an event that cannot be read."""
     subject = raw[0].decode(errors="replace")
     header = raw[3]
-    event: Event | Malformed
-    try:
-        author, event = codec.decode(
-            subject, raw[2], _DEFLATED if b"\r\nContent-Encoding: deflate\r\n" in header else None
-        )
-    except Unreadable as err:
-        author, event = _author(subject), Malformed(str(err))
+    author, event = read(subject, raw[2], _DEFLATED if b"\r\nContent-Encoding: deflate\r\n" in header else None)
     return Recorded(
         seq,
         nanoseconds / 1e9,
@@ -73,13 +65,6 @@ def position(reply: bytes) -> tuple[int, int, int, int]:
     if len(f) == 9:
         return int(f[5]), int(f[6]), int(f[7]), int(f[8])
     return int(f[7]), int(f[8]), int(f[9]), int(f[10])
-
-
-def _author(subject: str) -> Author:
-    try:
-        return subjects.author(subject)
-    except Unreadable:
-        return _NOBODY
 
 
 class Reader:
