@@ -1,0 +1,257 @@
+"""From the words of `longshore submit` to events, sent, and waited for if asked."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from longshore import quantities, specs
+from longshore.chance import new_key
+from longshore.cli.configured import configured
+from longshore.cli.door import Door
+from longshore.cli.printing import data, note, raw_lines
+from longshore.parts import parts
+from longshore_common import model as m
+from longshore_common.errors import BadInput, Refused
+from longshore_common.events import SubmissionPartSent, TasksSubmitted
+
+if TYPE_CHECKING:
+    from longshore.records import Submitted
+    from longshore.writer import Writer
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """The options as they were typed; see `longshore submit --help`."""
+
+    command: list[str] | None
+    batch: str | None
+    name: str | None
+    container: str | None
+    container_option: list[str] | None
+    inputs: list[str] | None
+    resource: list[str] | None
+    output: list[str] | None
+    requires: list[str] | None
+    requires_any_outcome: bool
+    retry: int
+    shell: bool
+    uid: int | None
+    gid: int | None
+    env: list[str] | None
+    secret: list[str] | None
+    use_cache: bool
+    cpus: float
+    memory: str
+    gpus: int
+    disk: str
+    priority: int
+    run_timeout: str
+    download_timeout: str
+    upload_timeout: str
+    hold: bool
+    array: str | None
+    each_line: str | None
+    each: str | None
+    from_json: str | None
+    test: bool
+    wait: bool
+    follow: bool
+    spool: bool
+    key: str | None
+    quiet: bool
+
+
+def send(given: Given) -> int:
+    """Submit, print the id, and wait if asked; returns the exit code."""
+    _refuse(given)
+    door = Door()
+    if given.from_json is not None:
+        with _lines(given.from_json) as lines:
+            wish = _wish(door, given, m.Parts(parts=0, size=0), limit=0)
+            made = specs.from_json_lines(lines, _running(given))
+            return _test_many(wish, made) if given.test else _send(door, given, wish, made)
+    body, limit = _array(given)
+    wish = _wish(door, given, body, limit=limit)
+    if given.test:
+        raw_lines([msgspec.json.encode(wish)])
+        return 0
+    return _send(door, given, wish, None)
+
+
+def _refuse(given: Given) -> None:
+    """What cannot be, before anything is read or opened."""
+    if given.secret or given.use_cache:
+        raise BadInput("--secret and --use-cache are not there yet: leave them out")
+    many = [given.array, given.each_line, given.each, given.from_json]
+    if sum(one is not None for one in many) > 1:
+        raise BadInput("one of --array, --each-line, --each and --from-json: each says what the tasks are")
+    if given.from_json is not None and given.command:
+        raise BadInput("--from-json takes the commands from the file: leave the command out")
+    if given.from_json is None and not given.command:
+        raise BadInput("there is no command: write it after the options, such as `longshore submit -- echo hello`")
+    if len(given.output or ()) > 1:
+        raise BadInput("--output is one place: give it once")
+    if given.follow and given.from_json is not None:
+        raise BadInput("--follow shows the output of one command: use --wait with --from-json")
+
+
+def _argument(word: str) -> str:
+    """The word as UTF-8 text, whatever the locale decoded it as; `BadInput` if its bytes are none."""
+    raw = os.fsencode(word)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as err:
+        raise BadInput(
+            f"an argument is not UTF-8: {raw[:60]!r}; put such bytes into a file and give that by --input"
+        ) from err
+
+
+def _running(given: Given) -> dict[str, Any]:
+    """How each task runs; only what was given."""
+    cwd = os.getcwd()
+    words: dict[str, Any] = {
+        "name": given.name,
+        "container": given.container,
+        "container_options": tuple(given.container_option or ()),
+        "inputs": tuple(specs.uris(given.inputs or (), cwd=cwd)),
+        "resources": tuple(specs.uris(given.resource or (), cwd=cwd)),
+        "output": specs.uri(given.output[0], cwd=cwd) if given.output else None,
+        "env": quantities.pairs([_argument(pair) for pair in given.env or ()]),
+        "cpus": given.cpus,
+        "memory": quantities.size(given.memory),
+        "gpus": given.gpus,
+        "disk": quantities.size(given.disk),
+        "retries": given.retry,
+        "run_timeout": quantities.duration(given.run_timeout),
+        "download_timeout": quantities.duration(given.download_timeout),
+        "upload_timeout": quantities.duration(given.upload_timeout),
+        "shell": given.shell,
+        "uid": given.uid,
+        "gid": given.gid,
+    }
+    return {key: value for key, value in words.items() if value or (value == 0 and key in ("uid", "gid"))}
+
+
+def _array(given: Given) -> tuple[m.Array, int]:
+    """The tasks of one command, and how many may run at once (0 = no limit)."""
+    spec = specs.spec([_argument(word) for word in given.command or ()], **_running(given))
+    if given.array is not None:
+        found = quantities.array(given.array)
+        return m.Array(spec=spec, size=found.size, start=found.start, step=found.step), found.limit
+    if given.each_line is not None:
+        with _lines(given.each_line) as lines:
+            entries = specs.entries(lines)
+    elif given.each is not None:
+        entries = _paths(given.each)
+    else:
+        return m.Array(spec=spec, size=1), 0
+    return m.Array(spec=spec, size=len(entries), entries=tuple(entries)), 0
+
+
+def _paths(pattern: str) -> list[str]:
+    """Local paths, absolute and sorted, so that the same files give the same order."""
+    from glob import glob
+
+    if "://" in pattern:
+        raise BadInput("--each takes local paths: list the URIs into a file and use --each-line")
+    found = sorted(os.path.abspath(path) for path in glob(pattern, recursive=True))
+    if not found:
+        raise BadInput(f"nothing matches {pattern!r}: quote the pattern, and see that it is right from {os.getcwd()}")
+    return [_argument(path) for path in found]
+
+
+@contextmanager
+def _lines(name: str) -> Iterator[BinaryIO]:
+    """The file, or standard input for `-`."""
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = open(name, "rb")  # noqa: SIM115 -- closed below; the error is only about opening
+    except OSError as err:
+        raise BadInput(f"{name} cannot be read: {err.strerror}") from err
+    with file:
+        yield file
+
+
+def _wish(door: Door, given: Given, body: m.Body, *, limit: int) -> TasksSubmitted:
+    return TasksSubmitted(
+        key=given.key or new_key(),
+        batch=specs.batch_name(given.batch or configured(os.environ).value.batch),
+        body=body,
+        priority=given.priority,
+        requires=door.ranges(given.requires) if given.requires else (),
+        requires_any_outcome=given.requires_any_outcome,
+        max_running=limit,
+        held=given.hold,
+    )
+
+
+def _test_many(wish: TasksSubmitted, made: Iterator[m.TaskSpec]) -> int:
+    count = size = 0
+    for part in parts(made):
+        raw_lines([msgspec.json.encode(SubmissionPartSent(key=wish.key, part=count, specs=part))])
+        count, size = count + 1, size + len(part)
+    raw_lines([msgspec.json.encode(msgspec.structs.replace(wish, body=m.Parts(parts=count, size=size)))])
+    return 0
+
+
+def _send(door: Door, given: Given, wish: TasksSubmitted, made: Iterator[m.TaskSpec] | None) -> int:
+    async def sending(writer: "Writer") -> int:
+        if not (given.wait or given.follow):
+            _tell(given, await _submitted(writer, given, wish, made))
+            return 0
+        return await _sent_and_seen(door, writer, given, lambda: _submitted(writer, given, wish, made))
+
+    return door.write(sending)
+
+
+async def _submitted(
+    writer: "Writer", given: Given, wish: TasksSubmitted, made: Iterator[m.TaskSpec] | None
+) -> "Submitted":
+    if made is not None:
+        return await writer.submit_parts(wish, made)
+    return await writer.submit(wish, spool=given.spool)
+
+
+def _tell(given: Given, receipt: "Submitted") -> None:
+    if receipt.spooled:
+        note("the stack is away: kept on this disk, `longshore flush` sends it")
+        return
+    data(str(receipt))
+
+
+async def _sent_and_seen(door: Door, writer: "Writer", given: Given, submit: Any) -> int:
+    """Listen, submit, print the id, then watch to the end."""
+    import asyncio
+
+    from longshore.cli.waits import verdict, watch
+    from longshore.waiting import Waiter
+
+    await writer.transport()
+    waiter = Waiter(writer.progress(), door.reader)
+    await waiter.start()
+    receipt: Submitted = await submit()
+    _tell(given, receipt)
+    if receipt.id is None:
+        raise Refused("nothing to wait for while it is only on this disk")
+    try:
+        if given.follow:
+            await asyncio.to_thread(_follow, door, receipt)
+        end = await waiter.finished(receipt.id, projected=True, watch=None if given.quiet else watch())
+        if end.status == "duplicate":
+            first = await asyncio.to_thread(door.reader.submission, receipt.id)
+            end = await waiter.finished(first.duplicate_of or receipt.id, projected=True, watch=None)
+    finally:
+        await waiter.close()
+    return verdict(end)
+
+
+def _follow(door: Door, receipt: "Submitted") -> None:
+    from longshore.cli.printing import raw_bytes
+
+    for index in range(receipt.size):
+        raw_bytes(door.reader.logs(f"{receipt.id}.{index}", follow=True))

@@ -1,0 +1,204 @@
+"""`longshore task`: list, show, logs, cancel, retry, pause, resume, signal."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from longshore.cli.words import Batch, Everything, Ids, Json, Limit, new_app
+from longshore_common.errors import BadInput
+
+if TYPE_CHECKING:
+    from longshore_common.ids import TaskRange
+
+One = Annotated[str, typer.Argument(metavar="ID", help="1204.17, last, or a task's name.")]
+Several = Annotated[list[str], typer.Argument(metavar="ID…", help="1204.17, 1204.0-99, 1204, last, or a task's name.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add this noun."""
+    app = new_app("Tasks: look at them and steer them.")
+    app.command("list")(list_tasks)
+    for command in (show, logs, cancel, retry, pause, resume, signal):
+        app.command()(command)
+    root.add_typer(app, name="task")
+
+
+def list_tasks(  # noqa: PLR0913 -- typer reads options from the signature
+    ids: Ids = None,
+    batch: Batch = None,
+    state: Annotated[str | None, typer.Option("-s", "--state", metavar="STATE", help="In this state.")] = None,
+    name: Annotated[str | None, typer.Option("-n", "--name", metavar="NAME", help="With this name.")] = None,
+    worker: Annotated[str | None, typer.Option("-w", "--worker", metavar="NAME", help="On this worker.")] = None,
+    user: Annotated[str | None, typer.Option("-u", "--user", metavar="NAME", help="Of this user.")] = None,
+    submission: Annotated[int | None, typer.Option("--submission", metavar="N", help="Of this submission.")] = None,
+    limit: Limit = 50,
+    everything: Everything = False,  # noqa: FBT002 -- typer reads flags so
+    as_json: Json = False,  # noqa: FBT002 -- typer reads flags so
+) -> None:
+    """Tasks, the newest submission first."""
+    from longshore.cli.door import Door
+    from longshore.cli.listing import Columns, show_list
+    from longshore.cli.printing import command_line
+
+    door = Door()
+    query = {
+        "batch": batch, "state": _state(state), "name": name, "worker": worker, "user": user, "submission": submission,
+        "ids": ",".join(map(str, door.ranges(ids))) if ids else None,
+    }  # fmt: skip
+    columns = Columns(
+        ("id", "state", "batch", "name", "worker", "attempt", "exit_code", "cause", "command"),
+        {"command": lambda task: command_line(task["command"])},
+    )
+    show_list(door.reader, "/tasks", query, columns, None if everything else limit, as_json=as_json)
+
+
+def _state(word: str | None) -> str | None:
+    from typing import get_args
+
+    from longshore_common.model import State
+
+    if word is not None and word not in get_args(State):
+        raise BadInput(f"{word!r} is no state of a task; they are {', '.join(get_args(State))}")
+    return word
+
+
+def _single(word: str) -> "TaskRange":
+    """The one task meant; `BadInput` if the word means several."""
+    from longshore.cli.door import Door
+
+    ranges = Door().ranges([word])
+    if len(ranges) != 1 or len(ranges[0]) != 1:
+        raise BadInput(f"{word!r} names several tasks: give one, such as {ranges[0].submission}.{ranges[0].lo}")
+    return ranges[0]
+
+
+def show(task: One, as_json: Json = False) -> None:  # noqa: FBT002 -- typer reads flags so
+    """One task with its attempts."""
+    import msgspec
+
+    from longshore.cli.door import Door
+    from longshore.cli.printing import command_line, pairs, raw_lines, table
+    from longshore.reader import as_builtin
+
+    door = Door()
+    name = str(_single(task))
+    found = as_builtin(door.reader.get(f"/tasks/{name}").body)
+    found["attempts"] = [as_builtin(item) for item in door.reader.page(f"/tasks/{name}/attempts").items]
+    if as_json:
+        raw_lines([msgspec.json.encode(found)])
+        return
+    attempts = found.pop("attempts")
+    pairs({**found, "command": command_line(found.get("command") or ())})
+    heads = [
+        k for k in ("n", "state", "worker", "exit_code", "cause", "reason", "started_at", "ended_at", "peak_memory")
+    ]
+    if attempts:
+        print()
+        table(heads, ([attempt.get(head) for head in heads] for attempt in attempts))
+
+
+def logs(  # noqa: PLR0913 -- typer reads options from the signature
+    ids: Several,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the attempt has ended.")] = False,  # noqa: FBT002 -- typer reads flags so
+    stderr: Annotated[bool, typer.Option("--stderr", help="What it wrote to stderr.")] = False,  # noqa: FBT002 -- typer reads flags so
+    stdout: Annotated[bool, typer.Option("--stdout", help="What it wrote to stdout; the default.")] = False,  # noqa: FBT002 -- typer reads flags so
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, metavar="N", help="Of this attempt; default: the last.")
+    ] = None,
+    offset: Annotated[int, typer.Option("--offset", min=0, metavar="BYTES", help="From here on.")] = 0,
+) -> None:
+    """The bytes a task wrote, untouched; of a range, one task after the other."""
+    from longshore.cli.door import Door
+    from longshore.cli.printing import raw_bytes
+
+    if stderr and stdout:
+        raise BadInput("one of --stdout and --stderr: they are separate streams")
+    door = Door()
+    stream = "stderr" if stderr else "stdout"
+    for task in _each(door.ranges(ids)):
+        raw_bytes(door.reader.logs(task, stream=stream, attempt=attempt, offset=offset, follow=follow))
+
+
+def _each(ranges: "tuple[TaskRange, ...]") -> "Iterator[str]":
+    for one in ranges:
+        for index in range(one.lo, one.hi + 1):
+            yield f"{one.submission}.{index}"
+
+
+def cancel(ids: Ids = None, batch: Batch = None) -> None:
+    """They shall not run, or stop."""
+    from longshore.cli.door import Door
+    from longshore_common.events import CancelRequested
+
+    door = Door()
+    tasks = _some(door.ranges(ids or ()), batch)
+    door.wish(CancelRequested(tasks=tasks, batch=batch))
+    _tell(tasks, batch)
+
+
+def retry(ids: Ids = None, batch: Batch = None) -> None:
+    """Failed or cancelled ones run again, held ones are released."""
+    from longshore.cli.door import Door
+    from longshore_common.events import RetryRequested
+
+    door = Door()
+    tasks = _some(door.ranges(ids or ()), batch)
+    door.wish(RetryRequested(tasks=tasks, batch=batch))
+    _tell(tasks, batch)
+
+
+def pause(ids: Several) -> None:
+    """Freeze what runs of them."""
+    _signal(ids, "pause")
+
+
+def resume(ids: Several) -> None:
+    """Let what was frozen run on."""
+    _signal(ids, "continue")
+
+
+def signal(
+    signal: Annotated[str, typer.Argument(metavar="SIGNAL", help="stop, kill, pause, continue, or such as SIGUSR1.")],
+    ids: Several,
+) -> None:
+    """Send a signal to what runs of them."""
+    import signal as unix
+
+    name = signal.upper() if signal.upper().startswith("SIG") else f"SIG{signal.upper()}"
+    if signal in ("stop", "kill", "pause", "continue"):
+        _signal(ids, signal)
+    elif name in unix.Signals.__members__:
+        _signal(ids, name)
+    else:
+        raise BadInput(f"{signal!r} is no signal: use stop, kill, pause, continue, or a name such as SIGUSR1")
+
+
+def _signal(ids: list[str], signal: str) -> None:
+    from longshore.cli.door import Door
+    from longshore_common.events import SignalRequested
+
+    door = Door()
+    tasks = door.ranges(ids)
+    door.wish(SignalRequested(tasks=tasks, signal=signal))
+    _tell(tasks, None)
+
+
+def _some(tasks: "tuple[TaskRange, ...]", batch: str | None) -> "tuple[TaskRange, ...]":
+    from longshore.specs import batch_name
+
+    if bool(tasks) == (batch is not None):
+        raise BadInput("name tasks, or a batch by --batch, one of the two")
+    if batch is not None:
+        batch_name(batch)
+    return tasks
+
+
+def _tell(tasks: "tuple[TaskRange, ...]", batch: str | None) -> None:
+    """What was asked for, once the log has it."""
+    from longshore.cli.printing import data
+
+    for one in tasks:
+        data(str(one))
+    if batch is not None:
+        data(batch)

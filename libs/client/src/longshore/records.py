@@ -1,0 +1,199 @@
+"""What the SDK hands out: typed, frozen, with real datetimes (UTC). Unknown fields of a newer API are left out.
+
+Sizes are bytes, durations seconds. What must not enter: I/O.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+
+from longshore_common.ids import SubmissionId, TaskRange
+from longshore_common.model import TERMINAL
+
+_SUCCEEDED: Final = "succeeded"
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """A task as the read model knows it; `state` is one of `longshore_common.model.State`."""
+
+    id: str
+    name: str | None = None
+    batch: str = ""
+    state: str = "queued"
+    command: tuple[str, ...] = ()
+    container: str | None = None
+    worker: str | None = None
+    attempt: int | str | None = None
+    exit_code: int | None = None
+    cause: str | None = None
+    reason: str | None = None
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    peak_memory: int | None = None
+    cpu_seconds: float | None = None
+    submission: int = 0
+    index: int = 0
+    label: int | str | None = None
+    entry: str | None = None
+    user: str = ""
+    priority: int = 0
+    paused: bool = False
+    retries: int = 0
+    output: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it without a retry."""
+        return self.state in TERMINAL
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One try of a task on one worker."""
+
+    id: str = ""
+    n: int = 0
+    state: str = ""
+    worker: str | None = None
+    exit_code: int | None = None
+    cause: str | None = None
+    reason: str | None = None
+    assigned_at: datetime | None = None
+    staging_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    finished_at: datetime | None = None
+    peak_memory: int | None = None
+    cpu_seconds: float | None = None
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """A submission and how many of its tasks are in each state."""
+
+    id: int
+    user: str = ""
+    batch: str = ""
+    name: str | None = None
+    size: int = 0
+    states: dict[str, int] = {}
+    submitted_at: datetime | None = None
+    status: str = "submitted"
+    reason: str | None = None
+    duplicate_of: int | None = None
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """A batch: what it holds, and whether it is handed out."""
+
+    name: str
+    paused: bool = False
+    frozen: bool = False
+    size: int = 0
+    states: dict[str, int] = {}
+    submissions: int = 0
+    users: tuple[str, ...] | int = ()
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Worker(Struct, frozen=True, kw_only=True):
+    """A worker and its load; `prefetch` -1 = automatic."""
+
+    name: str
+    state: str = ""
+    concurrency: int = 0
+    prefetch: int = -1
+    batch: str = "*"
+    facts: dict[str, object] = {}
+    running: int = 0
+    assigned: int = 0
+    last_seen_at: datetime | None = None
+    joined_at: datetime | None = None
+
+
+class HistoryEntry(Struct, frozen=True, kw_only=True):
+    """One event of the log in a sentence, with its author: the audit trail."""
+
+    seq: int
+    at: datetime | None = None
+    author: str = ""
+    type: str = ""
+    text: str = ""
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """Why something waits, for how many, and what to do about it."""
+
+    text: str
+    fix: str = ""
+    count: int = 0
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """What the dispatcher says about a task, submission, batch or worker."""
+
+    id: str = ""
+    state: str = ""
+    reasons: tuple[Reason, ...] = ()
+
+
+class Submitted(Struct, frozen=True, kw_only=True):
+    """The receipt of a submission. `id` is None while it is only in the local spool (`spooled`)."""
+
+    size: int
+    key: str
+    id: int | None = None
+
+    @property
+    def spooled(self) -> bool:
+        """Kept on this machine, not yet in the log; `flush` sends it."""
+        return self.id is None
+
+    @property
+    def tasks(self) -> TaskRange:
+        """All its tasks; `ValueError` while it is only spooled."""
+        if self.id is None:
+            raise ValueError("this submission is still in the local spool and has no id yet: call flush()")
+        return TaskRange(SubmissionId(self.id), 0, self.size - 1)
+
+    def __str__(self) -> str:
+        return str(self.tasks)
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a submission is; `states` counts tasks, `seq` is the log position it was true at."""
+
+    submission: int
+    size: int
+    states: dict[str, int] = {}
+    seq: int = 0
+    status: str = "accepted"
+    reason: str = ""
+    tasks: tuple[TaskRange, ...] = field(default=())
+
+    @property
+    def done(self) -> int:
+        """Tasks that ended, however."""
+        return sum(count for state, count in self.states.items() if state in TERMINAL)
+
+    @property
+    def succeeded(self) -> int:
+        """Tasks that succeeded."""
+        return self.states.get(_SUCCEEDED, 0)
+
+    @property
+    def failed(self) -> int:
+        """Tasks that ended otherwise than succeeded."""
+        return self.done - self.succeeded
+
+    @property
+    def finished(self) -> bool:
+        """Whether every task ended, or none will run."""
+        return self.status in ("rejected", "duplicate") or (self.size > 0 and self.done >= self.size)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every task succeeded."""
+        return self.status not in ("rejected", "duplicate") and self.size > 0 and self.succeeded >= self.size

@@ -1,0 +1,217 @@
+"""From a user's words to a checked `TaskSpec`, and from JSON lines to many. Pure; reading files is the caller's.
+
+The border is strict here so that the dispatcher and the agents may trust: what Linux could never start is refused with
+the limit in the text.
+"""
+
+import os.path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, Final, TypedDict
+
+import msgspec
+
+from longshore.quantities import duration, size
+from longshore_common.errors import BadInput
+from longshore_common.ids import token
+from longshore_common.model import TaskSpec
+
+#: Linux: MAX_ARG_STRLEN is 32 pages, the terminating NUL included.
+MAX_ARGUMENT: Final = 131_071
+#: Linux gives a quarter of the stack limit (8 MiB) to argv and environment together; half of that is left to the rest.
+MAX_COMMAND: Final = 1024 * 1024
+
+_SINGULAR: Final = {
+    "input": "inputs", "resource": "resources", "container_option": "container_options", "secret": "secrets",
+    "retry": "retries",
+}  # fmt: skip
+_KNOWN: Final = frozenset(f.name for f in msgspec.structs.fields(TaskSpec))
+
+
+def _alone(word: str) -> list[str]:
+    return [word]
+
+
+#: What a word means where the spec wants a number or a list.
+_READ: Final[dict[str, Callable[[Any], Any]]] = {
+    "memory": size, "disk": size, "run_timeout": duration, "download_timeout": duration, "upload_timeout": duration,
+    "inputs": _alone, "resources": _alone, "container_options": _alone, "secrets": _alone,
+}  # fmt: skip
+
+
+class SpecOptions(TypedDict, total=False):
+    """How one task runs; sizes as bytes or `4G`, durations as seconds, `1h30m` or timedelta."""
+
+    shell: bool
+    name: str | None
+    container: str | None
+    container_options: Sequence[str]
+    inputs: Sequence[str]
+    resources: Sequence[str]
+    output: str | None
+    env: dict[str, str]
+    cpus: float
+    memory: int | str
+    gpus: int
+    disk: int | str
+    retries: int
+    run_timeout: float | str | timedelta
+    download_timeout: float | str | timedelta
+    upload_timeout: float | str | timedelta
+    uid: int | None
+    gid: int | None
+
+
+def spec(command: Sequence[str] | str, **options: Any) -> TaskSpec:
+    """A checked spec. A command given as one string is run by the shell; `BadInput` names what is wrong."""
+    return checked(_convert({"command": command, **options}))
+
+
+def spec_of(task: dict[str, Any], defaults: dict[str, Any]) -> TaskSpec:
+    """A spec of one object of `--from-json`, its keys laid over `defaults`; `env` of both are joined."""
+    merged = {**defaults, **task}
+    if defaults.get("env") and isinstance(task.get("env"), dict):
+        merged["env"] = {**defaults["env"], **task["env"]}
+    return checked(_convert(merged))
+
+
+def _convert(values: dict[str, Any]) -> TaskSpec:
+    values = {_SINGULAR.get(key, key): value for key, value in values.items()}
+    if unknown := sorted(values.keys() - _KNOWN):
+        raise BadInput(f"a task has no {unknown[0]!r}; it has {', '.join(sorted(_KNOWN))}")
+    if isinstance(values.get("command"), str):
+        values["command"], values["shell"] = [values["command"]], True
+    for key, read in _READ.items():
+        if isinstance(values.get(key), str | timedelta):
+            values[key] = read(values[key])
+    try:
+        return msgspec.convert(values, TaskSpec)
+    except msgspec.ValidationError as err:
+        raise BadInput(f"a task is wrong: {err}") from err
+
+
+def checked(made: TaskSpec) -> TaskSpec:
+    """The spec itself if it can be run anywhere; `BadInput` naming the limit it breaks."""
+    if not made.command:
+        raise BadInput("a task needs a command: write it after the options, such as `longshore submit -- echo hello`")
+    try:
+        encoded = msgspec.json.encode(made)
+    except UnicodeEncodeError as err:
+        raise BadInput(f"the command is not UTF-8 ({err}); give such bytes by a file, with --input") from err
+    if len(encoded) > MAX_ARGUMENT or b"\\u0000" in encoded:
+        _check_words(made)
+    _check_numbers(made)
+    if made.secrets or made.use_cache:
+        raise BadInput("secrets and use_cache are not there yet: leave them out")
+    return made
+
+
+def _check_words(made: TaskSpec) -> None:
+    words = [*made.command, *(f"{name}={value}" for name, value in made.env.items())]
+    for position, word in enumerate(words):
+        what = f"argument {position} of the command" if position < len(made.command) else "an environment variable"
+        if "\0" in word:
+            raise BadInput(f"{what} holds a NUL character, which no program can be given; leave it out")
+        if len(word.encode()) > MAX_ARGUMENT:
+            raise BadInput(
+                f"{what} has {len(word.encode()):,} bytes, Linux allows {MAX_ARGUMENT:,}: "
+                "put it into a file and give that by --input"
+            )
+    total = sum(len(word.encode()) + 9 for word in words)
+    if total > MAX_COMMAND:
+        raise BadInput(f"command and environment have {total:,} bytes, at most {MAX_COMMAND:,} are allowed: use a file")
+    if any("\0" in word for word in (*made.inputs, *made.resources, made.output or "", made.name or "")):
+        raise BadInput("a name or URI holds a NUL character; leave it out")
+
+
+def _check_numbers(made: TaskSpec) -> None:
+    for name in ("cpus", "memory", "gpus", "disk", "retries", "run_timeout", "download_timeout", "upload_timeout"):
+        if getattr(made, name) < 0:
+            raise BadInput(f"{name} is not negative: {getattr(made, name)}")
+    for name in ("uid", "gid"):
+        if (getattr(made, name) or 0) < 0:
+            raise BadInput(f"{name} is not negative: {getattr(made, name)}")
+
+
+def uris(words: Iterable[str], *, cwd: str) -> list[str]:
+    """Inputs or resources as URIs: a word may hold several parted by spaces; a plain path becomes `file://` + absolute."""
+    found = []
+    for word in words:
+        pieces = word.split()
+        several = len(pieces) > 1 and all("://" in piece for piece in pieces)
+        found += [uri(piece, cwd=cwd) for piece in (pieces if several else [word])]
+    return found
+
+
+def uri(word: str, *, cwd: str) -> str:
+    """The word itself if it has a scheme or begins with a placeholder, else the absolute path as `file://`."""
+    if "://" in word or word.startswith("{"):
+        return word
+    slash = "/" if word.endswith("/") else ""
+    return "file://" + os.path.normpath(os.path.join(cwd, word)) + slash
+
+
+def from_json_lines(lines: Iterable[bytes], defaults: dict[str, Any]) -> Iterator[TaskSpec]:
+    """A spec per line, or of one array of objects; lazily. `BadInput` gives the number of the line that is wrong."""
+    decode = msgspec.json.Decoder(TaskSpec).decode
+    number = 0
+    for line in lines:
+        number += 1
+        line = line.strip()
+        if not line:
+            continue
+        if line.startswith(b"["):
+            if number > 1:
+                raise BadInput(f"line {number}: an array of tasks stands alone in its file")
+            yield from _from_array(b"\n".join([line, *lines]), defaults)
+            return
+        try:
+            if not defaults:
+                try:
+                    yield checked(decode(line))
+                    continue
+                except msgspec.DecodeError:
+                    pass  # convenient spellings, or an error with a better text, below
+            yield spec_of(_object(line), defaults)
+        except BadInput as err:
+            raise BadInput(f"line {number}: {err}") from err
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError as err:
+        raise BadInput(f"{line[:80]!r} is no JSON object ({err})") from err
+
+
+def _from_array(text: bytes, defaults: dict[str, Any]) -> Iterator[TaskSpec]:
+    try:
+        tasks = msgspec.json.decode(text, type=list[dict[str, Any]])
+    except msgspec.DecodeError as err:
+        raise BadInput(f"the file is no array of task objects: {err}") from err
+    for position, task in enumerate(tasks):
+        try:
+            yield spec_of(task, defaults)
+        except BadInput as err:
+            raise BadInput(f"task {position} of the array: {err}") from err
+
+
+def entries(lines: Iterable[bytes]) -> list[str]:
+    """The lines without their ends; an error shows the line that is not UTF-8 or holds NUL."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            text = line.rstrip(b"\n").removesuffix(b"\r").decode()
+        except UnicodeDecodeError as err:
+            raise BadInput(f"line {number} is not UTF-8 ({err.reason}): convert the file first") from err
+        if "\0" in text:
+            raise BadInput(f"line {number} holds a NUL character: is this a text file?")
+        found.append(text)
+    if not found:
+        raise BadInput("the file has no lines, so there are no tasks")
+    return found
+
+
+def batch_name(name: str) -> str:
+    """The name itself if a batch can have it."""
+    return token(name, "batch")

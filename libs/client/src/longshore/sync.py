@@ -1,0 +1,207 @@
+"""The SDK for everyone who does not write asyncio: the same verbs, each waits for its answer.
+
+Writes run on a loop in a thread of the client's own, so that it works in scripts, notebooks and inside other event
+loops alike. Reads go straight to the api. What must not enter: behaviour of its own.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from longshore import records
+from longshore.client import AsyncClient, SubmitOptions, Tasks
+from longshore.waiting import Watch
+from longshore_common import model as m
+from longshore_common.ids import TaskRange
+from longshore_common.log import Transport
+from longshore_common.profile import Profile
+
+R = TypeVar("R")
+
+
+class Client:
+    """One user's door to one stack; use it as `with`. All verbs are those of `AsyncClient`, and mean the same."""
+
+    def __init__(
+        self,
+        directory: str | Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        profile: Profile | None = None,
+        transport: Transport | None = None,
+        deadline: float = 10,
+    ) -> None:
+        self._client = AsyncClient(directory, environ=environ, profile=profile, transport=transport, deadline=deadline)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="longshore-client", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let all connections go; submitted tasks go on. A repeat does nothing."""
+        if self._loop.is_closed():
+            return
+        self._run(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, R]) -> R:
+        """Do it on the client's loop; Ctrl-C here cancels the waiting, never the tasks."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    # --- submitting -------------------------------------------------------------------------------------------------
+
+    def submit(self, command: Sequence[str] | str, **options: Unpack[SubmitOptions]) -> records.Submitted:
+        """See `AsyncClient.submit`."""
+        return self._run(self._client.submit(command, **options))
+
+    def submit_array(
+        self, command: Sequence[str] | str, array: int | str | Sequence[str], **options: Unpack[SubmitOptions]
+    ) -> records.Submitted:
+        """See `AsyncClient.submit_array`."""
+        return self._run(self._client.submit_array(command, array, **options))
+
+    def submit_many(
+        self, tasks: Iterable[m.TaskSpec | Mapping[str, Any]], **options: Unpack[SubmitOptions]
+    ) -> records.Submitted:
+        """See `AsyncClient.submit_many`; the iterable is consumed in the client's own thread."""
+        return self._run(self._client.submit_many(tasks, **options))
+
+    def flush(self) -> int:
+        """See `AsyncClient.flush`."""
+        return self._run(self._client.flush())
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Start to hear of progress before submitting, to lose no millisecond."""
+        self._run(self._client.listen())
+
+    def wait(
+        self,
+        submission: records.Submitted | int,
+        *,
+        timeout: float | None = None,
+        watch: Watch | None = None,
+        projected: bool = False,
+    ) -> records.Progress:
+        """See `AsyncClient.wait`; `watch` is called in the client's own thread."""
+        return self._run(self._client.wait(submission, timeout=timeout, watch=watch, projected=projected))
+
+    def join(
+        self, *submissions: records.Submitted | int, retry: int = 0, timeout: float | None = None
+    ) -> list[records.Progress]:
+        """See `AsyncClient.join`."""
+        return self._run(self._client.join(*submissions, retry=retry, timeout=timeout))
+
+    def as_completed(self, submission: records.Submitted | int) -> Iterator[records.Task]:
+        """See `AsyncClient.as_completed`."""
+        found = self._client.as_completed(submission)
+
+        async def following() -> records.Task | None:
+            return await anext(found, None)
+
+        while (task := self._run(following())) is not None:
+            yield task
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def tasks(self, *, limit: int | None = None, **filters: object) -> Iterator[records.Task]:
+        """See `AsyncClient.tasks`."""
+        return self._client.reader.tasks(limit=limit, **filters)
+
+    def task(self, task: str) -> records.Task:
+        """See `AsyncClient.task`."""
+        return self._client.reader.task(task)
+
+    def attempts(self, task: str) -> list[records.Attempt]:
+        """See `AsyncClient.attempts`."""
+        return self._client.reader.attempts(task)
+
+    def submission(self, submission: records.Submitted | int) -> records.Submission:
+        """See `AsyncClient.submission`."""
+        return self._run(self._client.submission(submission))
+
+    def batches(self) -> list[records.Batch]:
+        """See `AsyncClient.batches`."""
+        return list(self._client.reader.batches())
+
+    def batch(self, name: str) -> records.Batch:
+        """See `AsyncClient.batch`."""
+        return self._client.reader.batch(name)
+
+    def workers(self) -> list[records.Worker]:
+        """See `AsyncClient.workers`."""
+        return list(self._client.reader.workers())
+
+    def worker(self, name: str) -> records.Worker:
+        """See `AsyncClient.worker`."""
+        return self._client.reader.worker(name)
+
+    def logs(
+        self, task: str, *, stream: str = "stdout", attempt: int | None = None, offset: int = 0, follow: bool = False
+    ) -> Iterator[bytes]:
+        """See `AsyncClient.logs`."""
+        return self._client.reader.logs(task, stream=stream, attempt=attempt, offset=offset, follow=follow)
+
+    def history(self, name: str, *, kind: str = "tasks") -> list[records.HistoryEntry]:
+        """See `AsyncClient.history`."""
+        return self._client.reader.history(kind, name)
+
+    def explain(self, name: str, *, kind: str = "task") -> records.Explanation:
+        """See `AsyncClient.explain`."""
+        return self._run(self._client.explain(name, kind=kind))
+
+    def ranges(self, tasks: Tasks) -> tuple[TaskRange, ...]:
+        """See `AsyncClient.ranges`."""
+        return self._run(self._client.ranges(tasks))
+
+    # --- steering ---------------------------------------------------------------------------------------------------
+
+    def cancel(self, tasks: Tasks = (), *, batch: str | None = None) -> int:
+        """See `AsyncClient.cancel`."""
+        return self._run(self._client.cancel(tasks, batch=batch))
+
+    def retry(self, tasks: Tasks = (), *, batch: str | None = None) -> int:
+        """See `AsyncClient.retry`."""
+        return self._run(self._client.retry(tasks, batch=batch))
+
+    def signal(self, tasks: Tasks, signal: str) -> int:
+        """See `AsyncClient.signal`."""
+        return self._run(self._client.signal(tasks, signal))
+
+    def pause_batch(self, batch: str, *, freeze: bool = False) -> int:
+        """See `AsyncClient.pause_batch`."""
+        return self._run(self._client.pause_batch(batch, freeze=freeze))
+
+    def resume_batch(self, batch: str) -> int:
+        """See `AsyncClient.resume_batch`."""
+        return self._run(self._client.resume_batch(batch))
+
+    def pause_workers(self, *workers: str) -> int:
+        """See `AsyncClient.pause_workers`."""
+        return self._run(self._client.pause_workers(*workers))
+
+    def resume_workers(self, *workers: str) -> int:
+        """See `AsyncClient.resume_workers`."""
+        return self._run(self._client.resume_workers(*workers))
+
+    def resize_workers(self, *workers: str, concurrency: int | None = None, prefetch: int | None = None) -> int:
+        """See `AsyncClient.resize_workers`."""
+        return self._run(self._client.resize_workers(*workers, concurrency=concurrency, prefetch=prefetch))

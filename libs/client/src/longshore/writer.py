@@ -1,0 +1,185 @@
+"""Writes: a user's wishes as events, over one connection to the log that is opened at the first one.
+
+What must not enter: reads, decisions about tasks.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from longshore import chance
+from longshore.bookmark import Bookmark
+from longshore.parts import parts
+from longshore.records import Explanation, Submitted
+from longshore.spool import Spool
+from longshore_common import events as e
+from longshore_common import model as m
+from longshore_common import subjects
+from longshore_common.errors import BadInput, Refused, Unreachable, Unreadable
+from longshore_common.log import Entry, Transport
+from longshore_common.profile import Profile
+
+#: Seconds to wait for the log by default.
+DEADLINE: Final = 10.0
+#: Parts on their way at once; the log's fsync then overlaps with encoding the next.
+_IN_FLIGHT: Final = 4
+
+
+class Writer:
+    """A user's pen. Not shared between event loops; `close` what you made."""
+
+    def __init__(
+        self, profile: Profile, bookmark: Bookmark, *, transport: Transport | None = None, deadline: float = DEADLINE
+    ) -> None:
+        self.profile = profile
+        self.bookmark = bookmark
+        self.deadline = deadline
+        self.spool = Spool(bookmark.directory / "spool") if bookmark.directory else None
+        self._transport = transport
+        self._given = transport is not None
+        self._opening = asyncio.Lock()
+
+    async def transport(self) -> Transport:
+        """The connection, opened now if it was not; `Unreachable` with the fix if the log does not answer in time."""
+        async with self._opening:
+            if self._transport is None:
+                self._transport = await self._connected()
+            return self._transport
+
+    async def _connected(self) -> Transport:
+        from longshore_common.adapters import nats_log  # here, because reading and spooling need none of it
+
+        door = self.profile
+        opening = nats_log.connect(door.nats_url, creds=door.nats_creds, role="user", name=door.user)
+        try:
+            return await asyncio.wait_for(opening, self.deadline)
+        except (TimeoutError, OSError) as err:
+            raise Unreachable(
+                f"the log at {door.nats_url} does not answer: see `longshore status`, "
+                "start the stack with `longshore up`, or submit with --spool"
+            ) from err
+
+    async def close(self) -> None:
+        """Flush and let the connection go; one that was given stays its owner's."""
+        if self._transport is not None and not self._given:
+            transport, self._transport = self._transport, None
+            await transport.close()
+
+    async def wish(self, event: e.Event, *, key: str | None = None) -> int:
+        """Append one event of this user and return its sequence once it is on disk; the same key never counts twice."""
+        return await self._append(self._entry(event, key or chance.new_key()))
+
+    def _entry(self, event: e.Event, key: str, suffix: str = "") -> Entry:
+        return Entry(event, self.profile.user, key + suffix, chance.traceparent(key))
+
+    async def _append(self, entry: Entry) -> int:
+        transport = await self.transport()
+        seq = await transport.log.append(entry, deadline=self.deadline)
+        self.bookmark.saw(seq)
+        return seq
+
+    # --- submissions ------------------------------------------------------------------------------------------------
+
+    async def submit(self, event: e.TasksSubmitted, *, spool: bool = False) -> Submitted:
+        """One submission in one event. With `spool` it is on this disk first, and stays there if the log is away."""
+        size = size_of(event.body)
+        entry = self._entry(event, event.key)
+        if not spool:
+            return self._receipt(await self._append(entry), size, event.key)
+        self._spool().put(entry)
+        try:
+            sent = await self.flush()
+            # another process may have sent it meanwhile: the same id is answered with the first one's sequence
+            seq = sent.get(entry.id) or await self._append(entry)
+        except Unreachable:
+            return Submitted(size=size, key=event.key)
+        return self._receipt(seq, size, event.key)
+
+    async def submit_parts(self, wish: e.TasksSubmitted, specs: Iterable[m.TaskSpec]) -> Submitted:
+        """Different tasks, however many, in a stream; `wish` has all but the body. All of them count, or none."""
+        runs = parts(specs)
+        first = next(runs, None)
+        if first is None:
+            raise BadInput("there are no tasks in it: a submission has at least one")
+        second = next(runs, None)
+        if second is None:
+            return await self.submit(msgspec.structs.replace(wish, body=m.Specs(specs=first)))
+        count, size = await self._send_parts(wish.key, _chain(first, second, runs))
+        return await self.submit(msgspec.structs.replace(wish, body=m.Parts(parts=count, size=size)))
+
+    async def _send_parts(self, key: str, runs: Iterable[tuple[m.TaskSpec, ...]]) -> tuple[int, int]:
+        transport = await self.transport()
+        flying: set[asyncio.Task[int]] = set()
+        count = size = 0
+        try:
+            for run in runs:
+                entry = self._entry(e.SubmissionPartSent(key=key, part=count, specs=run), key, f".{count}")
+                flying.add(asyncio.ensure_future(transport.log.append(entry, deadline=self.deadline)))
+                count, size = count + 1, size + len(run)
+                if len(flying) >= _IN_FLIGHT:
+                    landed, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+                    for one in landed:
+                        one.result()
+            await asyncio.gather(*flying)
+        finally:
+            for one in flying:
+                one.cancel()
+        return count, size
+
+    def _receipt(self, seq: int, size: int, key: str) -> Submitted:
+        self.bookmark.submitted(seq, size)
+        return Submitted(id=seq, size=size, key=key)
+
+    def _spool(self) -> Spool:
+        if self.spool is None:
+            raise Refused("there is no place for a spool: give the client a state directory")
+        return self.spool
+
+    async def flush(self) -> dict[str, int]:
+        """Send what is spooled, oldest first; the sequence of each key. `Unreachable` keeps the rest where it is."""
+        sent: dict[str, int] = {}
+        for entry, file in self._spool().entries():
+            sent[entry.id] = seq = await self._append(entry)
+            if isinstance(entry.event, e.TasksSubmitted):
+                self.bookmark.submitted(seq, size_of(entry.event.body))
+            self._spool().sent(file)
+        return sent
+
+    # --- questions that only a dispatcher answers ---------------------------------------------------------------------
+
+    async def explain(self, kind: str, name: str) -> Explanation:
+        """Why a task, submission, batch or worker (`kind`) is as it is; `Unreachable` if no dispatcher is there."""
+        question: dict[str, Any] = {"id": name, "kind": kind, "user": self.profile.user}
+        transport = await self.transport()
+        answer = await transport.hints.ask(
+            subjects.ASK_DISPATCH, msgspec.json.encode(question), deadline=min(self.deadline, 5)
+        )
+        try:
+            return msgspec.json.decode(answer, type=Explanation)
+        except msgspec.DecodeError as err:
+            raise Unreadable(f"the dispatcher answered {answer[:200]!r} ({err})") from err
+
+    async def progress(self) -> AsyncIterator[tuple[str, bytes]]:
+        """The hints on how far this user's submissions are."""
+        transport = await self.transport()
+        async for subject, body in transport.hints.listen(subjects.done(self.profile.user, ">")):
+            yield subject, body
+
+
+def size_of(body: m.Body) -> int:
+    """How many tasks a body holds."""
+    match body:
+        case m.Array() | m.Parts():
+            return body.size
+        case m.Specs():
+            return len(body.specs)
+
+
+def _chain(
+    first: tuple[m.TaskSpec, ...], second: tuple[m.TaskSpec, ...], rest: Iterable[tuple[m.TaskSpec, ...]]
+) -> Iterable[tuple[m.TaskSpec, ...]]:
+    yield first
+    yield second
+    yield from rest
