@@ -1,0 +1,225 @@
+"""`longshore up`, `down` and `status` as a user meets them: real processes, one directory, nothing left behind."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from longshore_infra.supervisor import identity
+
+pytestmark = pytest.mark.slow
+
+LONGSHORE = Path(sys.executable).with_name("longshore")
+PARTS = ["nats", "postgres", "api", "dispatcher", "recruiter", "spawner-local-1", "local-1"]
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Home:
+    """A state directory and the commands upon it."""
+
+    def __init__(self, root: Path, **environ: str) -> None:
+        self.root = root
+        self.environ = os.environ | {"LONGSHORE_STATE_DIR": str(root), "HOME": str(root), **environ}
+
+    def say(self, *words: str, **environ: str) -> Said:
+        done = subprocess.run(
+            [LONGSHORE, *words], env=self.environ | environ, capture_output=True, text=True, timeout=90
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def up(self, *more: str, **environ: str) -> float:
+        """Seconds it took."""
+        began = time.monotonic()
+        said = self.say("up", "--detach", "--concurrency", "2", *more, **environ)
+        assert said.code == 0, f"{said}\n{self.trouble()}"
+        return time.monotonic() - began
+
+    def status(self) -> dict:
+        return json.loads(self.say("status", "--json").out)
+
+    def part(self, name: str) -> dict:
+        return next(p for p in self.status()["processes"] if p["name"] == name)
+
+    def pids(self) -> list[int]:
+        """All processes of the stack: the supervisor and whatever is below it."""
+        supervisor = self.status()["supervisor"]
+        return [supervisor, *identity.descendants(supervisor)]
+
+    def trouble(self) -> str:
+        return "\n".join(f"{f.name}: {f.read_text()[-1500:]}" for f in sorted((self.root / "logs").glob("*.jsonl")))
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    root = Path(tempfile.mkdtemp(prefix="longshore-stack-"))
+    made = Home(root)
+    yield made
+    said = made.say("down")
+    shutil.rmtree(root, ignore_errors=True)
+    assert said.code == 0
+
+
+def until(condition: Callable[[], object], seconds: float = 20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come to pass in time")
+
+
+def test_a_stack_starts_serves_refuses_a_second_and_stops_without_a_trace(home):
+    home.up()
+    status = home.status()
+    assert status["ready"]
+    assert [p["name"] for p in status["processes"]] == PARTS
+    assert all(p["state"] == "running" and p["pid"] and p["restarts"] == 0 for p in status["processes"])
+    second = home.say("up", "--detach")
+    assert second.code == 1
+    assert str(status["supervisor"]) in second.err
+    assert str(home.root) in second.err
+    assert home.status()["processes"] == status["processes"]
+    pids = home.pids()
+    assert len(pids) > len(PARTS)
+    assert home.say("down").code == 0
+    assert [pid for pid in pids if identity.of(pid)] == []
+    assert not home.status()["ready"]
+    assert home.status()["supervisor"] is None
+    assert home.say("down").code == 0
+
+
+def test_a_restart_takes_less_than_ten_seconds_and_keeps_every_submission(home):
+    home.up()
+    said = home.say("submit", "--wait", "-b", "before", "--", "echo", "kept")
+    assert said.code == 0, f"{said}\n{home.trouble()}"
+    task = said.out.split()[0]
+    ports = home.status()["urls"]
+    assert home.say("down").code == 0
+    assert home.up() < 10
+    assert home.status()["urls"] == ports
+    assert json.loads(home.say("task", "show", task, "--json").out)["state"] == "succeeded"
+    assert home.say("task", "logs", task).out == "kept\n"
+    assert home.say("submit", "--wait", "--", "true").code == 0
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_killed_is_started_again_and_status_says_so(home, name):
+    home.up()
+    before = home.part(name)
+    os.kill(before["pid"], signal.SIGKILL)
+    after = until(lambda: (p := home.part(name))["restarts"] == 1 and p["state"] == "running" and p)
+    assert after["pid"] != before["pid"]
+    assert after["last_exit"] == "SIGKILL"
+    assert after["since"] > before["since"]
+    until(lambda: home.status()["ready"], 30)
+    said = home.say("submit", "--wait", "--", "true")
+    assert said.code == 0, f"{said}\n{home.trouble()}"
+
+
+def test_a_supervisor_killed_leaves_nothing_that_the_next_up_does_not_clear(home):
+    home.up()
+    said = home.say("submit", "--", "sleep", "300")
+    assert said.code == 0
+    until(lambda: len(tasks_of(home)) == 1)
+    pids = home.pids()
+    os.kill(pids[0], signal.SIGKILL)
+    home.up()
+    assert not set(pids) & set(home.pids())
+    assert [pid for pid in pids if identity.of(pid)] == []
+
+
+def tasks_of(home: Home) -> list[int]:
+    """Processes of tasks."""
+    return identity.descendants(home.part("spawner-local-1")["pid"])
+
+
+def test_in_the_foreground_an_interrupt_stops_all_of_it(home):
+    up = subprocess.Popen([LONGSHORE, "up", "--workers", "2"], env=home.environ, stdout=subprocess.PIPE, text=True)
+    assert str(home.root) in up.stdout.readline()
+    assert home.status()["ready"]
+    pids = home.pids()
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 0
+    up.stdout.close()
+    assert [pid for pid in pids if identity.of(pid)] == []
+
+
+def test_a_stack_that_cannot_serve_says_why_and_leaves_nothing(home):
+    said = home.say("up", "--detach", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert said.code == 1
+    assert "api" in said.err
+    assert home.status()["supervisor"] is None
+
+
+def test_an_outside_nats_server_that_is_too_old_is_refused(home, tmp_path):
+    old = tmp_path / "nats-server"
+    old.write_text("#!/bin/sh\necho 'nats-server: v2.10.25'\n")
+    old.chmod(0o755)
+    said = home.say("up", "--detach", LONGSHORE_NATS_SERVER=str(old))
+    assert said.code == 1
+    assert "2.10.25" in said.err
+    assert "2.12" in said.err
+    assert home.status()["supervisor"] is None
+
+
+def test_an_outside_server_and_database_take_the_place_of_ours(home, tmp_path):
+    other = Home(tmp_path / "other")
+    other.root.mkdir()
+    try:
+        other.up()
+        database = part_environment(other, "api")["DATABASE_URL"]
+        seed = part_environment(other, "api")["LONGSHORE_ACCOUNT_SEED_FILE"]
+        account = part_environment(other, "api")["LONGSHORE_ACCOUNT_PUBLIC"]
+        nats = other.status()["urls"]["nats"]
+        for name in ("api", "dispatcher", "recruiter", "local-1"):
+            os.kill(other.part(name)["pid"], signal.SIGSTOP)
+        home.up(
+            NATS_URL=nats, DATABASE_URL=database, LONGSHORE_ACCOUNT_SEED_FILE=seed, LONGSHORE_ACCOUNT_PUBLIC=account
+        )
+        names = [p["name"] for p in home.status()["processes"]]
+        assert names == [p for p in PARTS if p not in ("nats", "postgres")]
+        assert home.say("submit", "--wait", "--", "true").code == 0
+    finally:
+        home.say("down")
+        for pid in other.pids():
+            os.kill(pid, signal.SIGCONT)
+        assert other.say("down").code == 0
+
+
+def part_environment(home: Home, name: str) -> dict[str, str]:
+    raw = Path(f"/proc/{home.part(name)['pid']}/environ").read_bytes()
+    return dict(each.split("=", 1) for each in raw.decode().split("\0") if each)
+
+
+def test_the_state_directory_is_private(home):
+    home.up()
+    assert home.say("down").code == 0
+    ours = [p for p in home.root.rglob("*") if "postgres" not in p.parts and "workers" not in p.parts]
+    assert [p for p in ours if p.is_dir() and p.stat().st_mode & 0o077] == []
+    loose = [p for p in ours if p.is_file() and p.stat().st_mode & 0o077 and home.root / "nats" not in p.parents]
+    assert loose == []
+
+
+def test_every_line_of_every_log_is_a_json_object_with_its_four_fields(home):
+    home.up()
+    assert home.say("submit", "--wait", "--", "true").code == 0
+    assert home.say("down").code == 0
+    logs = list((home.root / "logs").glob("*.jsonl"))
+    assert {f.stem for f in logs} == {*PARTS, "supervisor"}
+    for file in logs:
+        for line in file.read_text().splitlines():
+            assert {"time", "level", "service", "event"} <= json.loads(line).keys(), f"{file.name}: {line}"
