@@ -1,0 +1,113 @@
+"""Column orders of what the fold hands over, and the set-based statements that write it.
+
+One place beside the migrations that spells columns; the tuples are made in `core.memory`. What must not enter:
+connections, single-row writes.
+"""
+
+from typing import Final
+
+from longshore_api.core.rows import TASK_STATES
+
+COUNTERS: Final = tuple(TASK_STATES)
+
+SUBMISSION: Final = (
+    "id", "user_name", "batch", "size", "name", "key", "priority", "submitted_at", "requires", "spec", "start", "step",
+    "named", "status", "reason", "duplicate_of", "by_index", *COUNTERS,
+)  # fmt: skip
+TASK: Final = (
+    "submission", "index", "state", "attempt", "worker", "assigned_at", "assigned_seq", "started_at", "ended_at",
+    "exit_code", "outcome", "cause", "reason", "paused", "not_before", "report",
+)  # fmt: skip
+ATTEMPT: Final = (
+    "submission", "index", "n", "outcome", "worker", "assigned_at", "started_at", "ended_at", "exit_code", "cause",
+    "reason", "report",
+)  # fmt: skip
+RANGE: Final = ("submission", "lo", "hi", "state", "cause", "reason", "at")
+SPEC_PART: Final = ("part_seq", "chunk", "submission", "lo", "count", "kind", "owner", "body")
+TASK_NAME: Final = ("part_seq", "submission", "lo", "hi", "name")
+BATCH: Final = (
+    "name", "paused", "frozen", "size", "submissions", "users", "submitted_at", "started_at", "ended_at", *COUNTERS,
+)  # fmt: skip
+WORKER: Final = (
+    "name", "state", "paused", "concurrency", "prefetch", "batch", "facts", "public_key", "hostname", "life",
+    "enrolled_at", "joined_at", "seen_at",
+)  # fmt: skip
+EVENT: Final = ("seq", "at", "role", "name", "type", "subject", "body")
+EVENT_RANGE: Final = ("submission", "lo", "hi", "seq")
+EVENT_ABOUT: Final = ("kind", "name", "seq")
+
+_TYPES: Final = {
+    **dict.fromkeys(
+        ("state", "worker", "outcome", "cause", "reason", "report", "name", "status", "by_index", "batch", "facts",
+         "public_key", "hostname"), "text",
+    ),
+    **dict.fromkeys(("assigned_at", "started_at", "ended_at", "not_before", "submitted_at", "enrolled_at", "joined_at",
+                     "seen_at", "at"), "float8"),
+    **dict.fromkeys(("paused", "frozen"), "boolean"),
+}  # fmt: skip
+
+
+def _unnest(columns: tuple[str, ...]) -> str:
+    arrays = ", ".join(f"${i}::{_TYPES.get(c, 'bigint')}[]" for i, c in enumerate(columns, 1))
+    return f"unnest({arrays}) AS v ({', '.join(columns)})"
+
+
+def _set(columns: tuple[str, ...]) -> str:
+    return ", ".join(f"{c} = v.{c}" for c in columns)
+
+
+def _upsert(table: str, columns: tuple[str, ...], key: tuple[str, ...], source: str) -> str:
+    names = ", ".join(columns)
+    news = ", ".join(f"{c} = excluded.{c}" for c in columns if c not in key)
+    return f"INSERT INTO {table} ({names}) {source} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {news}"
+
+
+SUBMISSION_CHANGED: Final = ("id", "status", "reason", "duplicate_of", "by_index", *COUNTERS)
+LATE: Final = ("submission", "index", "attempt", "worker", "started_at", "ended_at", "exit_code", "report")
+_LATE_SET: Final = (
+    "report = v.report, exit_code = v.exit_code, started_at = coalesce(t.started_at, v.started_at), "
+    "ended_at = coalesce(t.ended_at, v.ended_at)"
+)
+
+CHANGE_SUBMISSIONS: Final = (
+    f"UPDATE submission s SET {_set(SUBMISSION_CHANGED[1:])} FROM {_unnest(SUBMISSION_CHANGED)} WHERE s.id = v.id"
+)
+CHANGE_TASKS: Final = (
+    f"UPDATE task t SET {_set(TASK[2:])} FROM {_unnest(TASK)} WHERE t.submission = v.submission AND t.index = v.index"
+)
+WRITE_RANGES: Final = _upsert(
+    "task_range", RANGE, ("submission", "hi"), f"SELECT {', '.join(RANGE)} FROM {_unnest(RANGE)}"
+)
+REMOVE_RANGES: Final = (
+    "DELETE FROM task_range r USING unnest($1::bigint[], $2::bigint[]) AS v (submission, hi) "
+    "WHERE r.submission = v.submission AND r.hi = v.hi"
+)
+WRITE_WORKERS: Final = _upsert("worker", WORKER, ("name",), f"SELECT {', '.join(WORKER)} FROM {_unnest(WORKER)}")
+#: Row by row: an array of arrays of different lengths is none in SQL.
+WRITE_BATCH: Final = _upsert(
+    "batch", BATCH, ("name",), "VALUES (" + ", ".join(f"${i}" for i in range(1, len(BATCH) + 1)) + ")"
+)
+LATE_TASKS: Final = (
+    f"UPDATE task t SET {_LATE_SET} FROM {_unnest(LATE)} WHERE t.submission = v.submission AND t.index = v.index "
+    "AND t.attempt = v.attempt AND t.worker = v.worker AND t.outcome IS NOT NULL AND t.report IS NULL"
+)
+LATE_ATTEMPTS: Final = (
+    f"UPDATE attempt t SET {_LATE_SET} FROM {_unnest(LATE)} WHERE t.submission = v.submission AND t.index = v.index "
+    "AND t.n = v.attempt AND t.worker = v.worker AND t.report IS NULL"
+)
+ADOPT_SPECS: Final = (
+    "UPDATE spec_part p SET submission = v.submission, lo = p.lo + v.base "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS v (part_seq, submission, base) "
+    "WHERE p.part_seq = v.part_seq AND p.submission IS NULL"
+)
+ADOPT_NAMES: Final = (
+    "UPDATE task_name n SET submission = v.submission, lo = n.lo + v.base, hi = n.hi + v.base "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS v (part_seq, submission, base) "
+    "WHERE n.part_seq = v.part_seq AND n.submission IS NULL"
+)
+DROP_SPECS: Final = "DELETE FROM spec_part WHERE submission = ANY($1::bigint[])"
+DROP_NAMES: Final = "DELETE FROM task_name WHERE submission = ANY($1::bigint[])"
+EMPTY: Final = (
+    "TRUNCATE event_about, event_range, event, worker, batch, task_name, spec_part, attempt, task, task_range, "
+    "submission; UPDATE position SET seq = 0, at = 0"
+)

@@ -1,0 +1,61 @@
+"""Which rows keep an event itself: the archive, and what makes the history of a worker or a batch quick to find."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from longshore_api.core.rows import Changes
+from longshore_common import codec
+from longshore_common import events as e
+from longshore_common.log import Malformed, Recorded
+
+#: Stands for all workers where an event names none.
+EVERY: Final = "*"
+
+
+def clean(text: str) -> str:
+    """Text that PostgreSQL can hold: NUL is replaced."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text
+
+
+def addressee(record: Recorded) -> str:
+    """The worker whom a dispatcher's event of log.dispatch.<worker>.<work|signal> is addressed to."""
+    return record.subject.split(".")[2]
+
+
+def keep(changes: Changes, record: Recorded) -> None:
+    """The event becomes a row of the archive; its body as it stands in the log, deflated if the writer did so."""
+    event = record.event
+    if isinstance(event, Malformed):
+        tag, body = "unreadable", record.body or event.reason.encode()
+    else:
+        tag, body = str(type(event).__struct_config__.tag), record.body or codec.encode(event)[0]
+        for kind, name in abouts(record, event):
+            changes.abouts.append((kind, clean(name), record.seq))
+    changes.events.append((record.seq, record.at, record.author.role, record.author.name, tag, record.subject, body))
+
+
+def abouts(record: Recorded, event: e.Event) -> Iterable[tuple[str, str]]:
+    """(worker | batch, name) of each worker and batch whose history this event belongs to; bulk events to none."""
+    match event:
+        case (
+            e.TasksSubmitted() | e.BatchPauseRequested() | e.BatchResumeRequested() | e.BatchPaused() | e.BatchResumed()
+        ):
+            return [("batch", event.batch)]
+        case e.CancelRequested() | e.RetryRequested():
+            return [("batch", event.batch)] if event.batch else ()
+        case e.WorkerEnrolled():
+            return [("worker", event.worker)]
+        case _:
+            return [("worker", name) for name in _workers(record, event)]
+
+
+def _workers(record: Recorded, event: e.Event) -> Iterable[str]:
+    match event:
+        case e.WorkerPauseRequested() | e.WorkerResumeRequested() | e.WorkerResizeRequested():
+            return event.workers or (EVERY,)
+        case e.WorkerJoined() | e.WorkerLeft():
+            return (record.author.name,)
+        case e.WorkerPaused() | e.WorkerResumed() | e.WorkerResized() | e.WorkerLost():
+            return (addressee(record),)
+        case _:
+            return ()

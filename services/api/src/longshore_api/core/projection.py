@@ -1,0 +1,372 @@
+"""The fold of events into row changes: one function per event, over the memory.
+
+It never refuses and never raises on what an event says: what contradicts the log so far changes nothing. The rules of
+`longshore_common.events` decide what is current. What must not enter: SQL, the clock, decisions about tasks.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from longshore_api.core import archive, presence, submitting
+from longshore_api.core.memory import Memory, attempt_tuple
+from longshore_api.core.rows import OPEN_STATES, Row, Submission
+from longshore_api.core.spans import Span, covers, put, take
+from longshore_common import events as e
+from longshore_common.errors import BadInput
+from longshore_common.ids import TaskRange, split_attempt
+from longshore_common.log import Malformed, Recorded
+from longshore_common.model import ON_WORKER, TERMINAL
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def fold(memory: Memory, records: Iterable[Recorded]) -> None:
+    """Take these events, in log order; what the memory lacks of them was admitted before (see `needs`)."""
+    for record in records:
+        if record.seq <= memory.position:
+            continue
+        archive.keep(memory.changes, record)
+        if not isinstance(record.event, Malformed):
+            _FOLDS[type(record.event)](memory, record, record.event)
+        memory.position = record.seq
+        memory.changes.at = record.at
+
+
+def weight(record: Recorded) -> int:
+    """About how many rows the event touches: where to cut a batch."""
+    match record.event:
+        case e.AttemptsReported() as event:
+            return 1 + len(event.moved) + len(event.ended)
+        case e.AttemptsAssigned() as event:
+            return 1 + sum(len(order.starts) for order in event.orders)
+        case e.SubmissionPartSent() as event:
+            return 1 + len(event.specs) // 4
+        case e.TasksRequeued() | e.TasksRetried() | e.TasksFailed() | e.TasksCancelled() as event:
+            return 1 + len(event.tasks)
+        case _:
+            return 1
+
+
+# --- attempts ---------------------------------------------------------------------------------------------------------
+
+
+def _assigned(memory: Memory, record: Recorded, event: e.AttemptsAssigned) -> None:
+    worker = archive.addressee(record)
+    for order in event.orders:
+        submission = memory.submissions.get(order.submission)
+        if submission is None or not order.starts:
+            continue
+        indices = [start.index for start in order.starts]
+        lo, hi = min(indices), max(indices)
+        memory.link(record.seq, submission.id, lo, hi)
+        if indices == list(range(lo, lo + len(indices))) and covers(submission.spans, lo, hi):
+            _begin_all(memory, submission, order.starts, worker, record)
+            continue
+        for start in order.starts:
+            _begin(memory, submission, start, worker, record)
+
+
+def _begin_all(
+    memory: Memory, submission: Submission, starts: tuple[e.Start, ...], worker: str, record: Recorded
+) -> None:
+    """The usual way: consecutive tasks nobody has touched."""
+    (span,) = take(submission.spans, starts[0].index, starts[-1].index)
+    if span.state in TERMINAL:
+        put(submission.spans, span)
+        return
+    memory.shift(submission, span.state, "assigned", len(starts))
+    at, seq, fresh = record.at, record.seq, memory.fresh
+    for start in starts:
+        fresh(Row(submission, start.index, "assigned", start.n, worker, at, seq))
+
+
+def _begin(memory: Memory, submission: Submission, start: e.Start, worker: str, record: Recorded) -> None:
+    row = submission.rows.get(start.index)
+    if row is None:
+        if covers(submission.spans, start.index, start.index):
+            _begin_all(memory, submission, (start,), worker, record)
+        return
+    if start.n <= row.attempt or row.state in TERMINAL:
+        return
+    memory.close(row, "superseded")
+    memory.changes.attempts.append(attempt_tuple(row))
+    row.attempt, row.worker, row.assigned_at, row.assigned_seq = start.n, worker, record.at, record.seq
+    row.started_at = row.ended_at = row.exit_code = row.outcome = row.cause = row.report = None
+    row.reason, row.paused, row.not_before = "", False, 0
+    memory.current[f"{submission.id}.{row.index}.{row.attempt}"] = row
+    memory.enter(row, "assigned")
+
+
+def _reported(memory: Memory, record: Recorded, event: e.AttemptsReported) -> None:
+    worker, current = record.author.name, memory.current
+    cover: dict[int, tuple[int, int]] = {}
+    for move in event.moved:
+        row = current.get(move.attempt)
+        if row is not None and row.worker == worker:
+            _widen(cover, row.submission.id, row.index)
+            _move(memory, row, move)
+    for given in event.delivered:
+        row = current.get(given.attempt)
+        if row is not None:
+            _widen(cover, row.submission.id, row.index)
+    for end in event.ended:
+        row = current.get(end.attempt)
+        if row is not None and row.worker == worker:
+            _widen(cover, row.submission.id, row.index)
+            _end(memory, row, end, record.at)
+        else:
+            _late(memory, worker, end, cover)
+    for sid, (lo, hi) in cover.items():
+        memory.link(record.seq, sid, lo, hi)
+
+
+def _move(memory: Memory, row: Row, move: e.Move) -> None:
+    if move.state not in ON_WORKER:
+        return
+    row.paused = move.paused
+    if move.state == "running" and row.started_at is None:
+        _started(memory, row, move.at)
+    memory.enter(row, move.state)
+
+
+def _widen(cover: dict[int, tuple[int, int]], sid: int, index: int) -> None:
+    span = cover.get(sid)
+    if span is None:
+        cover[sid] = (index, index)
+    elif index > span[1]:
+        cover[sid] = (span[0], index)
+    elif index < span[0]:
+        cover[sid] = (index, span[1])
+
+
+def _started(memory: Memory, row: Row, at: float) -> None:
+    row.started_at = at
+    batch = memory.batches[row.submission.batch]
+    if batch.started_at is None or at < batch.started_at:
+        batch.started_at, batch.dirty = at, True
+
+
+def _ended(memory: Memory, submission: Submission, at: float) -> None:
+    batch = memory.batches[submission.batch]
+    if batch.ended_at is None or at > batch.ended_at:
+        batch.ended_at, batch.dirty = at, True
+
+
+def _end(memory: Memory, row: Row, end: e.Ended, at: float) -> None:
+    """A current attempt is over: a success settles its task, any other end waits for the verdict."""
+    usage = end.usage
+    row.report = _report(end)
+    row.exit_code, row.cause, row.reason = end.exit_code, end.cause, archive.clean(end.reason)
+    if usage.started_at is not None:
+        _started(memory, row, usage.started_at)
+    row.ended_at = usage.ended_at if usage.ended_at is not None else at
+    row.outcome, row.paused = end.outcome, False
+    del memory.current[end.attempt]
+    if end.outcome == "succeeded":
+        memory.enter(row, "succeeded")
+        _ended(memory, row.submission, row.ended_at)
+    else:
+        memory.touch(row)
+
+
+def _report(end: e.Ended) -> str:
+    out, err = end.stdout, end.stderr
+    return _encode((end.usage, out if out and out.size else None, err if err and err.size else None)).decode()
+
+
+def _late(memory: Memory, worker: str, end: e.Ended, cover: dict[int, tuple[int, int]]) -> None:
+    """A report about an attempt that is not current: history of that attempt, if this worker had it; no task changes."""
+    try:
+        sid, index, n = split_attempt(end.attempt)
+    except BadInput:
+        return
+    if max(sid, index, n) >= 1 << 62:
+        return
+    _widen(cover, sid, index)
+    submission = memory.submissions.get(sid)
+    row = submission.rows.get(index) if submission else None
+    if row is None or row.attempt != n:
+        late = (worker, end.usage.started_at, end.usage.ended_at, end.exit_code, _report(end))
+        memory.changes.late.setdefault((sid, index, n), late)
+    elif row.worker == worker and row.outcome is not None and row.report is None:
+        row.report, row.exit_code = _report(end), end.exit_code
+        row.started_at = end.usage.started_at if row.started_at is None else row.started_at
+        row.ended_at = end.usage.ended_at if row.ended_at is None else row.ended_at
+        memory.touch(row)
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def _requeued(memory: Memory, record: Recorded, event: e.TasksRequeued) -> None:
+    cover: dict[int, tuple[int, int]] = {}
+    for task in event.tasks:
+        submission = memory.submissions.get(task.submission)
+        if submission is None:
+            continue
+        _widen(cover, task.submission, task.index)
+        row = submission.rows.get(task.index)
+        if row is None:
+            _retag(memory, submission, (task.index, task.index), OPEN_STATES, Span(0, 0, "queued"))
+        elif row.attempt == task.n and row.state not in TERMINAL:
+            memory.close(row, "failed" if task.cause else "superseded")
+            row.cause, row.reason = row.cause or task.cause, row.reason or archive.clean(task.reason)
+            row.not_before, row.paused = task.not_before, False
+            memory.enter(row, "queued")
+    for sid, (lo, hi) in cover.items():
+        memory.link(record.seq, sid, lo, hi)
+
+
+def _retried(memory: Memory, record: Recorded, event: e.TasksRetried) -> None:
+    admits = frozenset({"waiting", "failed", "cancelled"})
+    for submission, lo, hi in _known(memory, record, event.tasks):
+        _retag(memory, submission, (lo, hi), admits, Span(0, 0, "queued"))
+        for row in _rows(submission, lo, hi):
+            if row.state in admits:
+                memory.close(row, "superseded")
+                row.not_before = 0
+                memory.enter(row, "queued")
+
+
+def _failed(memory: Memory, record: Recorded, event: e.TasksFailed) -> None:
+    reason = archive.clean(event.reason)
+    for submission, lo, hi in _known(memory, record, event.tasks):
+        _retag(memory, submission, (lo, hi), OPEN_STATES, Span(0, 0, "failed", event.cause, reason, record.at))
+        for row in _rows(submission, lo, hi):
+            if row.state in OPEN_STATES:
+                row.cause, row.reason = event.cause, reason or row.reason
+                memory.close(row, "failed")
+                _conclude(memory, row, "failed", record.at)
+
+
+def _cancelled(memory: Memory, record: Recorded, event: e.TasksCancelled) -> None:
+    reason = archive.clean(event.reason)
+    for submission, lo, hi in _known(memory, record, event.tasks):
+        _retag(memory, submission, (lo, hi), OPEN_STATES, Span(0, 0, "cancelled", None, reason, record.at))
+        for row in _rows(submission, lo, hi):
+            if row.state in OPEN_STATES:
+                row.reason = reason or row.reason
+                memory.close(row, "superseded")
+                _conclude(memory, row, "cancelled", record.at)
+
+
+def _conclude(memory: Memory, row: Row, state: str, at: float) -> None:
+    row.ended_at, row.paused = at if row.ended_at is None else row.ended_at, False
+    memory.enter(row, state)
+    _ended(memory, row.submission, row.ended_at)
+
+
+def _known(memory: Memory, record: Recorded, tasks: Iterable[TaskRange]) -> Iterable[tuple[Submission, int, int]]:
+    for sid, lo, hi in ((t.submission, t.lo, t.hi) for t in tasks):
+        submission = memory.submissions.get(sid)
+        if submission is not None and 0 <= lo <= hi:
+            hi = min(hi, submission.size - 1)
+            memory.link(record.seq, sid, lo, hi)
+            yield submission, lo, hi
+
+
+def _rows(submission: Submission, lo: int, hi: int) -> list[Row]:
+    rows = submission.rows
+    if hi - lo < len(rows):
+        return [rows[i] for i in range(lo, hi + 1) if i in rows]
+    return [row for i, row in rows.items() if lo <= i <= hi]
+
+
+def _retag(memory: Memory, submission: Submission, at: tuple[int, int], admits: frozenset[Any], to: Span) -> None:
+    """Untouched tasks `at` (both ends included) that are in one of the states `admits` become like `to`."""
+    for span in take(submission.spans, *at):
+        if span.state not in admits:
+            put(submission.spans, span)
+            continue
+        put(submission.spans, msgspec.structs.replace(to, lo=span.lo, hi=span.hi))
+        memory.shift(submission, span.state, to.state, len(span))
+        if to.at is not None:
+            _ended(memory, submission, to.at)
+
+
+# --- answers to submissions ---------------------------------------------------------------------------------------------
+
+
+def _accepted(memory: Memory, record: Recorded, event: e.SubmissionAccepted) -> None:
+    if submission := _answered(memory, record, event.submission):
+        submission.status = "accepted"
+
+
+def _rejected(memory: Memory, record: Recorded, event: e.SubmissionRejected) -> None:
+    if submission := _answered(memory, record, event.submission):
+        submission.status, submission.reason = "rejected", archive.clean(event.reason)
+        submission.by_index = _encode(event.by_index).decode() if event.by_index else None
+        to = Span(0, 0, "failed", "rejected", submission.reason, record.at)
+        _retag(memory, submission, (0, submission.size - 1), OPEN_STATES, to)
+
+
+def _duplicated(memory: Memory, record: Recorded, event: e.SubmissionDuplicated) -> None:
+    if submission := _answered(memory, record, event.submission):
+        submission.status, submission.duplicate_of = "duplicate", event.first
+        for span in take(submission.spans, 0, submission.size - 1):
+            submission.counts[span.state] -= len(span)
+        batch = memory.batch(submission.batch)
+        batch.size, batch.submissions = batch.size - submission.size, batch.submissions - 1
+        memory.changes.specs_dropped.append((submission.id,))
+
+
+def _answered(memory: Memory, record: Recorded, sid: int) -> Submission | None:
+    """The submission, if it still waits for its answer."""
+    submission = memory.submissions.get(sid)
+    if submission is None or submission.status != "submitted":
+        return None
+    memory.link(record.seq, sid, 0, submission.size - 1)
+    memory.change(submission)
+    return submission
+
+
+def _met(memory: Memory, record: Recorded, event: e.RequirementsMet) -> None:
+    for sid in event.submissions:
+        submission = memory.submissions.get(sid)
+        if submission is not None:
+            memory.link(record.seq, sid, 0, submission.size - 1)
+            _retag(memory, submission, (0, submission.size - 1), frozenset({"waiting"}), Span(0, 0, "queued"))
+
+
+# --- kept as history ------------------------------------------------------------------------------------------------------
+
+
+def _signalled(memory: Memory, record: Recorded, event: e.AttemptsSignalled | e.AttemptsRecalled) -> None:
+    """What is wanted changes no row; the agents' reports will. Kept as history of the tasks."""
+    cover: dict[int, tuple[int, int]] = {}
+    for attempt in event.attempts:
+        row = memory.current.get(attempt)
+        if row is not None:
+            _widen(cover, row.submission.id, row.index)
+    for sid, (lo, hi) in cover.items():
+        memory.link(record.seq, sid, lo, hi)
+
+
+def _wished(memory: Memory, record: Recorded, event: e.CancelRequested | e.RetryRequested | e.SignalRequested) -> None:
+    """Wishes change nothing until they are answered; kept as history of the tasks they name."""
+    for task in event.tasks:
+        memory.link(record.seq, task.submission, task.lo, task.hi)
+
+
+def _kept(memory: Memory, record: Recorded, event: e.Event) -> None:
+    """In the archive, and in no row."""
+
+
+_Fold = Callable[[Memory, Recorded, Any], None]
+
+_FOLDS: Final[dict[type[e.Event], _Fold]] = {
+    e.TasksSubmitted: submitting.submitted, e.SubmissionPartSent: submitting.part_sent,
+    e.CancelRequested: _wished, e.RetryRequested: _wished, e.SignalRequested: _wished,
+    e.BatchPauseRequested: _kept, e.BatchResumeRequested: _kept,
+    e.WorkerPauseRequested: _kept, e.WorkerResumeRequested: _kept, e.WorkerResizeRequested: _kept,
+    e.WorkerEnrolled: presence.enrolled, e.LeaderElected: _kept,
+    e.SubmissionAccepted: _accepted, e.SubmissionRejected: _rejected, e.SubmissionDuplicated: _duplicated,
+    e.RequestRefused: _kept, e.RequirementsMet: _met,
+    e.TasksRequeued: _requeued, e.TasksRetried: _retried, e.TasksFailed: _failed, e.TasksCancelled: _cancelled,
+    e.BatchPaused: presence.batch_paused, e.BatchResumed: presence.batch_resumed,
+    e.AttemptsAssigned: _assigned, e.AttemptsRecalled: _signalled, e.AttemptsSignalled: _signalled,
+    e.WorkerPaused: presence.worker_paused, e.WorkerResumed: presence.worker_resumed, e.WorkerResized: presence.worker_resized,
+    e.WorkerLost: presence.lost, e.WorkerJoined: presence.joined, e.AttemptsReported: _reported, e.WorkerLeft: presence.left,
+}  # fmt: skip
