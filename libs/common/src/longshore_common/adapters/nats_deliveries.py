@@ -5,6 +5,7 @@ swallowed comes back by redelivery alone, possibly after newer messages. What mu
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
@@ -14,7 +15,7 @@ import structlog
 from longshore_common import subjects
 from longshore_common.adapters.nats_read import API_PATIENCE, SLICE_RECORDS, Raw, header_value, position, recorded
 from longshore_common.adapters.nats_wire import ApiError, Lost, NoResponders, Wire, api
-from longshore_common.errors import Refused
+from longshore_common.errors import Refused, Unreachable
 from longshore_common.log import Recorded, Slice
 
 log = structlog.get_logger()
@@ -186,7 +187,8 @@ class Deliveries:
             info = await api(self._wire, f"CONSUMER.INFO.{subjects.STREAM}.{self._consumer}", None, API_PATIENCE)
         except (ApiError, Lost, NoResponders, TimeoutError) as err:
             log.debug("deliveries wait for their consumer", reason=repr(err))
-            await self._wire.ready(asyncio.get_running_loop().time() + 3600)
+            with contextlib.suppress(Unreachable):  # closed: the reading ends
+                await self._wire.ready(None)
             await asyncio.sleep(RETRY)
             return
         delivered, floor = info["delivered"], info["ack_floor"]

@@ -13,7 +13,7 @@ import structlog
 from longshore_common import subjects
 from longshore_common.adapters.nats_wire import ApiError, Lost, NoResponders, Subscribed, Wire, api
 from longshore_common.adapters.records import read
-from longshore_common.errors import Conflict, Refused
+from longshore_common.errors import Conflict, Refused, Unreachable
 from longshore_common.log import Recorded, Slice
 
 log = structlog.get_logger()
@@ -42,8 +42,8 @@ def recorded(seq: int, nanoseconds: int, raw: Raw) -> Recorded:
         author,
         subject,
         event,
-        header_value(header, b"\r\nce-id: ") if header else "",
-        header_value(header, b"\r\ntraceparent: ") if header else "",
+        header_value(header, b"\r\nce-id: "),
+        header_value(header, b"\r\ntraceparent: ") if b"\r\ntraceparent: " in header else "",
     )
 
 
@@ -113,13 +113,15 @@ class Reader:
             deliver = f"{self._wire.inbox}.f.{self._name}"
             self._inbox = self._wire.watch(deliver, self._sink, denied=self._deny)
             try:
-                await self._wire.ready(asyncio.get_running_loop().time() + 3600)
+                await self._wire.ready(None)
                 await self._check_end()
                 made = await api(self._wire, self._create_subject(), self._config(deliver), API_PATIENCE)
             except (ApiError, Lost, NoResponders, TimeoutError) as err:
                 log.debug("follow again", reason=repr(err))
                 await asyncio.sleep(0.1)
                 continue
+            except Unreachable:
+                return  # closed: the reading ends
             self.pending_at_start = made.get("num_pending", 0)
             self._broken = False
             return

@@ -34,6 +34,9 @@ def _without_aiohttp() -> Iterator[None]:
 
 with _without_aiohttp():
     from nats.aio.client import Client, Server
+    from nats.aio.subscription import Subscription
+
+    from longshore_common.adapters.nats_parser import FastParser
 
 log = structlog.get_logger()
 
@@ -78,6 +81,7 @@ class Wire(Client):
 
     def __init__(self, url: str, inbox: str) -> None:
         super().__init__()
+        self._ps = FastParser(self, self._deliver)
         self.url = url
         self.inbox = f"{inbox}.{self._nuid.next().decode()}"
         self.on_up: set[Callable[[], None]] = set()
@@ -127,8 +131,8 @@ class Wire(Client):
         """Whether the server would hear us now, as far as we know."""
         return self._up.is_set() and self.is_connected
 
-    async def ready(self, until: float) -> None:
-        """Return once connected; `Unreachable` after instant `until` of the loop's clock, or if closed."""
+    async def ready(self, until: float | None) -> None:
+        """Return once connected; `Unreachable` after instant `until` of the loop's clock (None = never), or if closed."""
         if self.up:
             return
         if self.is_closed and not self._starting:
@@ -168,17 +172,22 @@ class Wire(Client):
 
     async def ask_within(self, subject: str, payload: bytes, seconds: float, header: bytes = b"") -> Got:
         """The answer; `Lost`, `NoResponders`, `Refused`, or `TimeoutError` after `seconds`."""
-        async with asyncio.timeout(seconds):
-            answered = await self.ask(subject, payload, header)
+        future = self.ask(subject, payload, header)
+        try:
+            async with asyncio.timeout(seconds):
+                answered = await future
+        finally:
+            self.forget([future])
         if isinstance(answered, Got):
             return answered
         raise answered
 
     def forget(self, futures: list[asyncio.Future[Answered]]) -> None:
-        """Nobody waits for these answers any more."""
-        gone = {id(f) for f in futures}
-        for key in [k for k, (f, _) in self._asked.items() if id(f) in gone]:
-            del self._asked[key]
+        """Nobody waits any more for those of these answers that did not come."""
+        gone = {id(f) for f in futures if f.cancelled() or not f.done()}
+        if gone:
+            for key in [k for k, (f, _) in self._asked.items() if id(f) in gone]:
+                del self._asked[key]
 
     def _flush_soon(self) -> None:
         if not self._flush_due:
@@ -206,8 +215,6 @@ class Wire(Client):
         self, subject: str, sink: Sink, queue: str = "", denied: Callable[[Refused], None] = lambda _: None
     ) -> Subscribed:
         """Call `sink` for each message on `subject`, also after reconnects; `denied` if the server refuses it."""
-        from nats.aio.subscription import Subscription
-
         self._sid += 1
         subscribed = Subscribed(self._sid, subject, denied)
         # known to nats-py only so that it is repeated after a reconnect; a future instead of a task: none is needed
@@ -225,10 +232,10 @@ class Wire(Client):
             self._pending.append(f"UNSUB {subscribed.sid}\r\n".encode())
             self._flush_soon()
 
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+    def _deliver(self, sid: int, subject: bytes, reply: bytes, data: bytes, header: bytes) -> None:
         entry = self._sinks.get(sid)
         if entry is not None:
-            entry[0](subject, reply, data, headers or b"")
+            entry[0](subject, reply, data, header)
 
     def _on_answer(self, subject: bytes, _reply: bytes, data: bytes, header: bytes) -> None:
         future, _ = self._asked.pop(subject, (None, ""))

@@ -15,12 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from longshore_common import subjects
 from longshore_common.adapters import nats_keys, nats_setup
 from longshore_common.adapters.nats_log import NatsTransport, connect
+from longshore_common.errors import Unreachable
 from longshore_common.events import Role
 
 
@@ -57,11 +59,17 @@ class NatsServer:
         return text + nats_keys.server_conf(nats_keys.operator_jwt(self.operator_seed, system), system, jwts)
 
     def start(self) -> None:
-        """Start, or start again after `kill`."""
+        """Start, or start again after `kill`; returns when the port answers, at most 10 s."""
         with (self.directory / "nats.log").open("ab") as out:
             self.process = subprocess.Popen(
                 [str(Path(sys.prefix) / "bin" / "nats-server"), "-c", str(self._conf)], stdout=out, stderr=out
             )
+        for _ in range(2_000):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            if self.process.poll() is not None:
+                raise Unreachable((self.directory / "nats.log").read_text()[-2000:])
+            time.sleep(0.005)
 
     def kill(self) -> None:
         """kill -9, as a power cut."""
