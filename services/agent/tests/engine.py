@@ -1,0 +1,83 @@
+"""A container engine for tests: the one that runs, else one started here; and an image made without a registry.
+
+Containers and images of tests carry the label or name `longshore-test` and are removed by it.
+"""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+IMAGE = "longshore-test/busybox:1"
+COMMANDS = "sh true false echo sleep cat env id ls mkdir chown dd head tail seq printf kill wc sync tr touch rm ln pwd"
+SOCKET = "/var/run/docker.sock"
+
+
+def answers() -> bool:
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(2)
+        return s.connect_ex(SOCKET) == 0
+
+
+def start_engine(where: Path) -> "subprocess.Popen[bytes] | None":
+    """A dockerd of our own if none answers, we are root and it is installed."""
+    if answers() or os.geteuid() != 0 or shutil.which("dockerd") is None:
+        return None
+    log = (where / "dockerd.log").open("wb")
+    process = subprocess.Popen(["dockerd"], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    log.close()
+    for _ in range(200):
+        if answers() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    return process
+
+
+def _static_busybox() -> str:
+    for path in ("/bin/busybox", "/usr/bin/busybox"):
+        if os.path.exists(path):
+            return path
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "install", "-y", "busybox-static"], check=False, capture_output=True, timeout=180)
+    if os.path.exists("/bin/busybox"):
+        return "/bin/busybox"
+    pytest.fail("container tests need a static busybox: apt-get install busybox-static")
+
+
+def make_image() -> None:
+    """`docker import` of a tar that holds busybox and nothing else."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(_static_busybox(), "bin/busybox")
+        for applet in COMMANDS.split(" "):
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        for name, text in {"etc/passwd": "root:x:0:0:root:/:/bin/sh\n", "etc/group": "root:x:0:\n"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    command = ["docker", "import", "-c", 'ENV PATH="/bin"', "-", IMAGE]
+    subprocess.run(command, input=buffer.getvalue(), check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def engine_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image of busybox at an engine that answers; without one the test run says so, and how to have one."""
+    process = start_engine(tmp_path_factory.mktemp("dockerd"))
+    if not answers():
+        pytest.skip(
+            "NO CONTAINER ENGINE: install docker.io and run as root, or start dockerd; container tests did not run"
+        )
+    make_image()
+    yield IMAGE
+    if process is not None:
+        process.terminate()
+        process.wait(30)
