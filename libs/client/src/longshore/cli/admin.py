@@ -1,24 +1,11 @@
 """`longshore db`, `longshore config`: what an operator asks for."""
 
 import os
+from typing import Final
 
 import msgspec
-import typer
 
-from longshore.cli.words import Json, new_app
-
-
-def register(root: typer.Typer) -> None:
-    """Add these commands."""
-    app = new_app("The read model.")
-    app.callback()(_database)
-    app.command()(rebuild)
-    root.add_typer(app, name="db")
-    root.command()(config)
-
-
-def _database() -> None:
-    """The read model: PostgreSQL, made from the log."""
+from longshore.cli.words import JSON, Command, Noun
 
 
 def rebuild() -> None:
@@ -30,7 +17,7 @@ def rebuild() -> None:
     note("the read model is made anew from the log; `longshore status` tells how far it is")
 
 
-def config(as_json: Json = False) -> None:  # noqa: FBT002 -- typer reads flags so
+def config(*, as_json: bool) -> None:
     """The settings in force, and where each comes from."""
     from longshore.cli.configured import configured
     from longshore.cli.printing import raw_lines, table
@@ -52,3 +39,9 @@ def config(as_json: Json = False) -> None:  # noqa: FBT002 -- typer reads flags 
         raw_lines(msgspec.json.encode(row) for row in rows)
     else:
         table(("name", "value", "origin"), (list(row.values()) for row in rows))
+
+
+COMMANDS: Final = {
+    "db": Noun("the read model: PostgreSQL, made from the log", {"rebuild": Command(rebuild)}),
+    "config": Command(config, (JSON,)),
+}

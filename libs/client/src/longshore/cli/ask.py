@@ -1,29 +1,20 @@
 """`longshore explain`, `history`, `wait`: questions about anything that has a name."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Final
 
-import typer
-
-from longshore.cli.words import Json
+from longshore.cli.words import JSON, SOME_IDS, Command, argument, flag, option
 from longshore_common.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from longshore.cli.door import Door
     from longshore.reader import Reader
 
-What = Annotated[str, typer.Argument(metavar="ID|BATCH|WORKER", help="A task, submission, `last`, batch or worker.")]
-IsBatch = Annotated[bool, typer.Option("--batch", help="It is the name of a batch.")]
-IsWorker = Annotated[bool, typer.Option("--worker", help="It is the name of a worker.")]
+_WHAT: Final = argument("what", metavar="ID|BATCH|WORKER", help="a task, a submission, last, a batch or a worker")
+_IS_BATCH: Final = flag("--batch", help="it is the name of a batch")
+_IS_WORKER: Final = flag("--worker", help="it is the name of a worker")
 
 
-def register(root: typer.Typer) -> None:
-    """Add these commands."""
-    root.command()(explain)
-    root.command()(history)
-    root.command()(wait)
-
-
-def explain(what: What, batch: IsBatch = False, worker: IsWorker = False, as_json: Json = False) -> None:  # noqa: FBT002 -- typer reads flags so
+def explain(*, what: str, batch: bool, worker: bool, as_json: bool) -> None:
     """Why it is not running, or idle, with counts and the fix."""
     import msgspec
 
@@ -42,7 +33,7 @@ def explain(what: What, batch: IsBatch = False, worker: IsWorker = False, as_jso
         data(f"  {count}{reason.text}" + (f"\n    → {reason.fix}" if reason.fix else ""))
 
 
-def history(what: What, batch: IsBatch = False, worker: IsWorker = False, as_json: Json = False) -> None:  # noqa: FBT002 -- typer reads flags so
+def history(*, what: str, batch: bool, worker: bool, as_json: bool) -> None:
     """Everything that happened to it, from the log, with author and time."""
     from longshore.cli.door import Door
     from longshore.cli.listing import Columns, show_list
@@ -83,13 +74,7 @@ def _named(reader: "Reader", name: str) -> str:
     raise NotFound(f"no batch and no worker is called {name!r}: see `longshore batch list` and `longshore worker list`")
 
 
-def wait(
-    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="1204.17, 1204.0-99, 1204 or last.")],
-    timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="DURATION", help="Give up after so long, such as 1h30m.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,  # noqa: FBT002 -- typer reads flags so
-) -> int:
+def wait(*, ids: list[str], timeout: str | None, quiet: bool) -> int:
     """Wait until they ended; exit 0 only if all succeeded, 1 if not or if the time is up. Ctrl-C cancels nothing."""
     from longshore.cli.door import Door
     from longshore.cli.waits import wait_for
@@ -98,3 +83,17 @@ def wait(
     door = Door()
     ranges = door.ranges(ids)
     return wait_for(door, ranges, timeout=duration(timeout) if timeout else None, quiet=quiet)
+
+
+COMMANDS: Final = {
+    "explain": Command(explain, (_WHAT, _IS_BATCH, _IS_WORKER, JSON)),
+    "history": Command(history, (_WHAT, _IS_BATCH, _IS_WORKER, JSON)),
+    "wait": Command(
+        wait,
+        (
+            SOME_IDS,
+            option("--timeout", meta="DURATION", help="give up after so long, such as 1h30m"),
+            flag("-q", "--quiet", help="no progress"),
+        ),
+    ),
+}

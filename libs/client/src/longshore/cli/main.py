@@ -8,15 +8,15 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from typer import Typer
+    from longshore.cli.words import Command, Noun
 
-#: First word -> the module in this package that registers it.
+#: First word -> the module in this package that has it.
 MODULES: Final = {
     "up": "stack", "down": "stack", "status": "stack",
     "submit": "submit", "flush": "submit",
     "task": "task", "batch": "batch", "worker": "worker",
     "explain": "ask", "history": "ask", "wait": "ask",
-    "db": "admin", "config": "admin",
+    "db": "admin", "config": "admin", "completion": "completion",
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def run() -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader had enough, such as `| head`: no failure of ours
+        _to_nowhere()
     return code
 
 
@@ -40,7 +40,7 @@ def _run(words: list[str]) -> int:
     from longshore_common.errors import LongshoreError
 
     try:
-        return _typed(words)
+        return _called(words)
     except LongshoreError as err:
         return told(str(err), err.exit_code)
     except KeyboardInterrupt:
@@ -48,38 +48,56 @@ def _run(words: list[str]) -> int:
     except TimeoutError as err:
         return told(str(err) or "the time is up; what was submitted goes on", 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _to_nowhere()
         return 0
 
 
-def _typed(words: list[str]) -> int:
-    import typer
-
-    root = app_for(words[0] if words and words[0] in MODULES and "_LONGSHORE_COMPLETE" not in os.environ else None)
-    try:
-        code = root(args=words or ["--help"], prog_name="longshore", standalone_mode=False)
-    except typer.TyperException as err:
-        return told(f"{err.format_message()} Try `{_help_for(words)}`.", err.exit_code)
-    except typer.Abort:
-        return told("stopped", 130)
-    return code if isinstance(code, int) else 0
+def _to_nowhere() -> None:
+    """The reader of our output had enough, such as `| head`: no failure of ours, and nothing to say at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def app_for(word: str | None) -> "Typer":
-    """The command line with only this word's module in it, or with all for help and completion."""
+def _called(words: list[str]) -> int:
+    from longshore.cli.words import Command
+    from longshore_common.errors import BadInput
+
+    if not words or words[0] in ("-h", "--help", "help"):
+        return _told_all()
+    name, rest = words[0], words[1:]
+    if name not in MODULES:
+        raise BadInput(f"there is no command {name!r}. Try `longshore --help`.")
+    found = commands(name)
+    if isinstance(found, Command):
+        return found.call(rest, f"longshore {name}")
+    if not rest or rest[0] in ("-h", "--help"):
+        return _told_noun(name, found)
+    if rest[0] not in found.commands:
+        raise BadInput(f"`longshore {name}` has no {rest[0]!r}; it has {', '.join(found.commands)}")
+    return found.commands[rest[0]].call(rest[1:], f"longshore {name} {rest[0]}")
+
+
+def commands(name: str) -> "Command | Noun":
+    """What a first word stands for; imports its module."""
     from importlib import import_module
 
-    from longshore.cli.words import new_app
-
-    root = new_app("Submit commands, follow them, and look after the machines that run them.", root=True)
-    for module in [MODULES[word]] if word else dict.fromkeys(MODULES.values()):
-        import_module(f"longshore.cli.{module}").register(root)
-    return root
+    found: Command | Noun = import_module(f"longshore.cli.{MODULES[name]}").COMMANDS[name]
+    return found
 
 
-def _help_for(words: list[str]) -> str:
-    known = [word for word in words[:1] if word in MODULES]
-    return " ".join(["longshore", *known, "--help"])
+def _told_all() -> int:
+    print("longshore COMMAND …: submit commands, follow them, and look after the machines that run them.\n")
+    for name in MODULES:
+        print(f"  {name:<11} {commands(name).summary}")
+    print("\n`longshore COMMAND --help` tells its options; `longshore --version` the version.")
+    return 0
+
+
+def _told_noun(name: str, noun: "Noun") -> int:
+    print(f"longshore {name} …: {noun.summary}\n")
+    for word, command in noun.commands.items():
+        print(f"  {word:<8} {command.summary}")
+    print(f"\n`longshore {name} COMMAND --help` tells its options.")
+    return 0
 
 
 def told(text: str, code: int) -> int:

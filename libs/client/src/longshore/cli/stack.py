@@ -1,58 +1,46 @@
 """`longshore up`, `down`, `status`: the embedded stack, if `longshore-infra` is installed. The only module that knows it."""
 
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Final
 
-import typer
-
-from longshore.cli.words import Json
+from longshore.cli.words import JSON, Command, flag, option, whole
 from longshore_common.errors import Refused
 from longshore_common.profile import state_dir
 
-StateDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--state-dir", metavar="DIR", help="Where everything is kept; default LONGSHORE_STATE_DIR, else by XDG."
-    ),
-]
+_STATE_DIR: Final = option(
+    "--state-dir",
+    meta="DIR",
+    type=Path,
+    dest="directory",
+    help="where all is kept; default LONGSHORE_STATE_DIR or by XDG",
+)
 
 
-def register(root: typer.Typer) -> None:
-    """Add these commands."""
-    root.command()(up)
-    root.command()(down)
-    root.command()(status)
-
-
-def up(
-    detach: Annotated[bool, typer.Option("--detach", help="Return when everything is ready.")] = False,  # noqa: FBT002 -- typer reads flags so
-    directory: StateDir = None,
-    workers: Annotated[int, typer.Option("--workers", min=0, max=64, metavar="N", help="Agents on this host.")] = 1,
-    concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=0, metavar="N", help="Slots of each; default: the CPUs.")
-    ] = None,
-) -> int:
+def up(*, detach: bool, directory: Path | None, workers: int, concurrency: int) -> int:
     """Start a whole stack under one directory: NATS, PostgreSQL, the services and local workers."""
-    slots = (os.cpu_count() or 1) if concurrency is None else concurrency
     return int(
-        _stack().up(_where(directory), detach=detach, workers=workers, concurrency=slots, environ=dict(os.environ))
+        _stack().up(
+            _where(directory), detach=detach, workers=workers, concurrency=concurrency, environ=dict(os.environ)
+        )
+        or 0
     )
 
 
-def down(directory: StateDir = None) -> int:
+def down(*, directory: Path | None) -> int:
     """Stop the stack; all state is kept."""
     return int(_stack().down(_where(directory)) or 0)
 
 
-def status(directory: StateDir = None, as_json: Json = False) -> int:  # noqa: FBT002 -- typer reads flags so
+def status(*, directory: Path | None, as_json: bool) -> int:
     """The parts of the stack and their health; exit 3 if it is not ready."""
     found: dict[str, Any] = _stack().status(_where(directory))
     if as_json:
         import msgspec
 
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        from longshore.cli.printing import raw_lines
+
+        raw_lines([msgspec.json.encode(found)])
     else:
         from longshore.cli.printing import note, table
 
@@ -75,3 +63,20 @@ def _stack() -> Any:
             "or set LONGSHORE_STATE_DIR to that of a stack elsewhere"
         ) from err
     return stack
+
+
+COMMANDS: Final = {
+    "up": Command(
+        up,
+        (
+            flag("--detach", help="return when everything is ready"),
+            _STATE_DIR,
+            option("--workers", meta="N", type=whole, default=1, help="agents on this host; default 1"),
+            option(
+                "--concurrency", meta="N", type=whole, default=os.cpu_count() or 1, help="slots of each; default: CPUs"
+            ),
+        ),
+    ),
+    "down": Command(down, (_STATE_DIR,)),
+    "status": Command(status, (_STATE_DIR, JSON)),
+}

@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 class Given(msgspec.Struct, frozen=True, kw_only=True):
     """The options as they were typed; see `longshore submit --help`."""
 
-    command: list[str] | None
+    command: list[str]
     batch: str | None
     name: str | None
     container: str | None
-    container_option: list[str] | None
-    inputs: list[str] | None
-    resource: list[str] | None
-    output: list[str] | None
-    requires: list[str] | None
+    container_option: list[str]
+    inputs: list[str]
+    resource: list[str]
+    output: list[str]
+    requires: list[str]
     requires_any_outcome: bool
     retry: int
     shell: bool
     uid: int | None
     gid: int | None
-    env: list[str] | None
-    secret: list[str] | None
+    env: list[str]
+    secret: list[str]
     use_cache: bool
     cpus: float
     memory: str
@@ -92,7 +92,7 @@ def _refuse(given: Given) -> None:
         raise BadInput("--from-json takes the commands from the file: leave the command out")
     if given.from_json is None and not given.command:
         raise BadInput("there is no command: write it after the options, such as `longshore submit -- echo hello`")
-    if len(given.output or ()) > 1:
+    if len(given.output) > 1:
         raise BadInput("--output is one place: give it once")
     if given.follow and given.from_json is not None:
         raise BadInput("--follow shows the output of one command: use --wait with --from-json")
@@ -115,11 +115,11 @@ def _running(given: Given) -> dict[str, Any]:
     words: dict[str, Any] = {
         "name": given.name,
         "container": given.container,
-        "container_options": tuple(given.container_option or ()),
-        "inputs": tuple(specs.uris(given.inputs or (), cwd=cwd)),
-        "resources": tuple(specs.uris(given.resource or (), cwd=cwd)),
+        "container_options": tuple(given.container_option),
+        "inputs": tuple(specs.uris(given.inputs, cwd=cwd)),
+        "resources": tuple(specs.uris(given.resource, cwd=cwd)),
         "output": specs.uri(given.output[0], cwd=cwd) if given.output else None,
-        "env": quantities.pairs([_argument(pair) for pair in given.env or ()]),
+        "env": quantities.pairs([_argument(pair) for pair in given.env]),
         "cpus": given.cpus,
         "memory": quantities.size(given.memory),
         "gpus": given.gpus,
@@ -137,7 +137,7 @@ def _running(given: Given) -> dict[str, Any]:
 
 def _array(given: Given) -> tuple[m.Array, int]:
     """The tasks of one command, and how many may run at once (0 = no limit)."""
-    spec = specs.spec([_argument(word) for word in given.command or ()], **_running(given))
+    spec = specs.spec([_argument(word) for word in given.command], **_running(given))
     if given.array is not None:
         found = quantities.array(given.array)
         return m.Array(spec=spec, size=found.size, start=found.start, step=found.step), found.limit

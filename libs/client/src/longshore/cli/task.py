@@ -1,40 +1,42 @@
 """`longshore task`: list, show, logs, cancel, retry, pause, resume, signal."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Final
 
-import typer
-
-from longshore.cli.words import Batch, Everything, Ids, Json, Limit, new_app
+from longshore.cli.words import (
+    BATCH,
+    EVERYTHING,
+    IDS,
+    JSON,
+    LIMIT,
+    ONE_ID,
+    SOME_IDS,
+    Command,
+    Noun,
+    argument,
+    counted,
+    flag,
+    option,
+    whole,
+)
 from longshore_common.errors import BadInput
 
 if TYPE_CHECKING:
     from longshore_common.ids import TaskRange
 
-One = Annotated[str, typer.Argument(metavar="ID", help="1204.17, last, or a task's name.")]
-Several = Annotated[list[str], typer.Argument(metavar="ID…", help="1204.17, 1204.0-99, 1204, last, or a task's name.")]
 
-
-def register(root: typer.Typer) -> None:
-    """Add this noun."""
-    app = new_app("Tasks: look at them and steer them.")
-    app.command("list")(list_tasks)
-    for command in (show, logs, cancel, retry, pause, resume, signal):
-        app.command()(command)
-    root.add_typer(app, name="task")
-
-
-def list_tasks(  # noqa: PLR0913 -- typer reads options from the signature
-    ids: Ids = None,
-    batch: Batch = None,
-    state: Annotated[str | None, typer.Option("-s", "--state", metavar="STATE", help="In this state.")] = None,
-    name: Annotated[str | None, typer.Option("-n", "--name", metavar="NAME", help="With this name.")] = None,
-    worker: Annotated[str | None, typer.Option("-w", "--worker", metavar="NAME", help="On this worker.")] = None,
-    user: Annotated[str | None, typer.Option("-u", "--user", metavar="NAME", help="Of this user.")] = None,
-    submission: Annotated[int | None, typer.Option("--submission", metavar="N", help="Of this submission.")] = None,
-    limit: Limit = 50,
-    everything: Everything = False,  # noqa: FBT002 -- typer reads flags so
-    as_json: Json = False,  # noqa: FBT002 -- typer reads flags so
+def list_tasks(  # noqa: PLR0913 -- one per filter
+    *,
+    ids: list[str],
+    batch: str | None,
+    state: str | None,
+    name: str | None,
+    worker: str | None,
+    user: str | None,
+    submission: int | None,
+    limit: int,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """Tasks, the newest submission first."""
     from longshore.cli.door import Door
@@ -73,7 +75,7 @@ def _single(word: str) -> "TaskRange":
     return ranges[0]
 
 
-def show(task: One, as_json: Json = False) -> None:  # noqa: FBT002 -- typer reads flags so
+def show(*, task: str, as_json: bool) -> None:
     """One task with its attempts."""
     import msgspec
 
@@ -98,15 +100,8 @@ def show(task: One, as_json: Json = False) -> None:  # noqa: FBT002 -- typer rea
         table(heads, ([attempt.get(head) for head in heads] for attempt in attempts))
 
 
-def logs(  # noqa: PLR0913 -- typer reads options from the signature
-    ids: Several,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the attempt has ended.")] = False,  # noqa: FBT002 -- typer reads flags so
-    stderr: Annotated[bool, typer.Option("--stderr", help="What it wrote to stderr.")] = False,  # noqa: FBT002 -- typer reads flags so
-    stdout: Annotated[bool, typer.Option("--stdout", help="What it wrote to stdout; the default.")] = False,  # noqa: FBT002 -- typer reads flags so
-    attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, metavar="N", help="Of this attempt; default: the last.")
-    ] = None,
-    offset: Annotated[int, typer.Option("--offset", min=0, metavar="BYTES", help="From here on.")] = 0,
+def logs(  # noqa: PLR0913 -- one per option
+    *, ids: list[str], follow: bool, stderr: bool, stdout: bool, attempt: int | None, offset: int
 ) -> None:
     """The bytes a task wrote, untouched; of a range, one task after the other."""
     from longshore.cli.door import Door
@@ -126,42 +121,39 @@ def _each(ranges: "tuple[TaskRange, ...]") -> "Iterator[str]":
             yield f"{one.submission}.{index}"
 
 
-def cancel(ids: Ids = None, batch: Batch = None) -> None:
+def cancel(*, ids: list[str], batch: str | None) -> None:
     """They shall not run, or stop."""
     from longshore.cli.door import Door
     from longshore_common.events import CancelRequested
 
     door = Door()
-    tasks = _some(door.ranges(ids or ()), batch)
+    tasks = _some(door.ranges(ids), batch)
     door.wish(CancelRequested(tasks=tasks, batch=batch))
     _tell(tasks, batch)
 
 
-def retry(ids: Ids = None, batch: Batch = None) -> None:
+def retry(*, ids: list[str], batch: str | None) -> None:
     """Failed or cancelled ones run again, held ones are released."""
     from longshore.cli.door import Door
     from longshore_common.events import RetryRequested
 
     door = Door()
-    tasks = _some(door.ranges(ids or ()), batch)
+    tasks = _some(door.ranges(ids), batch)
     door.wish(RetryRequested(tasks=tasks, batch=batch))
     _tell(tasks, batch)
 
 
-def pause(ids: Several) -> None:
+def pause(*, ids: list[str]) -> None:
     """Freeze what runs of them."""
     _signal(ids, "pause")
 
 
-def resume(ids: Several) -> None:
+def resume(*, ids: list[str]) -> None:
     """Let what was frozen run on."""
     _signal(ids, "continue")
 
 
-def signal(
-    signal: Annotated[str, typer.Argument(metavar="SIGNAL", help="stop, kill, pause, continue, or such as SIGUSR1.")],
-    ids: Several,
-) -> None:
+def signal(*, signal: str, ids: list[str]) -> None:
     """Send a signal to what runs of them."""
     import signal as unix
 
@@ -202,3 +194,50 @@ def _tell(tasks: "tuple[TaskRange, ...]", batch: str | None) -> None:
         data(str(one))
     if batch is not None:
         data(batch)
+
+
+COMMANDS: Final = {
+    "task": Noun(
+        "tasks: look at them and steer them",
+        {
+            "list": Command(
+                list_tasks,
+                (
+                    IDS,
+                    BATCH,
+                    option("-s", "--state", meta="STATE", help="in this state"),
+                    option("-n", "--name", meta="NAME", help="with this name"),
+                    option("-w", "--worker", meta="NAME", help="on this worker"),
+                    option("-u", "--user", meta="NAME", help="of this user"),
+                    option("--submission", meta="N", type=whole, help="of this submission"),
+                    LIMIT,
+                    EVERYTHING,
+                    JSON,
+                ),
+            ),
+            "show": Command(show, (ONE_ID, JSON)),
+            "logs": Command(
+                logs,
+                (
+                    SOME_IDS,
+                    flag("-f", "--follow", help="go on until the attempt has ended"),
+                    flag("--stderr", help="what it wrote to stderr"),
+                    flag("--stdout", help="what it wrote to stdout; the default"),
+                    option("--attempt", meta="N", type=counted, help="of this attempt; default: the last"),
+                    option("--offset", meta="BYTES", type=whole, default=0, help="from here on"),
+                ),
+            ),
+            "cancel": Command(cancel, (IDS, BATCH)),
+            "retry": Command(retry, (IDS, BATCH)),
+            "pause": Command(pause, (SOME_IDS,)),
+            "resume": Command(resume, (SOME_IDS,)),
+            "signal": Command(
+                signal,
+                (
+                    argument("signal", metavar="SIGNAL", help="stop, kill, pause, continue, or such as SIGUSR1"),
+                    SOME_IDS,
+                ),
+            ),
+        },
+    )
+}

@@ -1,30 +1,17 @@
 """`longshore worker`: list, show, pause, resume, resize; by name or `--all`."""
 
-from typing import Annotated
+from typing import Final
 
-import typer
-
-from longshore.cli.words import Everything, Json, Limit, new_app
+from longshore.cli.words import EVERYTHING, JSON, LIMIT, Command, Noun, argument, flag, option, whole
 from longshore_common.errors import BadInput
 from longshore_common.ids import WorkerId, token
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The worker.")]
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="The workers.")]
-AllWorkers = Annotated[bool, typer.Option("--all", help="All workers that are known.")]
+_NAME: Final = argument("name", metavar="NAME", help="the worker")
+_NAMES: Final = argument("names", nargs="*", metavar="NAME", help="the workers")
+_ALL: Final = flag("--all", dest="everyone", help="all workers that are known")
 
 
-def register(root: typer.Typer) -> None:
-    """Add this noun."""
-    app = new_app("Workers: the hosts that run tasks.")
-    app.command("list")(list_workers)
-    app.command()(show)
-    app.command()(pause)
-    app.command()(resume)
-    app.command()(resize)
-    root.add_typer(app, name="worker")
-
-
-def list_workers(as_json: Json = False, limit: Limit = 50, everything: Everything = False) -> None:  # noqa: FBT002 -- typer reads flags so
+def list_workers(*, as_json: bool, limit: int, everything: bool) -> None:
     """All workers with their load."""
     from longshore.cli.door import Door
     from longshore.cli.listing import Columns, show_list
@@ -33,7 +20,7 @@ def list_workers(as_json: Json = False, limit: Limit = 50, everything: Everythin
     show_list(Door().reader, "/workers", {}, columns, None if everything else limit, as_json=as_json)
 
 
-def show(name: Name, as_json: Json = False) -> None:  # noqa: FBT002 -- typer reads flags so
+def show(*, name: str, as_json: bool) -> None:
     """One worker: its load and what its host offers."""
     from longshore.cli.door import Door
     from longshore.cli.listing import show_one
@@ -41,7 +28,7 @@ def show(name: Name, as_json: Json = False) -> None:  # noqa: FBT002 -- typer re
     show_one(Door().reader.get(f"/workers/{token(name, 'worker')}").body, as_json=as_json)
 
 
-def pause(names: Names = None, everyone: AllWorkers = False) -> None:  # noqa: FBT002 -- typer reads flags so
+def pause(*, names: list[str], everyone: bool) -> None:
     """Assign nothing more to them; what runs goes on."""
     from longshore.cli.door import Door
     from longshore_common.events import WorkerPauseRequested
@@ -50,7 +37,7 @@ def pause(names: Names = None, everyone: AllWorkers = False) -> None:  # noqa: F
     _tell(names)
 
 
-def resume(names: Names = None, everyone: AllWorkers = False) -> None:  # noqa: FBT002 -- typer reads flags so
+def resume(*, names: list[str], everyone: bool) -> None:
     """Assign to them again."""
     from longshore.cli.door import Door
     from longshore_common.events import WorkerResumeRequested
@@ -59,14 +46,7 @@ def resume(names: Names = None, everyone: AllWorkers = False) -> None:  # noqa: 
     _tell(names)
 
 
-def resize(
-    names: Names = None,
-    everyone: AllWorkers = False,  # noqa: FBT002 -- typer reads flags so
-    concurrency: Annotated[int | None, typer.Option("--concurrency", "-c", min=0, metavar="N", help="Slots.")] = None,
-    prefetch: Annotated[
-        str | None, typer.Option("--prefetch", "-p", metavar="N|auto", help="Attempts taken in advance.")
-    ] = None,
-) -> None:
+def resize(*, names: list[str], everyone: bool, concurrency: int | None, prefetch: str | None) -> None:
     """Change slots and prefetch at once; lowering kills nothing."""
     from longshore.cli.door import Door
     from longshore_common.events import WorkerResizeRequested
@@ -85,15 +65,37 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _workers(names: list[str] | None, *, everyone: bool) -> tuple[WorkerId, ...]:
+def _workers(names: list[str], *, everyone: bool) -> tuple[WorkerId, ...]:
     """The names, or none for all; never all by an oversight."""
     if bool(names) == everyone:
         raise BadInput("name workers, or give --all")
-    return tuple(WorkerId(token(name, "worker")) for name in names or ())
+    return tuple(WorkerId(token(name, "worker")) for name in names)
 
 
-def _tell(names: list[str] | None) -> None:
+def _tell(names: list[str]) -> None:
     from longshore.cli.printing import data
 
     for name in names or ["all"]:
         data(name)
+
+
+COMMANDS: Final = {
+    "worker": Noun(
+        "workers, the hosts that run tasks",
+        {
+            "list": Command(list_workers, (JSON, LIMIT, EVERYTHING)),
+            "show": Command(show, (_NAME, JSON)),
+            "pause": Command(pause, (_NAMES, _ALL)),
+            "resume": Command(resume, (_NAMES, _ALL)),
+            "resize": Command(
+                resize,
+                (
+                    _NAMES,
+                    _ALL,
+                    option("-c", "--concurrency", meta="N", type=whole, help="tasks at once"),
+                    option("-p", "--prefetch", meta="N|auto", help="attempts taken in advance"),
+                ),
+            ),
+        },
+    )
+}
