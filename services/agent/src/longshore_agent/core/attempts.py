@@ -1,0 +1,346 @@
+"""The attempts of this host: which phase each is in, what is wanted of it, and what to do next.
+
+    accepted → staging → ready → launched → running → delivering → delivered → publishing → ended
+    (no data to fetch: accepted is ready at once; no output to keep: running ends; `launched` waits in the spawner)
+
+Events and facts come in, `Act`s come out; nothing here acts. What must not enter: I/O, the clock (instants are
+arguments), reports (see `reports`), decisions about other workers. A repeat of any call changes nothing.
+"""
+
+from collections import deque
+from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
+
+from longshore_common import events as e
+from longshore_common.ids import AttemptId, attempt_id
+from longshore_common.model import OutputFile, Wanted
+
+from .reports import Pending
+
+Phase = Literal["accepted", "staging", "ready", "launched", "running", "delivering", "delivered", "publishing"]
+#: What `service` shall do to an attempt: `cancel` its transfer, `withdraw` it if its process has not started,
+#: `terminate` (argument: grace in seconds, 0 = at once), `freeze`, `thaw`, `send` (a signal's name).
+Deed = Literal["cancel", "withdraw", "terminate", "freeze", "thaw", "send"]
+GRACE: Final = 10.0
+#: Phases in which nothing was handed over to start.
+_BEFORE: Final = ("accepted", "staging", "ready")
+
+
+class Attempt(Struct, kw_only=True, omit_defaults=True):
+    """One attempt on this host; `order.starts` is empty, its own is `start`. Instants are Unix seconds."""
+
+    id: AttemptId
+    order: e.Order
+    start: e.Start
+    phase: Phase = "accepted"
+    wanted: Wanted = "run"
+    recalled: bool = False
+    granted: bool = False
+    place: str = ""
+    staging_at: float | None = None
+    started_at: float | None = None
+    staged_bytes: int = 0
+    result: e.Ended | None = None
+    files: tuple[OutputFile, ...] = ()
+    delivered_bytes: int = 0
+
+    @property
+    def contained(self) -> bool:
+        """Runs in a container."""
+        return self.order.spec.container is not None
+
+    @property
+    def stages(self) -> bool:
+        """Has something to fetch before it can run."""
+        spec = self.order.spec
+        return bool(spec.inputs or spec.resources or spec.container)
+
+
+class Act(NamedTuple):
+    """Something to do to an attempt that is not simply its next phase."""
+
+    deed: Deed
+    attempt: Attempt
+    grace: float = 0
+    signal: str = ""
+
+
+class Attempts:
+    """All attempts this host holds, its slots, and the reports they give rise to."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.prefetch = -1
+        self.paused = False
+        self.heard = 0
+        self.lost = False  # the dispatcher counts us as lost: join again
+        self.held: dict[AttemptId, Attempt] = {}
+        self.to_stage: deque[Attempt] = deque()
+        self.ready: deque[Attempt] = deque()
+        self.bare = 0  # launched or running, in the spawner
+        self.containers = 0
+        self.pending = Pending()
+
+    # --- what the dispatcher says ---
+
+    def hear(self, seq: int, event: e.Event, now: float) -> list[Act]:
+        """Take in one message of the worker subject; one at or before `heard` was taken in already."""
+        if seq <= self.heard:
+            return []
+        self.heard = seq
+        match event:
+            case e.AttemptsAssigned():
+                for order in event.orders:
+                    self._accept(order)
+            case e.AttemptsRecalled():
+                return [act for a in event.attempts for act in self._recall(a)]
+            case e.AttemptsSignalled():
+                return [act for a in event.attempts for act in self._signal(a, event, now)]
+            case _:
+                self._about_us(event)
+        return []
+
+    def _about_us(self, event: e.Event) -> None:
+        """What concerns the worker as a whole; what only later agents understand is passed over."""
+        if isinstance(event, e.WorkerResized):
+            self.slots, self.prefetch = max(0, event.concurrency), event.prefetch
+        elif isinstance(event, e.WorkerPaused | e.WorkerResumed):
+            self.paused = isinstance(event, e.WorkerPaused)
+        elif isinstance(event, e.WorkerLost):
+            self.lost = True
+
+    def _accept(self, order: e.Order) -> None:
+        bare = e.Order(
+            submission=order.submission,
+            spec=order.spec,
+            batch=order.batch,
+            user=order.user,
+            starts=(),
+            publish_of=order.publish_of,
+        )
+        submission, spec = order.submission, order.spec
+        simple = not (spec.inputs or spec.resources or spec.container or order.publish_of)
+        for start in order.starts:
+            name = attempt_id(submission, start.index, start.n)
+            if name in self.held:
+                continue
+            attempt = Attempt(id=name, order=bare, start=start)
+            self.held[name] = attempt
+            if simple:
+                attempt.phase = "ready"
+                self.ready.append(attempt)
+            elif order.publish_of:
+                attempt.phase = "publishing"
+            else:
+                self.to_stage.append(attempt)
+
+    def _recall(self, name: AttemptId) -> list[Act]:
+        attempt = self.held.get(name)
+        if attempt is None or attempt.phase not in (*_BEFORE, "launched"):
+            return []
+        attempt.recalled = True
+        if attempt.phase == "launched":
+            return [Act("withdraw", attempt)]
+        return self._give_up(attempt, "recalled")
+
+    def _signal(self, name: AttemptId, event: e.AttemptsSignalled, now: float) -> list[Act]:
+        attempt = self.held.get(name)
+        if attempt is None:
+            return []
+        if event.signal:
+            return [Act("send", attempt, signal=event.signal)] if attempt.phase == "running" else []
+        match event.wanted:
+            case "publish":
+                attempt.granted = True
+                return []
+            case "stop" | "kill":
+                return self._stop(attempt, event.wanted)
+            case "pause" | "run":
+                return self._freeze(attempt, event.wanted, now)
+
+    def _stop(self, attempt: Attempt, wanted: Wanted) -> list[Act]:
+        attempt.wanted = wanted
+        if attempt.phase in ("launched", "running"):
+            return [Act("terminate", attempt, grace=GRACE if wanted == "stop" else 0)]
+        return self._give_up(attempt, "cancelled")
+
+    def _freeze(self, attempt: Attempt, wanted: Wanted, now: float) -> list[Act]:
+        if attempt.wanted in (wanted, "stop", "kill"):
+            return []
+        attempt.wanted = wanted
+        match attempt.phase:
+            case "launched" if wanted == "pause":
+                return [Act("withdraw", attempt)]
+            case "running":
+                self.pending.moved(attempt.id, "running", now, paused=wanted == "pause")
+                return [Act("freeze" if wanted == "pause" else "thaw", attempt)]
+            case _:
+                return []
+
+    def _give_up(self, attempt: Attempt, outcome: Literal["recalled", "cancelled"]) -> list[Act]:
+        """End an attempt that has no process; a transfer under way is cancelled, where it had one it keeps its results."""
+        cause: Literal["operator"] | None = "operator" if outcome == "cancelled" else None
+        result = attempt.result or e.Ended(attempt.id, outcome)
+        self.end(attempt, changed(result, outcome=outcome, cause=cause, files=0))
+        return [Act("cancel", attempt)]
+
+    # --- what happens here ---
+
+    def next_to_stage(self, most: int) -> list[Attempt]:
+        """Up to `most` attempts whose transfer begins now, oldest first."""
+        chosen: list[Attempt] = []
+        while self.to_stage and len(chosen) < most:
+            attempt = self.to_stage.popleft()
+            if attempt.phase == "accepted" and attempt.id in self.held:
+                chosen.append(attempt)
+        return chosen
+
+    def staging(self, attempt: Attempt, now: float) -> None:
+        """Its transfer began."""
+        attempt.phase, attempt.staging_at = "staging", now
+        self.pending.moved(attempt.id, "staging", now)
+
+    def staged(self, attempt: Attempt, size: int) -> None:
+        """All it needs is here: `size` bytes were moved."""
+        if attempt.phase == "staging" and attempt.id in self.held:
+            attempt.phase, attempt.staged_bytes = "ready", size
+            self.ready.append(attempt)
+
+    def next_to_launch(self, ahead: int) -> list[Attempt]:
+        """Attempts to hand over now, oldest first; of bare ones `ahead` more than there are slots, to refill at once.
+
+        They are `launched` when this returns. One that shall pause keeps its place behind the others.
+        """
+        chosen: list[Attempt] = []
+        waiting: list[Attempt] = []
+        while self.ready:
+            attempt = self.ready[0]
+            if attempt.phase != "ready" or attempt.id not in self.held:
+                self.ready.popleft()
+                continue
+            if attempt.wanted == "pause":
+                waiting.append(self.ready.popleft())
+                continue
+            if self.bare + self.containers >= self.slots + (0 if attempt.contained or not self.slots else ahead):
+                break
+            self.ready.popleft()
+            self.launched(attempt)
+            chosen.append(attempt)
+        self.ready.extend(waiting)
+        return chosen
+
+    def launched(self, attempt: Attempt) -> None:
+        """It was handed to the spawner or the engine."""
+        attempt.phase = "launched"
+        if attempt.contained:
+            self.containers += 1
+        else:
+            self.bare += 1
+
+    def withdrawn(self, attempt: Attempt) -> list[Act]:
+        """Its process will not start after all: it ends if that was the wish, else it waits for its turn again."""
+        if attempt.phase != "launched":
+            return []
+        self._release(attempt)
+        attempt.phase = "ready"
+        if attempt.wanted in ("stop", "kill"):
+            return self._give_up(attempt, "cancelled")
+        if attempt.recalled:
+            return self._give_up(attempt, "recalled")
+        self.ready.appendleft(attempt)
+        return []
+
+    def started(self, attempt: Attempt, at: float) -> None:
+        """Its process runs since `at`."""
+        if attempt.phase == "launched":
+            attempt.phase, attempt.started_at = "running", at
+            self.pending.moved(attempt.id, "running", at)
+
+    def exited(self, attempt: Attempt, result: e.Ended) -> None:
+        """Its process is over with this result; it keeps its place here until `end`. The slot is free."""
+        if attempt.phase in ("launched", "running"):
+            self._release(attempt)
+            attempt.phase, attempt.result = "delivering", result
+
+    def delivering(self, attempt: Attempt, now: float) -> None:
+        """Its transfer out began."""
+        self.pending.moved(attempt.id, "delivering", now)
+
+    def delivered(self, attempt: Attempt, files: tuple[OutputFile, ...], size: int) -> None:
+        """Its outputs are complete where only it looks: it asks leave to publish them."""
+        if attempt.phase == "delivering" and attempt.id in self.held:
+            attempt.phase, attempt.files, attempt.delivered_bytes = "delivered", files, size
+            self.pending.delivered(attempt.id, files)
+
+    def next_to_publish(self) -> list[Attempt]:
+        """Delivered attempts that were given leave; they are `publishing` when this returns."""
+        chosen = [a for a in self.held.values() if a.phase == "delivered" and a.granted]
+        for attempt in chosen:
+            attempt.phase = "publishing"
+        return chosen
+
+    def end(self, attempt: Attempt, result: e.Ended) -> None:
+        """It is over and holds nothing here any more; a second end is ignored."""
+        if self.held.pop(attempt.id, None) is None:
+            return
+        if attempt.phase in ("launched", "running"):
+            self._release(attempt)
+        self.pending.ended(result)
+
+    def _release(self, attempt: Attempt) -> None:
+        if attempt.contained:
+            self.containers -= 1
+        else:
+            self.bare -= 1
+
+    # --- restart ---
+
+    def rebuilt(self) -> "Attempts":
+        """The same attempts with queues and counters made anew: what a restarted agent goes on with.
+
+        Unfinished staging begins again; what was handed over keeps its slot until spawner and engine say otherwise.
+        """
+        fresh = Attempts(self.slots)
+        fresh.prefetch, fresh.paused, fresh.heard = self.prefetch, self.paused, self.heard
+        fresh.pending = self.pending.only_ends()
+        for attempt in self.held.values():
+            fresh.held[attempt.id] = attempt
+            if attempt.phase in ("accepted", "staging"):
+                attempt.phase = "accepted"
+                fresh.to_stage.append(attempt)
+            elif attempt.phase == "ready":
+                fresh.ready.append(attempt)
+            elif attempt.phase in ("launched", "running"):
+                fresh.launched(attempt)
+        return fresh
+
+    def overdue_acts(self) -> list[Act]:
+        """What is wanted of processes and may not have been done when the agent died; harmless if it was."""
+        acts: list[Act] = []
+        for attempt in self.held.values():
+            if attempt.phase not in ("launched", "running"):
+                continue
+            if attempt.wanted in ("stop", "kill"):
+                acts.append(Act("terminate", attempt, grace=GRACE if attempt.wanted == "stop" else 0))
+            elif attempt.wanted == "pause":
+                acts.append(Act("freeze", attempt))
+            if attempt.recalled:
+                acts.append(Act("withdraw", attempt))
+        return acts
+
+    def check(self) -> None:
+        """Every counter and queue recounted from the attempts themselves; AssertionError says which is wrong."""
+        handed = [a for a in self.held.values() if a.phase in ("launched", "running")]
+        assert self.containers == sum(a.contained for a in handed), "containers"
+        assert self.bare == sum(not a.contained for a in handed), "bare"
+        ready = {a.id for a in self.ready if a.phase == "ready" and a.id in self.held}
+        assert ready == {a.id for a in self.held.values() if a.phase == "ready"}, "ready"
+        queued = {a.id for a in self.to_stage if a.phase == "accepted" and a.id in self.held}
+        assert queued == {a.id for a in self.held.values() if a.phase == "accepted"}, "to stage"
+
+
+def changed(result: e.Ended, **fields: object) -> e.Ended:
+    """A result with some fields replaced."""
+    known = {name: getattr(result, name) for name in result.__struct_fields__}
+    return e.Ended(**{**known, **fields})

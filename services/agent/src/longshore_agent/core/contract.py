@@ -1,0 +1,103 @@
+"""What a task finds when it starts: its argv, its environment, and its URIs with placeholders replaced.
+
+Pure text. What must not enter: reading this process's environment, making directories.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from longshore_agent.core.uri import expand
+from longshore_common.events import Order, Start
+from longshore_common.ids import AttemptId
+from longshore_common.model import TaskSpec
+
+#: Of the host's environment a task keeps these and LC_*; never the agent's own credentials and settings.
+KEPT: Final = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL", "TERM", "LD_LIBRARY_PATH")
+_THREADS: Final = (
+    "CPU",
+    "THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+class Host(NamedTuple):
+    """What of the host a task is told: hardware threads, memory in bytes, slots, the worker's name."""
+
+    worker: str
+    threads: int
+    memory: int
+    slots: int
+
+
+class Places(NamedTuple):
+    """Where a task finds its directories: absolute paths of the host, or the fixed ones of a container."""
+
+    input: str
+    output: str
+    temp: str
+    resource: str
+
+
+#: The directories as a container sees them.
+INSIDE: Final = Places("/input", "/output", "/tmp", "/resource")
+
+
+def kept(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of the host's environment that every bare task inherits."""
+    return {k: v for k, v in environ.items() if k in KEPT or k.startswith("LC_")}
+
+
+def shared_environment(order: Order, host: Host, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Variables that all attempts of an order have in common; the user's own win, except LONGSHORE_ ones."""
+    spec = order.spec
+    threads = str(max(1, int(spec.cpus)) if spec.cpus else max(1, host.threads // max(1, host.slots)))
+    memory = spec.memory or host.memory // max(1, host.slots)
+    return {
+        **inherited,
+        **dict.fromkeys(_THREADS, threads),
+        "MEM": str(memory),
+        **spec.env,
+        "LONGSHORE_BATCH": order.batch,
+        "LONGSHORE_SUBMISSION": str(order.submission),
+        "LONGSHORE_WORKER": host.worker,
+    }
+
+
+def environment(shared: Mapping[str, str], attempt: AttemptId, start: Start, places: Places) -> dict[str, str]:
+    """The complete environment of one attempt."""
+    return {
+        **shared,
+        "INPUT": places.input,
+        "OUTPUT": places.output,
+        "TEMP": places.temp,
+        "RESOURCE": places.resource,
+        "LONGSHORE_TASK": attempt[: attempt.rindex(".")],
+        "LONGSHORE_ATTEMPT": attempt,
+        "LONGSHORE_INDEX": str(start.label),
+        "LONGSHORE_ENTRY": start.entry,
+    }
+
+
+def argv(spec: TaskSpec) -> list[str]:
+    """The command to the byte; a shell command's further words are its positional parameters."""
+    if not spec.shell or not spec.command:
+        return list(spec.command)
+    return ["/bin/sh", "-c", spec.command[0], "sh", *spec.command[1:]]
+
+
+def located(spec: TaskSpec, start: Start) -> TaskSpec:
+    """`spec` with `{index}`, `{entry}`, `{name}` replaced in inputs, resources and output; `BadInput` names the fix.
+
+    The index is the task's label: what it reads as LONGSHORE_INDEX.
+    """
+    if not (spec.inputs or spec.resources or spec.output):
+        return spec
+    fields = {f: getattr(spec, f) for f in spec.__struct_fields__}
+    for name in ("inputs", "resources"):
+        fields[name] = tuple(expand(text, start.label, start.entry) for text in fields[name])
+    if spec.output:
+        fields["output"] = expand(spec.output, start.label, start.entry)
+    return TaskSpec(**fields)

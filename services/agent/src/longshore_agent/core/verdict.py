@@ -1,0 +1,72 @@
+"""From how a process ended to what is reported of its attempt.
+
+What must not enter: reading files, the outputs themselves.
+"""
+
+import signal
+from typing import NamedTuple
+
+from longshore_agent.core.attempts import Attempt
+from longshore_common.events import Ended
+from longshore_common.model import Cause, Output, Usage
+
+
+class Exit(NamedTuple):
+    """How a process or container ended: `code` is 128+n after signal n, None if it never ran. Sizes in bytes.
+
+    `cause` is given where something else than the command itself ended it.
+    """
+
+    code: int | None
+    started_at: float | None
+    ended_at: float
+    peak_memory: int = 0
+    cpu_seconds: float = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    cause: Cause | None = None
+    reason: str = ""
+
+
+def judged(attempt: Attempt, end: Exit, stdout: Output | None, stderr: Output | None) -> Ended:
+    """The result of an attempt whose process is over; outputs that are None are still to be stored."""
+    usage = Usage(
+        attempt.staging_at,
+        end.started_at,
+        end.ended_at,
+        end.ended_at,
+        end.peak_memory,
+        end.cpu_seconds,
+        end.read_bytes,
+        end.written_bytes,
+        attempt.staged_bytes,
+    )
+    if attempt.wanted in ("stop", "kill"):
+        return Ended(attempt.id, "cancelled", end.code, "operator", _said(end.code), usage, stdout, stderr)
+    if end.cause is not None:
+        return Ended(attempt.id, "failed", end.code, end.cause, end.reason, usage, stdout, stderr)
+    if end.code == 0:
+        return Ended(attempt.id, "succeeded", 0, None, "", usage, stdout, stderr)
+    return Ended(attempt.id, "failed", end.code, "exit", _said(end.code), usage, stdout, stderr)
+
+
+def failed(attempt: Attempt, cause: Cause, reason: str, now: float) -> Ended:
+    """The result of an attempt that failed outside its process; what its process came to is kept."""
+    before = attempt.result
+    if before is None:
+        usage = Usage(attempt.staging_at, attempt.started_at, None, now, staged_bytes=attempt.staged_bytes)
+        return Ended(attempt.id, "failed", None, cause, reason, usage)
+    stdout, stderr = before.stdout, before.stderr
+    return Ended(attempt.id, "failed", before.exit_code, cause, reason, before.usage, stdout, stderr)
+
+
+def _said(code: int | None) -> str:
+    """One line about an exit code."""
+    if code is None:
+        return "it did not start"
+    if code > 128:
+        try:
+            return f"exit code {code}: {signal.Signals(code - 128).name}"
+        except ValueError:
+            pass
+    return f"exit code {code}"

@@ -1,0 +1,172 @@
+"""Wires the agent together from settings, and runs it until it is told to stop.
+
+What must not enter: decisions (core), formats and sockets (adapters), the command line.
+"""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from longshore_agent.adapters import enrolment, host
+from longshore_agent.adapters.containers import DockerEngine
+from longshore_agent.adapters.journal import Journal, Lived
+from longshore_agent.adapters.staging import StorageStager
+from longshore_agent.adapters.workdirs import WorkDirs
+from longshore_agent.core.contract import Host
+from longshore_agent.core.ports import ContainerEngine, Stager
+from longshore_agent.service import memory
+from longshore_agent.service.agent import Agent
+from longshore_agent.service.bare import BareLane
+from longshore_agent.service.contained import ContainedLane
+from longshore_agent.service.desk import Desk
+from longshore_agent.service.reporting import Reporter
+from longshore_agent.service.settings import Settings
+from longshore_agent.service.transfers import Transfers
+from longshore_common.clock import Clock, SystemClock
+from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
+from longshore_common.ids import token
+from longshore_common.log import Transport
+
+log = structlog.get_logger()
+
+
+class Outside(NamedTuple):
+    """What an agent stands between: the log, storage, container engines, time."""
+
+    transport: Transport
+    stager: Stager
+    engine: ContainerEngine
+    clock: Clock
+
+
+class Restored(NamedTuple):
+    """An agent's memory opened: its journal and what that says."""
+
+    journal: Journal
+    memory: memory.Memory
+    directory: Path
+
+
+def restore(settings: Settings) -> Restored:
+    """Open the journal of this worker and begin a new life. `BadInput` if another agent has it, or the disk refuses."""
+    token(settings.worker, "worker")
+    if not settings.worker_dir:
+        raise BadInput("set LONGSHORE_WORKER_DIR to a directory that stays")
+    directory = Path(settings.worker_dir).absolute()
+    journal = Journal(directory / "journal")
+    try:
+        records = journal.open()
+        known = memory.recalled(records, settings.concurrency or (os.cpu_count() or 1))
+        if known.attempts.prefetch == -1:
+            known.attempts.prefetch = settings.prefetch
+        known.life += 1
+        journal.rewrite([memory.state(known), Lived(known.life)])
+    except BlockingIOError as err:
+        raise BadInput(f"another agent works in {directory}; one directory, one agent") from err
+    except OSError as err:
+        raise BadInput(f"cannot keep a journal in {directory}: {err.strerror}; free space, or choose another") from err
+    return Restored(journal, known, directory)
+
+
+async def build(settings: Settings, restored: Restored, outside: Outside) -> Agent:
+    """An agent ready to run."""
+    journal, known, directory = restored
+    dirs = WorkDirs(directory / "attempts")
+    dirs.reset({a.place for a in known.attempts.held.values() if a.place})
+    engines = await outside.engine.probe()
+    facts = host.facts(dirs.base, engines.names, engines.problems)
+    here = Host(settings.worker, facts.cpus, facts.memory, known.attempts.slots)
+    desk = Desk(here, journal, dirs, known.attempts, outside.clock)
+    reporter = Reporter(desk, known.life, outside.transport.log, known.reports)
+    own = not settings.spawner_socket
+    socket = Path(settings.spawner_socket) if settings.spawner_socket else directory / "spawner.sock"
+    bare = BareLane(desk, socket, own=own, spawner_id=known.spawner, noop=settings.executor == "noop")
+    contained = ContainedLane(desk, outside.engine)
+    transfers = Transfers(desk, outside.stager, outside.engine, outside.transport.blobs)
+    agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers))
+    agent.facts, agent.batch = facts, settings.batch
+    reporter.state = lambda: memory.state(
+        memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id, known.resized)
+    )
+    return agent
+
+
+async def run(settings: Settings) -> None:
+    """Enrol if need be, connect, and work until SIGTERM or SIGINT."""
+    restored = restore(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    stopping = asyncio.ensure_future(stop.wait())
+    work = asyncio.ensure_future(_work(settings, restored))
+    await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work}, timeout=15)
+        log.info("agent-stopped", worker=settings.worker)
+    if work.done() and not work.cancelled():
+        work.result()
+
+
+async def _work(settings: Settings, restored: Restored) -> None:
+    door = await _door(settings, restored.directory)
+    from longshore_common.adapters import nats_log
+
+    transport = await nats_log.connect(door.nats_url, creds=door.creds or None, role="worker", name=settings.worker)
+    engine = DockerEngine(os.environ, str(restored.directory))
+    outside = Outside(transport, StorageStager(os.environ), engine, SystemClock())
+    agent = await build(settings, restored, outside)
+    try:
+        await agent.run()
+    finally:
+        await _stop(settings, agent, outside)
+        restored.journal.close()
+
+
+async def _stop(settings: Settings, agent: Agent, outside: Outside) -> None:
+    """Tell the log what is known, for 5 s at most; processes go on unless the settings say otherwise."""
+    if settings.stop == "kill":
+        await agent.stop_all()
+    agent.bare.hang_up()
+    reporting = asyncio.ensure_future(agent.reporter.run())
+    try:
+        agent.reporter.wake()
+        await asyncio.wait_for(agent.reporter.idle.wait(), 5)
+    except TimeoutError:
+        log.warning("reports-left-for-next-life", reports=len(agent.reporter.outbox()))
+    finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+    for port in (outside.stager, outside.engine, outside.transport):
+        await port.close()
+
+
+async def _door(settings: Settings, directory: Path) -> enrolment.Door:
+    """Where to connect: by settings, by an earlier enrolment, or by a new one, tried until the api answers."""
+    if settings.nats_url and settings.nats_creds:
+        return enrolment.Door(settings.nats_url, settings.nats_creds)
+    pause = 0.25
+    while True:
+        door = enrolment.known(directory)
+        if door is not None:
+            return door._replace(nats_url=settings.nats_url or door.nats_url)
+        if not settings.api_url:
+            raise BadInput("set LONGSHORE_API_URL and LONGSHORE_JOIN_SECRET_FILE to enrol, or NATS_URL and NATS_CREDS")
+        try:
+            await asyncio.to_thread(
+                enrolment.enrol, directory, settings.worker, settings.api_url, settings.join_secret_file
+            )
+            log.info("enrolled", worker=settings.worker, api=settings.api_url)
+        except (Unreachable, Refused) as err:
+            log.warning("enrolment-waits", reason=str(err), seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(10.0, pause * 2)
+
+
+__all__ = ["Agent", "LongshoreError", "Outside", "Restored", "Settings", "build", "restore", "run"]

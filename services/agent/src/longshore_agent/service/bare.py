@@ -1,0 +1,272 @@
+"""The lane of bare commands: hands them to the spawner, and follows what it says, across deaths of either side.
+
+What must not enter: containers, transfers, what a result means (`core.verdict`).
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from longshore_agent.adapters import host, leftovers, spawner
+from longshore_agent.adapters.journal import Phased
+from longshore_agent.adapters.spawner import Hello, Message
+from longshore_agent.core import contract, verdict
+from longshore_agent.core.attempts import Act, Attempt
+from longshore_agent.core.verdict import Exit
+from longshore_agent.service.desk import Desk
+from longshore_common.events import Order
+
+log = structlog.get_logger()
+#: Bare attempts waiting inside the spawner beyond its slots: a freed slot is refilled without a round trip.
+AHEAD: Final = 32
+
+
+class Link(Protocol):
+    """What this lane needs of a spawner's link."""
+
+    closed: asyncio.Event
+
+    def send(self, messages: list[Message]) -> None:
+        """Ask for these."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+Connect = Callable[[Callable[[list[Message]], None]], "asyncio.Future[tuple[Link, Hello]]"]
+
+
+class BareLane:
+    """Bare attempts of this host. `spawner_id` is the one they were handed to, from the journal at first."""
+
+    def __init__(self, desk: Desk, socket: Path, *, own: bool, spawner_id: str, noop: bool = False) -> None:
+        self.desk, self.socket, self.own, self.noop = desk, socket, own, noop
+        self.spawner_id = spawner_id
+        self.on_acts: Callable[[Iterable[Act]], None] = lambda _: None
+        self.link: Link | None = None
+        self.up = asyncio.Event()
+        self._stopping = False
+        self._limit = -1
+        self._seen = 0  # the last end that was taken in, and the last that was acknowledged
+        self._acknowledged = 0
+        self._ooms = host.oom_kills()
+        self._inherited = contract.kept(os.environ)
+        self._shared: dict[int, tuple[Order, int, dict[str, str], list[str]]] = {}
+
+    # --- starting ---
+
+    def launch(self, attempts: list[Attempt]) -> None:
+        """Hand these over; they are `launched` in the core already."""
+        requests, names, places = [], [], []
+        for attempt in attempts:
+            try:
+                place = self.desk.dirs.named(attempt.place) if attempt.place else self.desk.dirs.take()
+            except OSError as err:
+                reason = f"no directory to work in: {err.strerror}"
+                self.desk.end(attempt, verdict.failed(attempt, "disk-full", reason, self.desk.clock.now()))
+                continue
+            attempt.place = place.name
+            shared, argv = self._of_order(attempt.order)
+            env = contract.environment(shared, attempt.id, attempt.start, place.places)
+            spec = attempt.order.spec
+            request = (attempt.id, argv, env, place.places.temp, place.stdout, place.stderr)
+            requests.append(("s", *request, spec.uid, spec.gid, spec.run_timeout))
+            names.append(attempt.id)
+            places.append(place.name)
+        if not requests:
+            return
+        record = Phased("launched", tuple(names), self.desk.clock.now(), tuple(places), self.spawner_id)
+        if self.desk.note(record):
+            self.send([*self._new_limit(), *requests])
+            return
+        for attempt in reversed(attempts):
+            self.on_acts(self.desk.attempts.withdrawn(attempt))
+
+    def _of_order(self, order: Order) -> tuple[dict[str, str], list[str]]:
+        """What all attempts of an order share, made once."""
+        slots = self.desk.attempts.slots
+        known = self._shared.get(id(order))
+        if known is None or known[0] is not order or known[1] != slots:
+            if len(self._shared) > 64:
+                self._shared.clear()
+            here = self.desk.host._replace(slots=slots)
+            known = (order, slots, contract.shared_environment(order, here, self._inherited), contract.argv(order.spec))
+            self._shared[id(order)] = known
+        return known[2], known[3]
+
+    def limit(self) -> None:
+        """Tell the spawner how many may run at once, if that changed."""
+        self.send(self._new_limit())
+
+    def _new_limit(self) -> list[Message]:
+        wanted = max(0, self.desk.attempts.slots - self.desk.attempts.containers)
+        if wanted == self._limit:
+            return []
+        self._limit = wanted
+        return [("l", wanted)]
+
+    def send(self, messages: list[Message]) -> None:
+        """To the spawner, if one is there."""
+        if self.link is not None and messages:
+            self.link.send(messages)
+
+    def act(self, act: Act) -> None:
+        """Do what is wanted of a handed-over attempt."""
+        name = act.attempt.id
+        match act.deed:
+            case "withdraw":
+                self.send([("d", name)])
+            case "terminate":
+                self.send([("x", name, act.grace)])
+            case "freeze":
+                self.send([("k", name, int(signal.SIGSTOP))])
+            case "thaw":
+                self.send([("k", name, int(signal.SIGCONT))])
+            case "send":
+                number = getattr(signal, act.signal, None)
+                if isinstance(number, signal.Signals):
+                    self.send([("k", name, int(number))])
+            case "cancel":
+                pass
+
+    # --- what the spawner says ---
+
+    def on_events(self, messages: list[Message]) -> None:
+        """One frame."""
+        held = self.desk.attempts.held
+        for message in messages:
+            kind = message[0]
+            if kind == "E":
+                self._ended(message[1:])
+                continue
+            attempt = held.get(message[1])
+            if attempt is None:
+                continue
+            if kind == "S":
+                self.desk.attempts.started(attempt, message[3])
+            elif kind == "D":
+                self.on_acts(self.desk.attempts.withdrawn(attempt))
+        self.desk.wake_reports()
+        self.desk.turn()
+
+    def _ended(self, message: Message) -> None:
+        seq, name, _pid, status, started, ended, *used, why, errno = message
+        self._seen = seq
+        attempt = self.desk.attempts.held.get(name)
+        if attempt is None or attempt.phase not in ("launched", "running"):
+            return
+        if status == -1:
+            cause = "disk-full" if errno == 28 else "launch"
+            self.desk.over(attempt, Exit(None, None, ended, cause=cause, reason=why))
+            return
+        code = status >> 8 if status & 0x7F == 0 else 128 + (status & 0x7F)
+        peak, cpu, read, written = used
+        end = Exit(code, started, ended, peak, cpu, read, written)
+        if code:
+            end = self._with_cause(attempt, end, why)
+        self.desk.over(attempt, end)
+
+    def _with_cause(self, attempt: Attempt, end: Exit, why: str) -> Exit:
+        """Whether its time limit or the kernel's memory killer ended it."""
+        if why == "timeout":
+            limit = attempt.order.spec.run_timeout
+            return end._replace(cause="timeout-running", reason=f"it ran longer than its limit of {limit:g} s")
+        if self._stopping:
+            return end._replace(cause="evicted", reason="the agent of its host was stopped")
+        if end.code == 128 + signal.SIGKILL:
+            before, self._ooms = self._ooms, host.oom_kills()
+            if self._ooms > before and attempt.wanted not in ("stop", "kill"):
+                reason = "the kernel killed it for want of memory; ask for more, or run fewer at once"
+                return end._replace(cause="oom", reason=reason)
+        return end
+
+    def acknowledge(self) -> None:
+        """All ends taken in so far are in the journal: the spawner may forget them."""
+        if self._seen > self._acknowledged:
+            self._acknowledged = self._seen
+            self.send([("a", self._seen)])
+
+    def stop_all(self) -> None:
+        """The agent stops for good: end every process it holds."""
+        self._stopping = True
+        self.send([("l", 0), *(("x", a.id, 0.0) for a in self._handed())])
+
+    def hang_up(self) -> None:
+        """The agent stops: processes go on under the spawner."""
+        if self.link is not None:
+            self.link.close()
+
+    # --- the connection ---
+
+    async def keep(self) -> None:
+        """Be connected for ever; a spawner that died has taken its attempts with it."""
+        patience = 0.0
+        while True:
+            try:
+                link, hello = await self._connect()
+            except OSError:
+                self._bury_all()
+                if self.own and patience >= 0.05:
+                    spawner.start_detached(self.socket)
+                    patience = -1.0
+                patience += 0.05
+                await asyncio.sleep(0.05)
+                continue
+            patience = 0.0
+            self._take_over(link, hello)
+            await link.closed.wait()
+            self.up.clear()
+            self.link = None
+            log.warning("spawner-gone", spawner=self.spawner_id)
+
+    async def _connect(self) -> tuple[Link, Hello]:
+        if self.noop:
+            from longshore_agent.adapters.noop import Noop
+
+            noop = Noop(self.on_events)
+            return noop, noop.hello
+        link = await spawner.connect(self.socket, self.on_events)
+        return link, link.hello.result()
+
+    def _take_over(self, link: Link, hello: Hello) -> None:
+        """Compare what it holds with what we think it holds."""
+        if hello.id != self.spawner_id:
+            self._bury_all()
+        self.link, self.spawner_id = link, hello.id
+        self._limit, self._acknowledged = -1, 0
+        known = {name: at for name, _, at in hello.running}
+        there = {*known, *hello.queued, *(end[1] for end in hello.ended)}
+        attempts = self.desk.attempts
+        for attempt in self._handed():
+            if attempt.id in known:
+                attempts.started(attempt, known[attempt.id])
+            elif attempt.id not in there:
+                self.on_acts(attempts.withdrawn(attempt))
+        strangers = [name for name in (*known, *hello.queued) if name not in attempts.held]
+        link.send([*self._new_limit(), *(("x", name, 0.0) for name in strangers)])
+        log.info("spawner-connected", spawner=hello.id, running=len(hello.running), queued=len(hello.queued))
+        self.up.set()
+        self.on_acts(attempts.overdue_acts())
+        self.on_events([("E", *end) for end in hello.ended])
+
+    def _handed(self) -> list[Attempt]:
+        """Bare attempts that a spawner holds or held."""
+        held = self.desk.attempts.held.values()
+        return [a for a in held if a.phase in ("launched", "running") and not a.contained]
+
+    def _bury_all(self) -> None:
+        """The spawner died: what is left of its attempts is killed, and they fail."""
+        lost = self._handed()
+        if not lost:
+            return
+        killed = leftovers.kill(self.desk.host.worker, [a.id for a in lost])
+        log.error("attempts-lost-with-spawner", attempts=[a.id for a in lost], processes=killed)
+        now = self.desk.clock.now()
+        for attempt in lost:
+            reason = "the spawner of its host died, so how it ended is unknown"
+            self.desk.end(attempt, verdict.failed(attempt, "host", reason, now))

@@ -1,0 +1,97 @@
+"""What all parts of the running agent share: its attempts, journal and directories, and how an attempt is concluded.
+
+What must not enter: sockets, tasks of single attempts (lanes and transfers have them).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+import structlog
+
+from longshore_agent.adapters import outputs
+from longshore_agent.adapters.journal import AnyRecord, Exited, Journal
+from longshore_agent.adapters.workdirs import Place, WorkDirs
+from longshore_agent.core.attempts import Attempt, Attempts
+from longshore_agent.core.contract import Host
+from longshore_agent.core.verdict import Exit, judged
+from longshore_common.clock import Clock
+from longshore_common.events import Ended
+from longshore_common.model import Output
+
+log = structlog.get_logger()
+#: Ended attempts whose small outputs can still be asked for live, until the read model has them.
+REMEMBERED = 512
+
+
+class Desk:
+    """One per agent. `wake_reports` and `wake_turn` are set by the parts that listen."""
+
+    def __init__(self, host: Host, journal: Journal, dirs: WorkDirs, attempts: Attempts, clock: Clock) -> None:
+        self.host, self.journal, self.dirs, self.attempts, self.clock = host, journal, dirs, attempts, clock
+        self.wake_reports: Callable[[], None] = lambda: None
+        self.turn: Callable[[], None] = lambda: None
+        self.deliver: Callable[[Attempt], None] = lambda _: None
+        self.recent: OrderedDict[str, tuple[Output | None, Output | None]] = OrderedDict()
+        self.full = False  # the disk refused the journal
+        self._turning = False
+
+    def turn_soon(self) -> None:
+        """See what to do next, once, after what is happening now."""
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turning = False
+        self.turn()
+
+    def note(self, *records: AnyRecord) -> bool:
+        """Journal these before acting on them; False if the disk refused, and then nothing may be acted on."""
+        try:
+            self.journal.write(*records)
+        except OSError as err:
+            if not self.full:
+                log.error("journal-refused", reason=f"{err.strerror}: free space below {self.dirs.base}")
+            self.full = True
+            return False
+        if self.full:
+            log.info("journal-works-again")
+        self.full = False
+        return True
+
+    def place(self, attempt: Attempt) -> Place:
+        """Where this attempt works."""
+        return self.dirs.named(attempt.place or f"a-{attempt.id}")
+
+    def over(self, attempt: Attempt, end: Exit) -> None:
+        """A process is over: the attempt ends at once, or what it left is delivered and stored first."""
+        place = self.place(attempt)
+        stdout, stderr = outputs.small(place.stdout), outputs.small(place.stderr)
+        result = judged(attempt, end, stdout, stderr)
+        spec = attempt.order.spec
+        to_deliver = spec.output is not None and result.outcome != "cancelled" and end.code is not None
+        if stdout is not None and stderr is not None and not to_deliver:
+            self.end(attempt, result)
+            return
+        self.attempts.exited(attempt, result)
+        self.note(Exited(result))  # refused: the spawner is not told, and keeps it
+        self.deliver(attempt)
+
+    def end(self, attempt: Attempt, result: Ended) -> None:
+        """It holds nothing here any more: report it, and use its directories again or remove them."""
+        if attempt.id not in self.attempts.held:
+            return
+        self.attempts.end(attempt, result)
+        self.leave(attempt)
+        if (result.stdout and result.stdout.size) or (result.stderr and result.stderr.size):
+            self.recent[attempt.id] = (result.stdout, result.stderr)
+            if len(self.recent) > REMEMBERED:
+                self.recent.popitem(last=False)
+        self.wake_reports()
+
+    def leave(self, attempt: Attempt) -> None:
+        """Nobody needs the directories of this attempt any more."""
+        if attempt.place:
+            self.dirs.give_back(self.dirs.named(attempt.place))
+            attempt.place = ""

@@ -1,0 +1,156 @@
+"""The outbox: reports are journalled, then appended to the log in order, until it has them; for days if need be.
+
+One append is in flight at a time; what comes meanwhile goes together into the next. At rest a report leaves at once.
+What must not enter: what is worth reporting.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from longshore_agent.adapters.journal import LARGE, Reported, Sent, State
+from longshore_agent.service.desk import Desk
+from longshore_common import events as e
+from longshore_common.errors import LongshoreError, Unreachable
+from longshore_common.log import Entry, Log
+from longshore_common.model import HostFacts
+
+log = structlog.get_logger()
+#: Seconds that a mere change of phase waits for company, and that reports wait for each other when many come.
+MOVES_WAIT: Final = 0.02
+BUSY_WAIT: Final = 0.008
+_BUSY: Final = 4  # a report with more ends than this is followed by a wait
+_AT_ONCE: Final = 64
+
+
+class Reporter:
+    """Sends what `desk.attempts` has pending. `acknowledge` is called once ends are journalled."""
+
+    def __init__(self, desk: Desk, life: int, log_port: Log, old: list[e.AttemptsReported]) -> None:
+        self.desk, self.life, self.log = desk, life, log_port
+        self.n = 0
+        self.joins = 0
+        self.acknowledge: Callable[[], None] = lambda: None
+        self.state: Callable[[], State] | None = None
+        self._entries: deque[Entry] = deque(self._entry(r) for r in old)
+        self._sent: Sent | None = None
+        self._most = _AT_ONCE
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self.idle = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is something to report."""
+        self.idle.clear()
+        self._wake.set()
+        if self.desk.attempts.pending.urgent:
+            self._urgent.set()
+
+    def join(self, facts: HostFacts, batch: str) -> None:
+        """Say that we are at work, after all that was to be reported before."""
+        self._collect()
+        self.joins += 1
+        attempts = self.desk.attempts
+        event = e.WorkerJoined(
+            life=self.life,
+            facts=facts,
+            concurrency=attempts.slots,
+            prefetch=attempts.prefetch,
+            batch=batch,
+            held=tuple(attempts.held),
+            handled=attempts.heard,
+        )
+        self._append(event, f"{self.desk.host.worker}-{self.life}-joined-{self.joins}")
+
+    def leave(self, reason: str) -> None:
+        """Say that we stop for good."""
+        self._collect()
+        event = e.WorkerLeft(life=self.life, reason=reason)
+        self._append(event, f"{self.desk.host.worker}-{self.life}-left")
+
+    def outbox(self) -> tuple[e.AttemptsReported, ...]:
+        """Reports the log has not acknowledged."""
+        return tuple(x.event for x in self._entries if isinstance(x.event, e.AttemptsReported))
+
+    async def run(self) -> None:
+        """Report for ever."""
+        pause, busy = 0.0, False
+        while True:
+            await self._wake.wait()
+            if not self._urgent.is_set() and not self._entries:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), MOVES_WAIT)
+            elif busy:
+                await asyncio.sleep(BUSY_WAIT)
+            self._wake.clear()
+            self._urgent.clear()
+            busy = self._collect() > _BUSY
+            pause = await self._send(pause)
+            if self._entries or len(self.desk.attempts.pending):
+                self._wake.set()
+            else:
+                self.idle.set()
+
+    def _collect(self) -> int:
+        """Pending entries become journalled reports; how many ends there were."""
+        pending, ends = self.desk.attempts.pending, 0
+        while (report := pending.take(self.life, self.n + 1)) is not None:
+            self.n += 1
+            ends += len(report.ended)
+            records = [Reported(report)] if self._sent is None else [self._sent, Reported(report)]
+            if self.desk.note(*records):
+                self._sent = None
+            self._entries.append(self._entry(report))
+        if not self.desk.full:
+            self.acknowledge()
+            self._tidy()
+        return ends
+
+    async def _send(self, pause: float) -> float:
+        """Append what the outbox holds; the pause to make before the next try, 0 after success."""
+        entries = [self._entries[k] for k in range(min(len(self._entries), self._most))]
+        if not entries:
+            return 0
+        try:
+            if len(entries) == 1:
+                await self.log.append(entries[0])
+            else:
+                await self.log.append_all(entries)
+        except Unreachable as err:
+            log.warning("reports-wait", reports=len(self._entries), reason=str(err))
+            pause = min(10.0, pause * 2 or 0.25)
+            await asyncio.sleep(pause)
+            return pause
+        except LongshoreError as err:
+            log.error("report-refused", ids=[x.id for x in entries], reason=str(err))
+            await asyncio.sleep(1)
+            if len(entries) > 1:
+                self._most = 1  # one of them is the culprit
+                return 1
+        self._most = _AT_ONCE
+        for entry in entries:
+            self._entries.popleft()
+            if isinstance(entry.event, e.AttemptsReported):
+                self._sent = Sent(entry.event.life, entry.event.n)
+        return 0
+
+    def _append(self, event: e.Event, name: str) -> None:
+        self._entries.append(Entry(event, self.desk.host.worker, name))
+        self.wake()
+
+    def _entry(self, report: e.AttemptsReported) -> Entry:
+        worker = self.desk.host.worker
+        return Entry(report, worker, f"{worker}-{report.life}-{report.n}")
+
+    def _tidy(self) -> None:
+        """Rewrite the journal when it is large; nothing is pending now, so its state is all there is."""
+        if self.desk.journal.size < LARGE or self.state is None:
+            return
+        try:
+            self.desk.journal.rewrite([self.state()])
+        except OSError as err:
+            log.error("journal-not-rewritten", reason=str(err))

@@ -1,0 +1,32 @@
+"""What an agent can be told, by environment or file; `longshore_common.settings.load` fills it.
+
+What must not enter: defaults that depend on the host (`service` derives them).
+"""
+
+from typing import ClassVar, Literal
+
+from msgspec import Struct
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """`concurrency` 0 = one slot per CPU; `prefetch` -1 = automatic; `batch` `*` = any.
+
+    `nats_url` and `nats_creds` override what enrolment gives. `spawner_socket` empty: a spawner of our own is started when
+    none serves; named: whoever supervises it starts it. `executor` noop ends every attempt at once without a process, for
+    benches only. `stop` kill: SIGTERM ends all attempts instead of leaving them to the next agent.
+    """
+
+    worker: str = ""
+    worker_dir: str = ""
+    api_url: str = ""
+    join_secret_file: str = ""
+    nats_url: str = ""
+    nats_creds: str = ""
+    concurrency: int = 0
+    prefetch: int = -1
+    batch: str = "*"
+    spawner_socket: str = ""
+    executor: Literal["process", "noop"] = "process"
+    stop: Literal["leave", "kill"] = "leave"
+
+    ENV: ClassVar[dict[str, str]] = {"nats_url": "NATS_URL", "nats_creds": "NATS_CREDS"}

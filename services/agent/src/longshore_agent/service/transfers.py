@@ -1,0 +1,260 @@
+"""Staging, delivering and publishing: one task per attempt that has data, beside what runs.
+
+What must not enter: how bytes move (`core.ports.Stager`), processes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Final, TypeVar
+
+import structlog
+
+from longshore_agent.adapters import outputs
+from longshore_agent.adapters.journal import Phased
+from longshore_agent.core import contract, verdict
+from longshore_agent.core.attempts import Attempt, changed
+from longshore_agent.core.ports import ContainerEngine, ContainerError, Stager, StagingError
+from longshore_agent.service.desk import Desk
+from longshore_common import subjects
+from longshore_common.errors import BadInput, Unreachable
+from longshore_common.events import Ended
+from longshore_common.ids import TaskId, attempt_id
+from longshore_common.log import Blobs
+from longshore_common.model import Cause, Output, OutputFile
+
+log = structlog.get_logger()
+#: Attempts that fetch at once, at least, and at most.
+FETCH_LEAST: Final = 4
+FETCH_MOST: Final = 32
+#: Results are precious: storage that is away is tried again for so many seconds if the task sets no limit.
+PATIENCE: Final = 600.0
+_PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+T = TypeVar("T")
+
+
+class Transfers:
+    """The running transfers of all attempts."""
+
+    def __init__(self, desk: Desk, stager: Stager, engine: ContainerEngine, blobs: Blobs) -> None:
+        self.desk, self.stager, self.engine, self.blobs = desk, stager, engine, blobs
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._fetching = 0
+        self._publishers: set[str] = set()
+
+    def turn(self) -> None:
+        """Begin every transfer that is due."""
+        attempts = self.desk.attempts
+        most = max(FETCH_LEAST, min(FETCH_MOST, attempts.slots)) - self._fetching
+        chosen = attempts.next_to_stage(most) if attempts.to_stage and most > 0 else []
+        if chosen:
+            self._begin_staging(chosen)
+        for attempt in attempts.next_to_publish():
+            self._start(attempt, self._publish(attempt))
+
+    def resume(self) -> None:
+        """After a restart: go on with what was being delivered or published."""
+        for attempt in list(self.desk.attempts.held.values()):
+            if attempt.phase == "delivering":
+                self.deliver(attempt)
+            elif attempt.phase == "publishing":
+                self._start(attempt, self._publish(attempt))
+
+    def deliver(self, attempt: Attempt) -> None:
+        """Its process is over and something of it is to be kept."""
+        self._start(attempt, self._deliver(attempt))
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Nobody wants the transfer of this attempt any more; its directories go."""
+        task = self._tasks.get(attempt.id)
+        if task is None:
+            self.desk.leave(attempt)
+        else:
+            task.cancel()
+            task.add_done_callback(lambda _: self.desk.leave(attempt))
+        self.desk.wake_reports()
+
+    async def close(self) -> None:
+        """Stop all transfers where they are; the journal knows them."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, attempt: Attempt, work: Coroutine[None, None, None]) -> None:
+        if attempt.id in self._tasks:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._guarded(attempt, work))
+        self._tasks[attempt.id] = task
+        task.add_done_callback(lambda _: self._done(attempt))
+
+    def _done(self, attempt: Attempt) -> None:
+        self._tasks.pop(attempt.id, None)
+        self.desk.turn_soon()
+
+    async def _guarded(self, attempt: Attempt, work: Coroutine[None, None, None]) -> None:
+        """A defect of ours fails one attempt, not the agent."""
+        try:
+            await work
+        except (StagingError, ContainerError) as err:
+            self._fail(attempt, err.cause, err.reason)
+        except Exception as err:
+            log.exception("transfer-broke", attempt=attempt.id, phase=attempt.phase)
+            self._fail(attempt, "host", f"the agent could not finish {attempt.phase}: {err!r}")
+
+    def _fail(self, attempt: Attempt, cause: Cause, reason: str) -> None:
+        """What failed on its own account keeps its cause; a transfer that failed after it is only mentioned."""
+        result = attempt.result
+        if result is not None and result.outcome == "failed":
+            self.desk.end(attempt, changed(result, reason=f"{result.reason}; its output was not kept: {reason}"))
+            return
+        self.desk.end(attempt, verdict.failed(attempt, cause, reason, self.desk.clock.now()))
+
+    # --- in ---
+
+    def _begin_staging(self, chosen: list[Attempt]) -> None:
+        now = self.desk.clock.now()
+        for attempt in chosen:
+            attempt.place = f"a-{attempt.id}"
+        names, places = tuple(a.id for a in chosen), tuple(a.place for a in chosen)
+        if not self.desk.note(Phased("staging", names, now, places)):
+            self.desk.attempts.to_stage.extendleft(reversed(chosen))
+            return
+        for attempt in chosen:
+            self.desk.attempts.staging(attempt, now)
+            self._fetching += 1
+            self._start(attempt, self._stage(attempt))
+        self.desk.wake_reports()
+
+    async def _stage(self, attempt: Attempt) -> None:
+        limit = attempt.order.spec.download_timeout or None
+        try:
+            async with asyncio.timeout(limit):
+                size = await self._fetch(attempt)
+        except TimeoutError as err:
+            raise StagingError("timeout-staging", f"fetching its inputs took longer than {limit:g} s") from err
+        finally:
+            self._fetching -= 1
+        self.desk.note(Phased("ready", (attempt.id,), self.desk.clock.now(), size=size))
+        self.desk.attempts.staged(attempt, size)
+
+    async def _fetch(self, attempt: Attempt) -> int:
+        try:
+            spec = contract.located(attempt.order.spec, attempt.start)
+            place = self.desk.dirs.make(attempt.place)
+        except BadInput as err:
+            raise StagingError("stage-in", str(err)) from err
+        except OSError as err:
+            raise StagingError("disk-full" if err.errno == 28 else "host", f"no directory to work in: {err}") from err
+        if spec.container is not None:
+            await self.engine.prepare(spec)
+        if not (spec.inputs or spec.resources):
+            return 0
+        dirs = place.places
+        return await self.stager.stage_in(attempt.id, spec, attempt.start, dirs.input, dirs.resource)
+
+    # --- out ---
+
+    async def _deliver(self, attempt: Attempt) -> None:
+        result = attempt.result
+        if result is None:
+            return
+        self.desk.attempts.delivering(attempt, self.desk.clock.now())
+        self.desk.wake_reports()
+        result = attempt.result = await self._stored(attempt, result)
+        if attempt.order.spec.output is None or result.outcome == "cancelled":
+            self.desk.end(attempt, result)
+            return
+        files, size = await self._patiently(attempt, lambda: self._put(attempt))
+        if result.outcome == "succeeded":
+            self.desk.attempts.delivered(attempt, files, size)
+            self.desk.wake_reports()
+            return
+        self.desk.end(attempt, changed(result, usage=_delivered(result, size), files=len(files)))
+
+    async def _put(self, attempt: Attempt) -> tuple[tuple[OutputFile, ...], int]:
+        place = self.desk.place(attempt)
+        uri = contract.located(attempt.order.spec, attempt.start).output or ""
+        return await self.stager.deliver(attempt.id, _task(attempt), uri, place.places.output)
+
+    async def _patiently(self, attempt: Attempt, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a call that may succeed later, within the attempt's upload limit."""
+        limit = attempt.order.spec.upload_timeout
+        tries = 0
+        try:
+            async with asyncio.timeout(limit or PATIENCE):
+                while True:
+                    try:
+                        return await call()
+                    except StagingError as err:
+                        if not err.retriable:
+                            raise
+                        last = err
+                        log.warning("output-waits", attempt=attempt.id, reason=err.reason)
+                        await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+                        tries += 1
+        except TimeoutError as err:
+            if limit:
+                raise StagingError("timeout-delivering", f"delivering took longer than {limit:g} s") from err
+            raise StagingError("stage-out", last.reason if tries else f"delivering took over {PATIENCE:g} s") from err
+        except BadInput as err:
+            raise StagingError("stage-out", str(err)) from err
+
+    async def _publish(self, attempt: Attempt) -> None:
+        order = attempt.order
+        whose = attempt_id(order.submission, attempt.start.index, order.publish_of) if order.publish_of else attempt.id
+        files = None if order.publish_of else attempt.files
+
+        async def publish() -> int:
+            uri = contract.located(order.spec, attempt.start).output or ""
+            return await self.stager.publish(whose, _task(attempt), uri, files)
+
+        count = await self._patiently(attempt, publish)
+        result = attempt.result or Ended(attempt.id, "succeeded")
+        usage = _delivered(result, attempt.delivered_bytes)
+        self.desk.end(attempt, changed(result, usage=usage, files=count))
+
+    async def _stored(self, attempt: Attempt, result: Ended) -> Ended:
+        """The result with both outputs; what is larger than a report goes to the store first."""
+        place = self.desk.place(attempt)
+        stdout, stderr = result.stdout, result.stderr
+        if stdout is None:
+            stdout = await self._keep(attempt, "stdout", place.stdout)
+        if stderr is None:
+            stderr = await self._keep(attempt, "stderr", place.stderr)
+        return changed(result, stdout=stdout, stderr=stderr)
+
+    async def _keep(self, attempt: Attempt, stream: str, path: str) -> Output:
+        """Compress and store an output piece by piece; without the store its tail and digest are all that is kept."""
+        bucket = subjects.outputs(self.desk.host.worker)
+        name = f"{attempt.id}.{stream}"
+        parts = outputs.pieces(path)
+        count = 0
+        try:
+            while (piece := await asyncio.to_thread(next, parts, None)) is not None:
+                await self._put_piece(bucket, f"{name}.{piece.k}.gz", piece.data)
+                count += 1
+        except (Unreachable, OSError) as err:
+            log.error("output-not-stored", attempt=attempt.id, stream=stream, reason=str(err))
+            return await asyncio.to_thread(outputs.summary, path, "")
+        return await asyncio.to_thread(outputs.summary, path, f"nats:{bucket}/{name}#{count}")
+
+    async def _put_piece(self, bucket: str, name: str, data: bytes) -> None:
+        """Store one piece; while the log is away this waits as reports do, for an hour."""
+        for pause in (*_PAUSES, *(30.0,) * 120):
+            try:
+                await self.blobs.put(bucket, name, data)
+                return
+            except Unreachable as err:
+                log.warning("output-waits", object=name, reason=str(err))
+                await asyncio.sleep(pause)
+        raise Unreachable("the object store did not answer for an hour")
+
+
+def _task(attempt: Attempt) -> TaskId:
+    return TaskId(attempt.id[: attempt.id.rindex(".")])
+
+
+def _delivered(result: Ended, size: int) -> object:
+    known = {name: getattr(result.usage, name) for name in result.usage.__struct_fields__}
+    return type(result.usage)(**{**known, "delivered_bytes": size})
