@@ -10,15 +10,13 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-import structlog
-
-from longshore_common import subjects
+from longshore_common import logs, subjects
 from longshore_common.adapters.nats_read import API_PATIENCE, SLICE_RECORDS, Raw, header_value, position, recorded
 from longshore_common.adapters.nats_wire import ApiError, Lost, NoResponders, Wire, api
 from longshore_common.errors import Refused, Unreachable
 from longshore_common.log import Recorded, Slice
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 #: Messages asked for at a time; more are asked for when half have come.
 PULL: Final = 512

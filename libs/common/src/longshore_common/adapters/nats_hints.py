@@ -8,13 +8,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-import structlog
-
+from longshore_common import logs
 from longshore_common.adapters.nats_wire import Lost, NoResponders, Wire
 from longshore_common.errors import Refused, Unreachable
 from longshore_common.log import Answer
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 #: Hints kept for a listener that does not come to take them; older ones go first.
 KEPT: Final = 100_000

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import structlog
-
+from longshore_common import logs
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
 
 
@@ -38,7 +37,7 @@ with _without_aiohttp():
 
     from longshore_common.adapters.nats_parser import FastParser
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 #: Seconds between attempts to connect: the first, and the most after doubling.
 BACK_OFF: Final = (0.05, 2.0)
