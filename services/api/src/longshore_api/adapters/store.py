@@ -68,8 +68,8 @@ class Store:
         async with self._db.transaction(isolation="repeatable_read", readonly=True):
             memory = Memory(await self.position())
             for r in await self._db.fetch(f"SELECT {', '.join(t.BATCH)} FROM batch"):
-                plain: list[Any] = list(r.values())[:9]
-                memory.batches[r["name"]] = Batch(*plain, _counts(r))
+                plain = dict(zip(t.BATCH[: -len(TASK_STATES)], r.values(), strict=False))
+                memory.batches[r["name"]] = Batch(**plain, counts=_counts(r))
             for r in await self._db.fetch(f"SELECT {', '.join(t.WORKER)} FROM worker"):
                 memory.workers[r["name"]] = Worker(*r)
             await self._load_pending(memory)

@@ -1,0 +1,47 @@
+"""How far the projection is, for those who wait: an event of this process, no polling.
+
+What must not enter: how events are projected.
+"""
+
+import asyncio
+from typing import Final
+
+#: Seconds a reader may wait for a sequence to be projected.
+PATIENCE: Final = 10.0
+
+
+class Progress:
+    """The projected position; `urgent` is set while somebody waits for a later one."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.ready = False
+        self.urgent = asyncio.Event()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    def reach(self, position: int) -> None:
+        """The projection committed up to here (a rebuild goes back); whoever waited for it is woken."""
+        self.position = position
+        still = []
+        for after, future in self._waiting:
+            if after <= position and not future.done():
+                future.set_result(None)
+            elif not future.done():
+                still.append((after, future))
+        self._waiting = still
+        if not still:
+            self.urgent.clear()
+
+    async def passed(self, after: int, patience: float = PATIENCE) -> bool:
+        """True once `after` is projected, False if it is not within `patience` seconds."""
+        if after <= self.position:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((after, future))
+        self.urgent.set()
+        try:
+            async with asyncio.timeout(patience):
+                await future
+        except TimeoutError:
+            return False
+        return True

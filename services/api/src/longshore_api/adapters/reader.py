@@ -1,0 +1,183 @@
+"""Answers from PostgreSQL, one function per question, each flat in time however many tasks there are.
+
+What must not enter: HTTP words, writes.
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from longshore_api.adapters import paging
+from longshore_api.adapters.store import away
+from longshore_api.core.selection import Place, Selection, Window
+from longshore_common.errors import NotFound
+from longshore_common.model import TaskSpec
+
+#: Connections for reads; they are made when needed and closed after half a minute without use.
+CONNECTIONS: Final = 4
+#: Seconds a question may take.
+PATIENCE: Final = 20
+
+_specs: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_spec: Final = msgspec.json.Decoder(TaskSpec).decode
+_entries: Final = msgspec.json.Decoder(list[str]).decode
+
+Row = Any  # an asyncpg.Record
+
+
+class Details(msgspec.Struct):
+    """What belongs to a task and stands in its submission: the spec, the label, the entry."""
+
+    submission: Row
+    spec: TaskSpec | None = None
+    label: int | None = None
+    entry: str | None = None
+
+
+class Reader:
+    """Questions to the read model. `Unreachable` when PostgreSQL does not answer."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str) -> "Reader":
+        """A pool that connects at the first question; PostgreSQL need not be there yet."""
+        pool = await asyncpg.create_pool(
+            url, min_size=0, max_size=CONNECTIONS, command_timeout=PATIENCE, timeout=5,
+            max_inactive_connection_lifetime=30, server_settings={"application_name": "longshore-api"},
+        )  # fmt: skip
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        self._pool.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        try:
+            async with self._pool.acquire(timeout=PATIENCE) as connection:
+                yield connection
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as err:
+            raise away(err) from err
+
+    async def fetch(self, sql: str, *args: object) -> list[Row]:
+        """Rows of one statement."""
+        async with self._connection() as db:
+            return list(await db.fetch(sql, *args))
+
+    async def tasks(self, selection: Selection, limit: int, after: Place | None = None) -> list[Row]:
+        """Up to `limit` + 1 tasks of the selection past `after`, newest submission first, index ascending."""
+        sql, args = paging.statement(selection, limit + 1, after)
+        return await self.fetch(sql, *args)
+
+    async def task(self, submission: int, index: int) -> Row:
+        """One task; `NotFound` if there is none."""
+        found = await self.tasks(Selection(windows=(Window(submission, index, index),)), 1)
+        if not found:
+            raise NotFound(f"there is no task {submission}.{index}: see `longshore task list`")
+        return found[0]
+
+    async def details(self, tasks: Sequence[Row]) -> list[Details]:
+        """What the submissions of these tasks say of each."""
+        ids = {r["submission"] for r in tasks}
+        rows = await self.fetch("SELECT * FROM submission WHERE id = ANY($1::bigint[])", list(ids))
+        submissions = {r["id"]: r for r in rows}
+        shared = {i: _spec(r["spec"]) for i, r in submissions.items() if r["spec"] is not None}
+        parts = await self._parts(tasks)
+        result = []
+        for task in tasks:
+            sid, index = task["submission"], task["index"]
+            of = submissions[sid]
+            spec, label = shared.get(sid), of["start"] + index * of["step"]
+            if spec is None:
+                body = parts.get((sid, index, "specs"))
+                spec, label = (_spec(body) if body is not None else None), index
+            entry = parts.get((sid, index, "entries"))
+            result.append(Details(of, spec, label, msgspec.json.decode(entry) if entry is not None else None))
+        return result
+
+    async def _parts(self, tasks: Sequence[Row]) -> dict[tuple[int, int, str], msgspec.Raw]:
+        """(submission, index, kind) -> JSON, out of the blobs that hold different specs and entries."""
+        if not tasks:
+            return {}
+        places = [(r["submission"], r["index"]) for r in tasks]
+        found = await self.fetch(
+            "SELECT DISTINCT p.part_seq, p.chunk, p.submission, p.lo, p.count, p.kind, p.body "
+            "FROM unnest($1::bigint[], $2::bigint[]) AS v (submission, index) CROSS JOIN (VALUES ('specs'), ('entries')) "
+            "AS k (kind) CROSS JOIN LATERAL (SELECT * FROM spec_part p WHERE p.submission = v.submission "
+            "AND p.kind = k.kind AND p.lo <= v.index ORDER BY p.lo DESC LIMIT 1) p WHERE p.lo + p.count > v.index",
+            *zip(*places, strict=True),
+        )
+        result: dict[tuple[int, int, str], msgspec.Raw] = {}
+        wanted = set(places)
+        for r in found:
+            values = _specs(zlib.decompress(r["body"]))
+            for k in range(r["count"]):
+                if (r["submission"], r["lo"] + k) in wanted:
+                    result[r["submission"], r["lo"] + k, r["kind"]] = values[k]
+        return result
+
+    async def earlier_attempts(self, submission: int, index: int) -> list[Row]:
+        """Attempts before the current one, the first one first."""
+        return await self.fetch(
+            "SELECT * FROM attempt WHERE submission = $1 AND index = $2 ORDER BY n", submission, index
+        )
+
+    async def submission(self, sid: int) -> Row:
+        """A submission; `NotFound` if there is none."""
+        return self._one(await self.fetch("SELECT * FROM submission WHERE id = $1", sid), f"submission {sid}")
+
+    async def batches(self, limit: int, after: tuple[float, str] | None) -> list[Row]:
+        """Up to `limit` + 1 batches, the one submitted to last first."""
+        at, name = after or (1e300, "")
+        return await self.fetch(
+            "SELECT *, coalesce(submitted_at, 0) AS placed FROM batch "
+            "WHERE (coalesce(submitted_at, 0), name) < ($1::float8, $2::text) "
+            "ORDER BY coalesce(submitted_at, 0) DESC, name DESC LIMIT $3",
+            at, name, limit + 1,
+        )  # fmt: skip
+
+    async def batch(self, name: str) -> Row:
+        """A batch; `NotFound` if there is none."""
+        return self._one(await self.fetch("SELECT * FROM batch WHERE name = $1", name), f"batch {name!r}")
+
+    async def workers(self, limit: int, after: str) -> list[Row]:
+        """Up to `limit` + 1 workers by name past `after`, with what they run and hold."""
+        return await self.fetch(f"{_WORKERS} WHERE w.name > $1 ORDER BY w.name LIMIT $2", after, limit + 1)
+
+    async def worker(self, name: str) -> Row:
+        """A worker; `NotFound` if there is none."""
+        return self._one(await self.fetch(f"{_WORKERS} WHERE w.name = $1", name), f"worker {name!r}")
+
+    async def history_of_task(self, submission: int, index: int, limit: int, after: int) -> list[Row]:
+        """Events that may say something about a task, past sequence `after`."""
+        return await self.fetch(
+            "SELECT e.* FROM event e JOIN (SELECT DISTINCT seq FROM event_range WHERE submission = $1 AND lo <= $2 "
+            "AND hi >= $2 AND seq > $4) r ON r.seq = e.seq ORDER BY e.seq LIMIT $3",
+            submission, index, limit, after,
+        )  # fmt: skip
+
+    async def history_of(self, kind: str, names: Iterable[str], limit: int, after: int) -> list[Row]:
+        """Events about a worker or a batch, past sequence `after`."""
+        return await self.fetch(
+            "SELECT e.* FROM event e JOIN (SELECT DISTINCT seq FROM event_about WHERE kind = $1 AND name = ANY($2::text[]) "
+            "AND seq > $4) r ON r.seq = e.seq ORDER BY e.seq LIMIT $3",
+            kind, list(names), limit, after,
+        )  # fmt: skip
+
+    def _one(self, rows: list[Row], what: str) -> Row:
+        if not rows:
+            raise NotFound(f"there is no {what}: list what there is")
+        return rows[0]
+
+
+_WORKERS: Final = (
+    "SELECT w.*, f.running, f.assigned FROM worker w CROSS JOIN LATERAL (SELECT "
+    "count(*) FILTER (WHERE t.state = 'running') AS running, count(*) AS assigned FROM task t WHERE t.worker = w.name "
+    "AND t.state IN ('assigned', 'staging', 'running', 'delivering') AND t.outcome IS NULL) f"
+)

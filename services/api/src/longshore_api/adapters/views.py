@@ -1,0 +1,207 @@
+"""What the api answers: one struct per kind of body. Times are ISO 8601 with zone or null, sizes bytes, durations seconds."""
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Task(Struct, kw_only=True):
+    """A task; `attempt` is the number of its current or last attempt, null before the first."""
+
+    id: str
+    name: str | None
+    batch: str
+    state: str
+    command: list[str]
+    container: str | None
+    worker: str | None
+    attempt: int | None
+    exit_code: int | None
+    cause: str | None
+    reason: str | None
+    submitted_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    peak_memory: int | None
+    cpu_seconds: float | None
+    submission: int
+    index: int
+    label: int | None
+    entry: str | None
+    user: str
+    priority: int
+    paused: bool
+    inputs: list[str]
+    output: str | None
+    retries: int
+    not_before: str | None = None
+
+
+class TaskPage(Struct):
+    """Tasks, newest submission first, index ascending; `next` is the cursor of the page after, `position` the log's."""
+
+    items: list[Task]
+    next: str | None
+    position: int
+
+
+class Stream(Struct):
+    """One output stream of an ended attempt: bytes, sha256 in hex, where all of it is stored ("" = in the report)."""
+
+    size: int
+    digest: str
+    stored: str
+
+
+class Attempt(Struct, kw_only=True):
+    """One try of a task on one worker."""
+
+    id: str
+    n: int
+    state: str
+    worker: str
+    exit_code: int | None
+    cause: str | None
+    reason: str | None
+    assigned_at: str | None
+    staging_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    finished_at: str | None
+    peak_memory: int | None
+    cpu_seconds: float | None
+    read_bytes: int | None
+    written_bytes: int | None
+    staged_bytes: int | None
+    delivered_bytes: int | None
+    stdout: Stream | None
+    stderr: Stream | None
+
+
+class Attempts(Struct):
+    """All attempts of a task, the first one first."""
+
+    items: list[Attempt]
+
+
+class Line(Struct):
+    """One event in a sentence."""
+
+    seq: int
+    at: str
+    author: str
+    type: str
+    text: str
+
+
+class History(Struct):
+    """What happened, oldest first; `next` is the cursor of the page after."""
+
+    items: list[Line]
+    next: str | None
+
+
+class Submission(Struct, kw_only=True):
+    """A submission and how many of its tasks are in each state."""
+
+    id: int
+    user: str
+    batch: str
+    name: str | None
+    size: int
+    states: dict[str, int]
+    submitted_at: str | None
+    status: str
+    reason: str | None
+    duplicate_of: int | None
+
+
+class Batch(Struct, kw_only=True):
+    """A batch; `ended_at` is null while any of its tasks is not over."""
+
+    name: str
+    paused: bool
+    frozen: bool
+    size: int
+    states: dict[str, int]
+    submissions: int
+    users: list[str]
+    submitted_at: str | None
+    started_at: str | None
+    ended_at: str | None
+
+
+class Batches(Struct):
+    """Batches, the newest first."""
+
+    items: list[Batch]
+    next: str | None
+    position: int
+
+
+class Worker(Struct, kw_only=True):
+    """A worker and its load; `prefetch` -1 = automatic. `state`: enrolled, up, paused, lost or left."""
+
+    name: str
+    state: str
+    concurrency: int
+    prefetch: int
+    batch: str
+    facts: dict[str, Any]
+    running: int
+    assigned: int
+    last_seen_at: str | None
+    joined_at: str | None
+
+
+class Workers(Struct):
+    """Workers by name."""
+
+    items: list[Worker]
+    next: str | None
+    position: int
+
+
+class Readiness(Struct):
+    """Whether reads are answered, the projected sequence, and the newest one in the log."""
+
+    ready: bool
+    position: int
+    last: int
+
+
+class Alive(Struct):
+    """This process answers."""
+
+    alive: bool = True
+
+
+class Enrolment(Struct, forbid_unknown_fields=True):
+    """A host that wants to be a worker: the name it would like and the public key (nkey) it made."""
+
+    name: str
+    public_key: str
+    hostname: str = ""
+
+
+class Credentials(Struct):
+    """The name it got, its signed claim, and where to connect."""
+
+    worker: str
+    jwt: str
+    nats_url: str
+
+
+class Rebuilding(Struct):
+    """The projection begins again at sequence 0; `last` is where it will be complete."""
+
+    position: int
+    last: int
+
+
+class Problem(Struct):
+    """What went wrong (RFC 9457); `detail` names the fix."""
+
+    title: str
+    detail: str
+    status: int

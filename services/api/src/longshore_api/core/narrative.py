@@ -1,0 +1,188 @@
+"""The log as sentences: what an event says about one task, or about a batch or worker.
+
+What must not enter: what the state became; the reader of a history wants what was said, by whom, when.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from longshore_common import events as e
+from longshore_common.ids import TaskRange
+from longshore_common.model import Usage
+
+#: Tasks named one by one in a sentence; more are counted.
+_NAMED = 8
+
+
+def of_task(event: object, seq: int, submission: int, index: int, *, worker: str = "") -> list[str]:
+    """Sentences about this task; none if the event only named its neighbours. `worker`: whom the event is addressed to."""
+    prefix = f"{submission}.{index}."
+    match event:
+        case e.AttemptsAssigned():
+            return [
+                f"attempt {start.n} assigned to {worker}"
+                + (f", to publish attempt {o.publish_of}" if o.publish_of else "")
+                for o in event.orders
+                if o.submission == submission
+                for start in o.starts
+                if start.index == index
+            ]
+        case e.AttemptsReported():
+            return list(_reported(event, prefix))
+        case e.AttemptsRecalled():
+            return [
+                f"attempt {a.removeprefix(prefix)} asked back from {worker}" for a in event.attempts if _of(a, prefix)
+            ]
+        case e.AttemptsSignalled():
+            what = f"signal {event.signal} sent" if event.signal else f"told to {event.wanted}"
+            return [f"attempt {a.removeprefix(prefix)} {what}" for a in event.attempts if _of(a, prefix)]
+        case _:
+            return _verdict(event, seq, submission, index)
+
+
+def _of(attempt: str, prefix: str) -> bool:
+    return attempt.startswith(prefix)
+
+
+def _reported(event: e.AttemptsReported, prefix: str) -> Iterable[str]:
+    for move in event.moved:
+        if _of(move.attempt, prefix):
+            yield f"attempt {move.attempt.removeprefix(prefix)} {move.state}{' (paused)' if move.paused else ''}"
+    for given in event.delivered:
+        if _of(given.attempt, prefix):
+            yield f"attempt {given.attempt.removeprefix(prefix)} delivered {_count(len(given.files), 'file')}"
+    for end in event.ended:
+        if _of(end.attempt, prefix):
+            yield f"attempt {end.attempt.removeprefix(prefix)} {end.outcome}{_why(end)}{_used(end.usage)}"
+
+
+def _why(end: e.Ended) -> str:
+    parts = [f"exit {end.exit_code}" if end.exit_code is not None else "", end.cause or "", end.reason]
+    told = ", ".join(p for p in parts if p)
+    return f" ({told})" if told else ""
+
+
+def _used(usage: Usage) -> str:
+    if usage.started_at is None or usage.ended_at is None:
+        return ""
+    return (
+        f" after {usage.ended_at - usage.started_at:.3f} s, {usage.cpu_seconds:.3f} s of CPU, {usage.peak_memory} bytes"
+    )
+
+
+def _verdict(event: object, seq: int, submission: int, index: int) -> list[str]:
+    match event:
+        case e.TasksRequeued():
+            return [
+                f"queued again after attempt {q.n}" + _because(q.cause, q.reason)
+                for q in event.tasks
+                if q.submission == submission and q.index == index
+            ]
+        case e.TasksFailed() if _within(event.tasks, submission, index):
+            return ["failed for good" + _because(event.cause, event.reason)]
+        case e.TasksCancelled() if _within(event.tasks, submission, index):
+            return ["cancelled" + _because(None, event.reason)]
+        case e.TasksRetried() if _within(event.tasks, submission, index):
+            return ["queued again on request"]
+        case e.CancelRequested() if _within(event.tasks, submission, index):
+            return ["asked to cancel it"]
+        case e.RetryRequested() if _within(event.tasks, submission, index):
+            return ["asked to run it again"]
+        case e.SignalRequested() if _within(event.tasks, submission, index):
+            return [f"asked to send it {event.signal}"]
+        case e.TasksSubmitted() if seq == submission:
+            return [f"submitted to batch {event.batch}"]
+        case e.RequirementsMet() if submission in event.submissions:
+            return ["its requirements are met"]
+        case e.SubmissionAccepted() | e.SubmissionRejected() | e.SubmissionDuplicated() if (
+            event.submission == submission
+        ):
+            return [_answer(event, index)]
+        case _:
+            return []
+
+
+def _answer(event: e.SubmissionAccepted | e.SubmissionRejected | e.SubmissionDuplicated, index: int) -> str:
+    match event:
+        case e.SubmissionAccepted():
+            return "accepted"
+        case e.SubmissionRejected():
+            return f"rejected: {dict(event.by_index).get(index, event.reason)}"
+        case e.SubmissionDuplicated():
+            return f"a repeat of submission {event.first}, which holds the tasks"
+
+
+def _within(tasks: Sequence[TaskRange], submission: int, index: int) -> bool:
+    return any(t.submission == submission and t.lo <= index <= t.hi for t in tasks)
+
+
+def _because(cause: str | None, reason: str) -> str:
+    told = ", ".join(p for p in (cause or "", reason) if p)
+    return f" ({told})" if told else ""
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def _list(tasks: Sequence[TaskRange]) -> str:
+    shown = ", ".join(str(t) for t in tasks[:_NAMED])
+    return shown + (f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else "")
+
+
+def of_batch(event: object, seq: int, size: int | None) -> str:
+    """What an event about a batch says; `size` of a submission, where known."""
+    match event:
+        case e.TasksSubmitted():
+            return f"submission {seq}" + (f" of {_count(size, 'task')}" if size is not None else "")
+        case e.CancelRequested():
+            return "asked to cancel all of it" + (f" and {_list(event.tasks)}" if event.tasks else "")
+        case e.RetryRequested():
+            return "asked to run its failed and cancelled tasks again"
+        case e.BatchPauseRequested():
+            return "asked to pause it" + (" and to freeze what runs" if event.freeze else "")
+        case e.BatchResumeRequested():
+            return "asked to resume it"
+        case e.BatchPaused():
+            return "paused" + (", running attempts frozen" if event.frozen else "")
+        case e.BatchResumed():
+            return "resumed"
+        case _:
+            return type(event).__name__
+
+
+def of_worker(event: object) -> str:
+    """What an event about a worker says."""
+    match event:
+        case e.WorkerEnrolled():
+            return f"enrolled with key {event.public_key}" + (f" from {event.hostname}" if event.hostname else "")
+        case e.WorkerJoined():
+            held = f", holding {_count(len(event.held), 'attempt')}" if event.held else ""
+            return f"joined (life {event.life}) with {_slots(event.concurrency, event.prefetch)}{held}"
+        case e.WorkerLeft() | e.WorkerLost():
+            return ("left" if isinstance(event, e.WorkerLeft) else "lost") + _because(None, event.reason)
+        case e.WorkerPaused():
+            return "paused: nothing more is assigned"
+        case e.WorkerResumed():
+            return "resumed"
+        case e.WorkerResized():
+            return f"resized to {_slots(event.concurrency, event.prefetch)}"
+        case _:
+            return _wish(event)
+
+
+def _wish(event: object) -> str:
+    match event:
+        case e.WorkerPauseRequested():
+            return "asked to pause"
+        case e.WorkerResumeRequested():
+            return "asked to resume"
+        case e.WorkerResizeRequested():
+            slots = f"{event.concurrency} slots" if event.concurrency is not None else ""
+            prefetch = f"prefetch {event.prefetch}" if event.prefetch is not None else ""
+            return "asked to resize to " + " and ".join(p for p in (slots, prefetch) if p)
+        case _:
+            return type(event).__name__
+
+
+def _slots(concurrency: int, prefetch: int) -> str:
+    return f"{_count(concurrency, 'slot')} and {'automatic prefetch' if prefetch < 0 else f'prefetch {prefetch}'}"
