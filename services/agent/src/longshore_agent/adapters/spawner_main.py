@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 GRACE = 10.0
+#: Events wait so long (seconds) for company while enough is queued that nobody waits for them, and no more than so many.
+COMPANY = 0.004
+CROWD = 128
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _DEFAULT = [signal.SIGPIPE, signal.SIGXFSZ]  # Python ignores these; a task must not
 _LAUNCH = {
@@ -59,6 +62,7 @@ class Spawner:
         self.kills: list[tuple[float, str]] = []  # (when, attempt): SIGKILL follows SIGTERM
         self.found: dict[tuple[str, str], tuple[str, float]] = {}
         self.outgoing: list[Message] = []
+        self.due = 0.0  # when the waiting events leave
         self.unsent = b""
         self.incoming = bytearray()
         self.peer: socket.socket | None = None
@@ -260,10 +264,12 @@ class Spawner:
         if self.peer is None:
             self.outgoing.clear()
             return
-        if self.outgoing:
-            body = marshal.dumps(self.outgoing, 2)
+        if self.outgoing and not self.may_wait():
+            over = {event[2] for event in self.outgoing if event[0] == "E"}
+            body = marshal.dumps([e for e in self.outgoing if e[0] != "S" or e[1] not in over], 2)
             self.unsent += len(body).to_bytes(4, "big") + body
             self.outgoing = []
+            self.due = 0.0
         if not self.unsent:
             return
         try:
@@ -276,6 +282,15 @@ class Spawner:
         self.unsent = self.unsent[sent:]
         self.poll.modify(self.peer, select.POLLIN | (select.POLLOUT if self.unsent else 0))
 
+    def may_wait(self) -> bool:
+        """Whether events had better wait for more: the slots are busy without the agent for a while."""
+        if len(self.queue) < 4 * self.limit or len(self.outgoing) > CROWD:
+            return False
+        now = monotonic()
+        if not self.due:
+            self.due = now + COMPANY
+        return now < self.due
+
     # --- the loop ---
 
     def run(self) -> None:
@@ -286,6 +301,8 @@ class Spawner:
             signal.signal(number, self.stop)
         while not self.stopping:
             wait = self.clockwork()
+            if self.due:
+                wait = min(COMPANY, wait) if wait >= 0 else COMPANY
             ready = self.poll.poll(-1 if wait < 0 else wait * 1000 + 1)
             for fd, _ in ready:
                 if fd == self.wake:

@@ -72,12 +72,14 @@ class Attempts:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.prefetch = -1
+        self.resized = False  # the dispatcher's numbers count, not the settings'
         self.paused = False
         self.heard = 0
         self.lost = False  # the dispatcher counts us as lost: join again
         self.held: dict[AttemptId, Attempt] = {}
         self.to_stage: deque[Attempt] = deque()
         self.ready: deque[Attempt] = deque()
+        self.granted: list[Attempt] = []
         self.bare = 0  # launched or running, in the spawner
         self.containers = 0
         self.pending = Pending()
@@ -104,7 +106,7 @@ class Attempts:
     def _about_us(self, event: e.Event) -> None:
         """What concerns the worker as a whole; what only later agents understand is passed over."""
         if isinstance(event, e.WorkerResized):
-            self.slots, self.prefetch = max(0, event.concurrency), event.prefetch
+            self.slots, self.prefetch, self.resized = max(0, event.concurrency), event.prefetch, True
         elif isinstance(event, e.WorkerPaused | e.WorkerResumed):
             self.paused = isinstance(event, e.WorkerPaused)
         elif isinstance(event, e.WorkerLost):
@@ -152,12 +154,18 @@ class Attempts:
             return [Act("send", attempt, signal=event.signal)] if attempt.phase == "running" else []
         match event.wanted:
             case "publish":
-                attempt.granted = True
+                self._grant(attempt)
                 return []
             case "stop" | "kill":
                 return self._stop(attempt, event.wanted)
             case "pause" | "run":
                 return self._freeze(attempt, event.wanted, now)
+
+    def _grant(self, attempt: Attempt) -> None:
+        if not attempt.granted:
+            attempt.granted = True
+            if attempt.phase == "delivered":
+                self.granted.append(attempt)
 
     def _stop(self, attempt: Attempt, wanted: Wanted) -> list[Act]:
         attempt.wanted = wanted
@@ -272,12 +280,15 @@ class Attempts:
         if attempt.phase == "delivering" and attempt.id in self.held:
             attempt.phase, attempt.files, attempt.delivered_bytes = "delivered", files, size
             self.pending.delivered(attempt.id, files)
+            if attempt.granted:
+                self.granted.append(attempt)
 
     def next_to_publish(self) -> list[Attempt]:
         """Delivered attempts that were given leave; they are `publishing` when this returns."""
-        chosen = [a for a in self.held.values() if a.phase == "delivered" and a.granted]
+        chosen = [a for a in self.granted if a.phase == "delivered" and a.id in self.held]
         for attempt in chosen:
             attempt.phase = "publishing"
+        self.granted.clear()
         return chosen
 
     def end(self, attempt: Attempt, result: e.Ended) -> None:
@@ -303,6 +314,7 @@ class Attempts:
         """
         fresh = Attempts(self.slots)
         fresh.prefetch, fresh.paused, fresh.heard = self.prefetch, self.paused, self.heard
+        fresh.resized = self.resized
         fresh.pending = self.pending.only_ends()
         for attempt in self.held.values():
             fresh.held[attempt.id] = attempt
@@ -313,6 +325,8 @@ class Attempts:
                 fresh.ready.append(attempt)
             elif attempt.phase in ("launched", "running"):
                 fresh.launched(attempt)
+            elif attempt.phase == "delivered" and attempt.granted:
+                fresh.granted.append(attempt)
         return fresh
 
     def overdue_acts(self) -> list[Act]:
@@ -336,6 +350,8 @@ class Attempts:
         assert self.bare == sum(not a.contained for a in handed), "bare"
         ready = {a.id for a in self.ready if a.phase == "ready" and a.id in self.held}
         assert ready == {a.id for a in self.held.values() if a.phase == "ready"}, "ready"
+        leave = {a.id for a in self.granted if a.phase == "delivered" and a.id in self.held}
+        assert leave == {a.id for a in self.held.values() if a.phase == "delivered" and a.granted}, "granted"
         queued = {a.id for a in self.to_stage if a.phase == "accepted" and a.id in self.held}
         assert queued == {a.id for a in self.held.values() if a.phase == "accepted"}, "to stage"
 

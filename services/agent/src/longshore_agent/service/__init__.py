@@ -9,10 +9,7 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
 from longshore_agent.adapters import enrolment, host
-from longshore_agent.adapters.containers import DockerEngine
 from longshore_agent.adapters.journal import Journal, Lived
 from longshore_agent.adapters.staging import StorageStager
 from longshore_agent.adapters.workdirs import WorkDirs
@@ -26,12 +23,13 @@ from longshore_agent.service.desk import Desk
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.settings import Settings
 from longshore_agent.service.transfers import Transfers
+from longshore_common import logs
 from longshore_common.clock import Clock, SystemClock
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
 from longshore_common.ids import token
 from longshore_common.log import Transport
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 
 class Outside(NamedTuple):
@@ -90,7 +88,7 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers))
     agent.facts, agent.batch = facts, settings.batch
     reporter.state = lambda: memory.state(
-        memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id, known.resized)
+        memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id)
     )
     return agent
 
@@ -115,10 +113,9 @@ async def run(settings: Settings) -> None:
 
 
 async def _work(settings: Settings, restored: Restored) -> None:
-    door = await _door(settings, restored.directory)
-    from longshore_common.adapters import nats_log
+    from longshore_agent.adapters.containers import DockerEngine  # 0.4 s and an HTTP client: not before it is needed
 
-    transport = await nats_log.connect(door.nats_url, creds=door.creds or None, role="worker", name=settings.worker)
+    transport = await _transport(settings, restored.directory)
     engine = DockerEngine(os.environ, str(restored.directory))
     outside = Outside(transport, StorageStager(os.environ), engine, SystemClock())
     agent = await build(settings, restored, outside)
@@ -127,6 +124,22 @@ async def _work(settings: Settings, restored: Restored) -> None:
     finally:
         await _stop(settings, agent, outside)
         restored.journal.close()
+
+
+async def _transport(settings: Settings, directory: Path) -> Transport:
+    """Connected; credentials of an earlier enrolment that are refused now are thrown away, and we enrol again."""
+    from longshore_common.adapters import nats_log
+
+    while True:
+        door = await _door(settings, directory)
+        try:
+            return await nats_log.connect(door.nats_url, creds=door.creds, role="worker", name=settings.worker)
+        except Refused as err:
+            if settings.nats_creds:
+                raise
+            log.warning("credentials-refused", reason=str(err))
+            enrolment.forget(directory)
+            await asyncio.sleep(1)
 
 
 async def _stop(settings: Settings, agent: Agent, outside: Outside) -> None:

@@ -8,8 +8,6 @@ import contextlib
 import json
 from collections.abc import Coroutine, Iterable
 
-import structlog
-
 from longshore_agent.adapters import host, outputs
 from longshore_agent.adapters.journal import Addressed, Heard
 from longshore_agent.core.attempts import Act
@@ -18,12 +16,12 @@ from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.transfers import Transfers
-from longshore_common import subjects
+from longshore_common import logs, subjects
 from longshore_common.errors import LongshoreError
 from longshore_common.log import Malformed, Slice, Transport
 from longshore_common.model import HostFacts, Output
 
-log = structlog.get_logger()
+log = logs.get_logger()
 BEAT = 2.0  # seconds between signs of life
 _LIMIT = 1 << 20  # bytes of output in one answer
 
@@ -87,7 +85,7 @@ class Agent:
         """Start everything that can start now."""
         attempts = self.desk.attempts
         if attempts.ready and self.bare.up.is_set() and not self.desk.full:
-            chosen = attempts.next_to_launch(AHEAD)
+            chosen = attempts.next_to_launch(max(AHEAD, 8 * attempts.slots))
             bare = [a for a in chosen if not a.contained]
             contained = [a for a in chosen if a.contained]
             if bare:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-import structlog
-
 from longshore_agent.adapters import host, leftovers, spawner
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.adapters.spawner import Hello, Message
@@ -19,11 +17,13 @@ from longshore_agent.core import contract, verdict
 from longshore_agent.core.attempts import Act, Attempt
 from longshore_agent.core.verdict import Exit
 from longshore_agent.service.desk import Desk
+from longshore_common import logs
 from longshore_common.events import Order
 
-log = structlog.get_logger()
+log = logs.get_logger()
 #: Bare attempts waiting inside the spawner beyond its slots: a freed slot is refilled without a round trip.
 AHEAD: Final = 32
+_RETRY: Final = 0.02  # seconds between looks for a spawner that is not there
 
 
 class Link(Protocol):
@@ -205,24 +205,29 @@ class BareLane:
 
     async def keep(self) -> None:
         """Be connected for ever; a spawner that died has taken its attempts with it."""
-        patience = 0.0
+        waited = 0.0
         while True:
             try:
                 link, hello = await self._connect()
-            except OSError:
-                self._bury_all()
-                if self.own and patience >= 0.05:
-                    spawner.start_detached(self.socket)
-                    patience = -1.0
-                patience += 0.05
-                await asyncio.sleep(0.05)
+            except OSError as err:
+                if isinstance(err, FileNotFoundError | ConnectionRefusedError):
+                    self._bury_all()  # nobody serves there: it is dead, not slow
+                    waited = self._start_own(waited)
+                await asyncio.sleep(_RETRY)
                 continue
-            patience = 0.0
+            waited = 0.0
             self._take_over(link, hello)
             await link.closed.wait()
             self.up.clear()
             self.link = None
             log.warning("spawner-gone", spawner=self.spawner_id)
+
+    def _start_own(self, waited: float) -> float:
+        """Start a spawner if none came for a second and nobody else is to do that; the seconds waited since the last."""
+        if self.own and waited >= 1:
+            spawner.start_detached(self.socket)
+            return 0.0
+        return waited + _RETRY
 
     async def _connect(self) -> tuple[Link, Hello]:
         if self.noop:
@@ -245,8 +250,8 @@ class BareLane:
         for attempt in self._handed():
             if attempt.id in known:
                 attempts.started(attempt, known[attempt.id])
-            elif attempt.id not in there:
-                self.on_acts(attempts.withdrawn(attempt))
+            elif attempt.id not in there and attempt.phase == "launched":
+                self.on_acts(attempts.withdrawn(attempt))  # the message that handed it over was lost on its way
         strangers = [name for name in (*known, *hello.queued) if name not in attempts.held]
         link.send([*self._new_limit(), *(("x", name, 0.0) for name in strangers)])
         log.info("spawner-connected", spawner=hello.id, running=len(hello.running), queued=len(hello.queued))

@@ -8,18 +8,17 @@ import contextlib
 import signal
 from collections.abc import Coroutine
 
-import structlog
-
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.core import contract, verdict
 from longshore_agent.core.attempts import GRACE, Act, Attempt
 from longshore_agent.core.ports import ContainerEnd, ContainerEngine, ContainerError, ContainerOrder
 from longshore_agent.core.verdict import Exit
 from longshore_agent.service.desk import Desk
+from longshore_common import logs
 from longshore_common.ids import AttemptId
 from longshore_common.model import Cause
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 
 class ContainedLane:
@@ -103,7 +102,7 @@ class ContainedLane:
         except ContainerError as err:
             end = Exit(None, attempt.started_at, self.desk.clock.now(), cause=err.cause, reason=err.reason)
         except Exception as err:
-            log.exception("container-broke", attempt=attempt.id)
+            log.error("container-broke", attempt=attempt.id, exc_info=True)
             reason = f"the agent lost its container: {err!r}"
             end = Exit(None, attempt.started_at, self.desk.clock.now(), cause="host", reason=reason)
         if attempt.phase in ("launched", "running") and attempt.id in self.desk.attempts.held:

@@ -7,19 +7,18 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-import structlog
-
 from longshore_agent.adapters import outputs
 from longshore_agent.adapters.journal import AnyRecord, Exited, Journal
 from longshore_agent.adapters.workdirs import Place, WorkDirs
 from longshore_agent.core.attempts import Attempt, Attempts
 from longshore_agent.core.contract import Host
 from longshore_agent.core.verdict import Exit, judged
+from longshore_common import logs
 from longshore_common.clock import Clock
 from longshore_common.events import Ended
 from longshore_common.model import Output
 
-log = structlog.get_logger()
+log = logs.get_logger()
 #: Ended attempts whose small outputs can still be asked for live, until the read model has them.
 REMEMBERED = 512
 

@@ -19,7 +19,6 @@ class Memory(Struct):
     reports: list[e.AttemptsReported]
     life: int = 0
     spawner: str = ""
-    resized: bool = False
 
 
 def recalled(records: Iterable[j.AnyRecord], slots: int) -> Memory:
@@ -27,7 +26,7 @@ def recalled(records: Iterable[j.AnyRecord], slots: int) -> Memory:
     memory = Memory(Attempts(slots), [])
     for record in records:
         _fold(memory, record)
-    if not memory.resized:
+    if not memory.attempts.resized:
         memory.attempts.slots = slots
     memory.attempts = memory.attempts.rebuilt()
     return memory
@@ -41,7 +40,7 @@ def state(memory: Memory) -> j.State:
         attempts.heard,
         attempts.slots,
         attempts.prefetch,
-        memory.resized,
+        attempts.resized,
         attempts.paused,
         tuple(attempts.held.values()),
         tuple(memory.reports),
@@ -71,7 +70,6 @@ def _fold(memory: Memory, record: j.AnyRecord) -> None:
 def _hear(memory: Memory, record: j.Heard) -> None:
     for seq, event in zip(record.seqs, record.events, strict=True):
         memory.attempts.hear(seq, event, record.at)
-        memory.resized |= isinstance(event, e.WorkerResized)
 
 
 def _phase(memory: Memory, record: j.Phased) -> None:
@@ -112,7 +110,8 @@ def _reported(memory: Memory, report: e.AttemptsReported) -> None:
 def _begin(memory: Memory, record: j.State) -> None:
     attempts = Attempts(record.slots)
     attempts.heard, attempts.prefetch, attempts.paused = record.heard, record.prefetch, record.paused
+    attempts.resized = record.resized
     for attempt in record.attempts:
         attempts.held[attempt.id] = attempt
     memory.attempts, memory.reports = attempts, list(record.reports)
-    memory.life, memory.spawner, memory.resized = record.life, record.spawner, record.resized
+    memory.life, memory.spawner = record.life, record.spawner

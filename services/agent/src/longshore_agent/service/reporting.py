@@ -10,16 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from longshore_agent.adapters.journal import LARGE, Reported, Sent, State
 from longshore_agent.service.desk import Desk
 from longshore_common import events as e
+from longshore_common import logs
 from longshore_common.errors import LongshoreError, Unreachable
 from longshore_common.log import Entry, Log
 from longshore_common.model import HostFacts
 
-log = structlog.get_logger()
+log = logs.get_logger()
 #: Seconds that a mere change of phase waits for company, and that reports wait for each other when many come.
 MOVES_WAIT: Final = 0.02
 BUSY_WAIT: Final = 0.008

@@ -7,22 +7,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, TypeVar
 
-import structlog
-
 from longshore_agent.adapters import outputs
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.core import contract, verdict
 from longshore_agent.core.attempts import Attempt, changed
 from longshore_agent.core.ports import ContainerEngine, ContainerError, Stager, StagingError
 from longshore_agent.service.desk import Desk
-from longshore_common import subjects
+from longshore_common import logs, subjects
 from longshore_common.errors import BadInput, Unreachable
 from longshore_common.events import Ended
 from longshore_common.ids import TaskId, attempt_id
 from longshore_common.log import Blobs
 from longshore_common.model import Cause, Output, OutputFile
 
-log = structlog.get_logger()
+log = logs.get_logger()
 #: Attempts that fetch at once, at least, and at most.
 FETCH_LEAST: Final = 4
 FETCH_MOST: Final = 32
@@ -99,7 +97,7 @@ class Transfers:
         except (StagingError, ContainerError) as err:
             self._fail(attempt, err.cause, err.reason)
         except Exception as err:
-            log.exception("transfer-broke", attempt=attempt.id, phase=attempt.phase)
+            log.error("transfer-broke", attempt=attempt.id, phase=attempt.phase, exc_info=True)
             self._fail(attempt, "host", f"the agent could not finish {attempt.phase}: {err!r}")
 
     def _fail(self, attempt: Attempt, cause: Cause, reason: str) -> None:
