@@ -14,7 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
+from longshore_infra.stack import lifecycle
+from longshore_infra.stack.layout import Layout
 from longshore_infra.supervisor import identity
+from longshore_infra.supervisor.plan import Plan
 
 pytestmark = pytest.mark.slow
 
@@ -176,33 +179,30 @@ def test_an_outside_nats_server_that_is_too_old_is_refused(home, tmp_path):
     assert home.status()["supervisor"] is None
 
 
-def test_an_outside_server_and_database_take_the_place_of_ours(home, tmp_path):
-    other = Home(tmp_path / "other")
-    other.root.mkdir()
-    try:
-        other.up()
-        database = part_environment(other, "api")["DATABASE_URL"]
-        seed = part_environment(other, "api")["LONGSHORE_ACCOUNT_SEED_FILE"]
-        account = part_environment(other, "api")["LONGSHORE_ACCOUNT_PUBLIC"]
-        nats = other.status()["urls"]["nats"]
-        for name in ("api", "dispatcher", "recruiter", "local-1"):
-            os.kill(other.part(name)["pid"], signal.SIGSTOP)
-        home.up(
-            NATS_URL=nats, DATABASE_URL=database, LONGSHORE_ACCOUNT_SEED_FILE=seed, LONGSHORE_ACCOUNT_PUBLIC=account
-        )
-        names = [p["name"] for p in home.status()["processes"]]
-        assert names == [p for p in PARTS if p not in ("nats", "postgres")]
-        assert home.say("submit", "--wait", "--", "true").code == 0
-    finally:
-        home.say("down")
-        for pid in other.pids():
-            os.kill(pid, signal.SIGCONT)
-        assert other.say("down").code == 0
+@pytest.fixture
+def servers() -> Iterator[dict[str, str]]:
+    """nats-server and PostgreSQL that run without a stack of ours around them, as the environment names them."""
+    layout = Layout(Path(tempfile.mkdtemp(prefix="longshore-servers-")))
+    layout.create()
+    parts, stack = lifecycle.prepare(layout, 0, 1, dict(os.environ))
+    lock = layout.lock()
+    plan = Plan(logs=str(layout.logs), report=str(layout.report_file), parts=parts[:2], attached=True)
+    running = lifecycle.launch(layout, plan, lock)
+    os.close(lock)
+    api = next(part for part in parts if part.name == "api")
+    names = ("DATABASE_URL", "LONGSHORE_ACCOUNT_SEED_FILE", "LONGSHORE_ACCOUNT_PUBLIC")
+    yield {"NATS_URL": stack.nats_url} | {name: api.env[name] for name in names}
+    running.terminate()
+    running.wait(30)
+    shutil.rmtree(layout.root)
 
 
-def part_environment(home: Home, name: str) -> dict[str, str]:
-    raw = Path(f"/proc/{home.part(name)['pid']}/environ").read_bytes()
-    return dict(each.split("=", 1) for each in raw.decode().split("\0") if each)
+def test_an_outside_server_and_database_take_the_place_of_ours(home, servers):
+    home.up(**servers)
+    names = [p["name"] for p in home.status()["processes"]]
+    assert names == [p for p in PARTS if p not in ("nats", "postgres")]
+    said = home.say("submit", "--wait", "--", "true")
+    assert said.code == 0, f"{said}\n{home.trouble()}"
 
 
 def test_the_state_directory_is_private(home):

@@ -29,8 +29,8 @@ class Keys(NamedTuple):
     user: str
 
 
-def prepare(layout: Layout, environ: Mapping[str, str]) -> Keys:
-    """Make what is missing, mint the services' and the user's credentials anew.
+def prepare(layout: Layout, environ: Mapping[str, str], user: str = "") -> Keys:
+    """Make what is missing, mint the services' and the user's credentials anew; `user`: by default who is logged in.
 
     With NATS_URL, LONGSHORE_ACCOUNT_SEED_FILE and LONGSHORE_ACCOUNT_PUBLIC name the account of that server that we use;
     without them our own keys are used, which a server without authentication accepts.
@@ -41,7 +41,7 @@ def prepare(layout: Layout, environ: Mapping[str, str]) -> Keys:
     seed_file, account, conf = _outside(environ) if environ.get("NATS_URL") else (None, "", "")
     if seed_file is None:
         seed_file, account, conf = _own(layout)
-    seed, user = seed_file.read_text().strip(), user_name()
+    seed, user = seed_file.read_text().strip(), user or user_name()
     wanted: list[tuple[Role, str]] = [*((role, "") for role in SERVICES), ("user", user)]
     for role, name in wanted:
         write_private(creds_file(layout, name or role), mint(seed, account, role, name))

@@ -180,7 +180,7 @@ class _Attendance:
 
 def _nats(layout: Layout, port: int, trust: str, environ: Mapping[str, str]) -> Part:
     binary, config = nats.find_server(environ), layout.nats / "nats.conf"
-    write_private(config, nats.config(port, layout.nats / "store", trust).encode())
+    write_private(config, nats.config(f"127.0.0.1:{port}", layout.nats / "store", trust).encode())
     return Part(
         name="nats", command=[str(binary), "-c", str(config)], cwd=str(layout.nats), stop_order=services.NATS,
         env={"GOMEMLIMIT": "128MiB", "GOGC": "50", "PATH": "/usr/bin:/bin"}, patience=15, lines="nats",

@@ -65,15 +65,15 @@ def check_outside(url: str) -> None:
     )
 
 
-def config(port: int, store: Path, trust: str) -> str:
-    """The configuration of a single server on loopback; an acknowledged message is on disk (sync_interval).
+def config(listen: str, store: Path, trust: str) -> str:
+    """The configuration of one server on `listen` (host:port); what it acknowledged is on disk (sync_interval).
 
     `trust`: the lines that say whom it trusts.
     """
     return f"""\
-# written by `longshore up`; changes are overwritten
+# written at each start; changes are overwritten
 server_name: longshore
-listen: "127.0.0.1:{port}"
+listen: "{listen}"
 max_payload: {MAX_PAYLOAD}
 max_pending: {MAX_PAYLOAD * 16}
 jetstream {{

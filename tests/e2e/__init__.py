@@ -1,0 +1,1 @@
+"""Whole stacks as their users meet them."""
