@@ -141,7 +141,7 @@ class _Attendance:
         end = time.monotonic() + READY_WITHIN
         while True:
             missing = health.missing(self._layout, stack)
-            if not missing or self._interrupted:
+            if self._interrupted or (not missing and self._led(stack)):
                 return ""
             if self._supervisor.poll() is not None:
                 return f"the supervisor ended ({self._supervisor.returncode})" + health.last_words(
@@ -150,10 +150,16 @@ class _Attendance:
             if given_up := self._given_up():
                 return given_up
             if time.monotonic() > end:
-                return f"after {READY_WITHIN:.0f} s {missing}" + health.last_words(
+                return f"after {READY_WITHIN:.0f} s {missing or 'no dispatcher leads'}" + health.last_words(
                     self._layout, *health.culprits(self._layout)
                 )
             time.sleep(0.05)
+
+    def _led(self, stack: health.Stack) -> bool:
+        """Whether a dispatcher leads; asked last, since it takes a client of the log to hear it."""
+        from longshore_infra.stack import leader  # here, so that `status` and `down` load no client of the log
+
+        return leader.heard(stack.nats_url, keys.creds_file(self._layout, "dispatch"), within=3)
 
     def _given_up(self) -> str:
         report = self._layout.report()

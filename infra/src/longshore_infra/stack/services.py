@@ -79,8 +79,7 @@ def workers(layout: Layout, places: Places, concurrency: int, count: int, enviro
         parts.append(
             Part(
                 name=f"spawner-{worker}",
-                # the module itself: whatever else the agent's command imports would count as memory of each child
-                command=[sys.executable, "-m", "longshore_agent.adapters.spawner_main"],
+                command=[*command("agent"), "spawner"],
                 env=base | shared,
                 cwd=str(directory),
                 stop_order=SPAWNERS,
