@@ -1,0 +1,172 @@
+"""The few ways in which a task changes place; every handler of `evolve` is made of these.
+
+They keep the derived sums and queues true. What must not enter: events, judgement.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from heapq import heappop, heappush
+
+import msgspec
+
+from longshore_dispatcher.core import content, requirements
+from longshore_dispatcher.core.queue import Key
+from longshore_dispatcher.core.ranges import Ranges, Run
+from longshore_dispatcher.core.state import PHASE, Closed, End, Lot, State, Submission, Task
+
+_pack = msgspec.msgpack.Encoder().encode
+_revived = msgspec.msgpack.Decoder(Submission).decode
+
+
+def lot_index(sub: Submission, index: int) -> int:
+    """Which lot a task belongs to."""
+    return sub.lot_of[bisect_right(sub.lot_starts, index) - 1] if sub.lot_starts else 0
+
+
+def lot_runs(sub: Submission, lo: int, hi: int) -> Iterable[tuple[Lot, int, int]]:
+    """`lo` to `hi` cut where the lot changes."""
+    if not sub.lot_starts:
+        yield sub.lots[0], lo, hi
+        return
+    at = bisect_right(sub.lot_starts, lo) - 1
+    while lo <= hi:
+        end = sub.lot_starts[at + 1] - 1 if at + 1 < len(sub.lot_starts) else sub.size - 1
+        yield sub.lots[sub.lot_of[at]], lo, min(end, hi)
+        lo, at = end + 1, at + 1
+
+
+def stand(state: State, sub: Submission) -> None:
+    """Let the submission stand in the lines of those lots that have tasks to hand out now, and in no other."""
+    for lot in sub.lots:
+        key = Key(-sub.priority, sub.batch, lot.need)
+        if sub.accepted and not sub.waiting and (lot.fresh.count or lot.again):
+            state.queue.put(key, sub.id)
+        else:
+            state.queue.drop(key, sub.id)
+
+
+def lift(state: State, sub: Submission, task: Task) -> None:
+    """Take a placed task off its worker; its state still says how far it was."""
+    load = state.loads[task.worker]
+    del load.attempts[task.attempt]
+    phase = PHASE[task.state]
+    load.phases[phase] -= 1
+    if task.recalled:
+        load.recalls -= 1
+        task.recalled = False
+    need = sub.lots[lot_index(sub, task.index)].need
+    if phase < 2 and not need.plain:
+        load.charge(need, -1)
+    sub.placed -= 1
+    if task.frozen:
+        state.frozen.discard(task.attempt)
+    if task.delivered:
+        state.grants.pop((task.submission, task.index), None)
+
+
+def await_verdict(state: State, task: Task, end: End) -> None:
+    """The current attempt is over; what becomes of the task is for the dispatcher to say."""
+    lift(state, state.submissions[task.submission], task)
+    task.end = end
+    state.verdicts[(task.submission, task.index)] = task
+
+
+def requeue(state: State, sub: Submission, task: Task) -> None:
+    """Queue a task whose verdict is a retry, at once or from `task.not_before` on."""
+    task.state, task.worker, task.end = "queued", "", None
+    task.wanted, task.frozen, task.delivered = "run", False, False
+    if task.not_before > state.at:
+        heappush(state.delayed, (task.not_before, sub.id, task.index))
+    else:
+        sub.lots[lot_index(sub, task.index)].again[task.index] = task.n
+
+
+def is_delayed(state: State, entry: tuple[float, int, int]) -> bool:
+    """Whether this entry of `state.delayed` still stands for a queued task."""
+    sub = state.submissions.get(entry[1])
+    task = sub.tasks.get(entry[2]) if sub is not None else None
+    return task is not None and task.state == "queued" and task.not_before == entry[0]
+
+
+def tidy_delayed(state: State) -> None:
+    """Drop the entries at the front that stand for nothing any more."""
+    while state.delayed and not is_delayed(state, state.delayed[0]):
+        heappop(state.delayed)
+
+
+def end_run(state: State, sub: Submission, run: Run, bucket: Ranges) -> None:
+    """Whatever of `run` has not ended goes to `bucket` (the failed or the cancelled); attempts under way are superseded."""
+    gone: list[Run] = sub.kept.cut(*run)
+    for lot in sub.lots:
+        gone += lot.fresh.cut(*run)
+    for task in list(sub.tasks_in(*run)):
+        _drop(state, sub, task)
+        gone.append((task.index, task.index))
+    for lo, hi in gone:
+        bucket.add(lo, hi)
+        requirements.shift(state, sub.id, (lo, hi), "broke")
+
+
+def _drop(state: State, sub: Submission, task: Task) -> None:
+    if task.placed:
+        lift(state, sub, task)
+        state.workers[task.worker].kill[task.attempt] = task.seq
+    state.verdicts.pop((sub.id, task.index), None)
+    sub.lots[lot_index(sub, task.index)].again.pop(task.index, None)
+    del sub.tasks[task.index]
+    if task.n:
+        sub.tried.add(task.index, task.index)
+    if task.n > 1:
+        sub.last[task.index] = task.n
+
+
+def retry_run(state: State, sub: Submission, run: Run) -> None:
+    """Whatever of `run` failed, was cancelled or held is untouched again."""
+    ended = sub.failed.cut(*run) + sub.cancelled.cut(*run)
+    for lo, hi in ended:
+        requirements.shift(state, sub.id, (lo, hi), "mended")
+    for lo, hi in ended + sub.kept.cut(*run):
+        for lot, a, b in lot_runs(sub, lo, hi):
+            lot.fresh.add(a, b)
+
+
+def changed(state: State, sub: Submission) -> None:
+    """After any change: stand where it belongs, tell the news, and leave memory if all has ended."""
+    state.news[sub.id] = None
+    stand(state, sub)
+    if sub.ended:
+        close(state, sub)
+
+
+def close(state: State, sub: Submission) -> None:
+    """Keep of an ended submission what its key, requirements and retries need."""
+    requirements.forget(state, sub)
+    revive = b""
+    if sub.failed or sub.cancelled:
+        ended = (*sub.failed.runs, *sub.cancelled.runs)
+        sub.content = content.thinned(sub.content, _blob_heads(sub, ended))
+        revive = _pack(sub)
+    state.closed[sub.id] = Closed(
+        sub.id, sub.user, sub.batch, sub.key, sub.size, state.at, sub.succeeded,
+        list(sub.failed.ascending()), list(sub.cancelled.ascending()), revive=revive,
+    )  # fmt: skip
+    del state.submissions[sub.id]
+
+
+def _blob_heads(sub: Submission, runs: Iterable[Run]) -> Iterable[int]:
+    """One ordinal of each blob that these runs touch."""
+    firsts = sub.content.firsts
+    for lo, hi in runs:
+        yield from (firsts[k] for k in range(bisect_right(firsts, lo) - 1, bisect_right(firsts, hi)))
+
+
+def reopen(state: State, submission: int) -> Submission | None:
+    """The open submission, brought back from its record if it had ended and can be retried."""
+    if (sub := state.submissions.get(submission)) is not None:
+        return sub
+    closed = state.closed.get(submission)
+    if closed is None or not closed.revive:
+        return None
+    del state.closed[submission]
+    sub = state.submissions[submission] = _revived(closed.revive)
+    return sub

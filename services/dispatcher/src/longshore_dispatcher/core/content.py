@@ -1,0 +1,140 @@
+"""What the tasks of a submission are, packed: one spec for an array, compressed blobs of ~1,000 for different tasks.
+
+What must not enter: the progress of tasks.
+"""
+
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from longshore_common.model import TaskSpec
+
+#: Specs or entries per blob where we cut them ourselves; parts that users send stay as they are.
+CHUNK = 1000
+#: Blobs kept unpacked; tasks are begun in order, so few are ever in use at once.
+UNPACKED = 8
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_pack = msgspec.msgpack.Encoder().encode
+_specs = msgspec.msgpack.Decoder(tuple[TaskSpec, ...]).decode
+_entries = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+
+
+class Need(Struct, frozen=True, array_like=True):
+    """What a worker must offer: a container engine, thousandths of a CPU, bytes of memory, GPUs; 0 = not asked for."""
+
+    container: bool = False
+    cpus: int = 0
+    memory: int = 0
+    gpus: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is asked for but a slot."""
+        return not (self.cpus or self.memory or self.gpus)
+
+
+PLAIN = Need()
+
+
+class Content(Struct, array_like=True):
+    """An array's one `spec` (and its entries in blobs), or different specs in blobs; blob k begins at `firsts[k]`.
+
+    `weight` estimates the bytes one task adds to an order.
+    """
+
+    spec: TaskSpec | None = None
+    start: int = 0
+    step: int = 1
+    blobs: list[bytes] = []
+    firsts: list[int] = []
+    weight: int = 24
+
+
+def need_of(spec: TaskSpec) -> Need:
+    """What this spec asks of a worker."""
+    if spec.container is None and not (spec.cpus or spec.memory or spec.gpus):
+        return PLAIN
+    return Need(spec.container is not None, round(spec.cpus * 1000), spec.memory, spec.gpus)
+
+
+def of_array(spec: TaskSpec, start: int, step: int, entries: Sequence[str]) -> Content:
+    """The content of an array."""
+    blobs = [_blob(chunk) for chunk in _chunks(entries)]
+    weight = 24 + sum(map(len, entries)) // max(1, len(entries))
+    return Content(spec, start, step, blobs, list(range(0, len(entries), CHUNK)), weight)
+
+
+def of_specs(specs: Sequence[TaskSpec]) -> Content:
+    """The content of different tasks that came in one event."""
+    raw = [_pack(chunk) for chunk in _chunks(specs)]
+    weight = 48 + sum(map(len, raw)) * 2 // max(1, len(specs))
+    return Content(blobs=[zlib.compress(r, 1) for r in raw], firsts=list(range(0, len(specs), CHUNK)), weight=weight)
+
+
+def blob_of(specs: Sequence[TaskSpec]) -> tuple[bytes, int]:
+    """(one blob of these specs, its bytes before compression)."""
+    raw = _pack(specs)
+    return zlib.compress(raw, 1), len(raw)
+
+
+class Shelf:
+    """The blobs last unpacked. A cache and nothing else: what it answers depends on the content only."""
+
+    def __init__(self) -> None:
+        self._specs: dict[tuple[int, int], tuple[TaskSpec, ...]] = {}
+        self._entries: dict[tuple[int, int], tuple[str, ...]] = {}
+
+    def spec(self, submission: int, content: Content, index: int) -> TaskSpec:
+        """The spec of one task."""
+        if content.spec is not None:
+            return content.spec
+        k = bisect_right(content.firsts, index) - 1
+        specs = self._specs.get((submission, k))
+        if specs is None:
+            specs = _specs(zlib.decompress(content.blobs[k]))
+            _shelve(self._specs, (submission, k), specs)
+        return specs[index - content.firsts[k]]
+
+    def entry(self, submission: int, content: Content, index: int) -> str:
+        """The entry of one array task, "" if the array has none."""
+        if content.spec is None or not content.blobs:
+            return ""
+        k = index // CHUNK
+        entries = self._entries.get((submission, k))
+        if entries is None:
+            entries = _entries(zlib.decompress(content.blobs[k]))
+            _shelve(self._entries, (submission, k), entries)
+        return entries[index % CHUNK]
+
+
+def thinned(content: Content, kept: Iterable[int]) -> Content:
+    """The same content without the blobs that hold none of these ordinals."""
+    if not content.blobs:
+        return content
+    wanted = {bisect_right(content.firsts, index) - 1 for index in kept}
+    blobs = [blob if k in wanted else b"" for k, blob in enumerate(content.blobs)]
+    return msgspec.structs.replace(content, blobs=blobs)
+
+
+def _shelve(shelf: dict[K, V], key: K, value: V) -> None:
+    if len(shelf) >= UNPACKED:
+        del shelf[next(iter(shelf))]
+    shelf[key] = value
+
+
+def _chunks(items: Sequence[V]) -> Iterable[tuple[V, ...]]:
+    walk = iter(items)
+    while chunk := tuple(islice(walk, CHUNK)):
+        yield chunk
+
+
+def _blob(items: Sequence[str]) -> bytes:
+    return zlib.compress(_pack(items), 1)

@@ -1,0 +1,74 @@
+"""What to append now, derived from the state alone: asked again after a crash, it answers the same.
+
+Order within a turn: answers to wishes, verdicts, requirements, workers, signals, then assignments and recalls. What must
+not enter: changes of state, I/O, the clock.
+"""
+
+from collections.abc import Collection, Iterator
+
+from longshore_common import events as e
+from longshore_common.ids import SubmissionId, TaskRange, ranges
+from longshore_dispatcher.core import judge, workers
+from longshore_dispatcher.core.plan import plan
+from longshore_dispatcher.core.recall import recall
+from longshore_dispatcher.core.seats import seats
+from longshore_dispatcher.core.state import State, Submission
+from longshore_dispatcher.core.wishes import answers
+
+#: An event, and the worker it is addressed to ("" if to none).
+Decision = tuple[e.Event, str]
+
+
+def decide(state: State, now: float, silent: Collection[str] = (), lost_after: float = 15) -> list[Decision]:
+    """The events of one turn, in the order they must be appended; none if nothing is to be done.
+
+    `silent` are the workers not heard of for `lost_after` seconds.
+    """
+    decisions: list[Decision] = []
+    if state.wishes:
+        decisions += answers(state)
+    if state.verdicts:
+        decisions += judge.judge(state, now)
+    if state.ripe:
+        decisions += _requirements(state)
+    if silent:
+        decisions += workers.lost(state, silent, lost_after)
+    decisions += workers.superseded(state)
+    if state.grants:
+        decisions += workers.grants(state)
+    decisions += workers.frozen(state)
+    accepted = [state.submissions[d.submission] for d, _ in decisions if isinstance(d, e.SubmissionAccepted)]
+    told = {name for event, name in decisions if isinstance(event, e.WorkerPaused | e.WorkerLost | e.WorkerResized)}
+    paused = {event.batch for event, _ in decisions if isinstance(event, e.BatchPaused)}
+    untouchable = {r.submission for event, _ in decisions if isinstance(event, e.TasksCancelled) for r in event.tasks}
+    free = [seat for seat in seats(state) if seat.name not in told]
+    if not paused:  # a batch that pauses in this turn is handed out no more; the others go on in the next
+        decisions += plan(state, now, free, accepted, untouchable)
+        decisions += recall(state, now, free)
+    return decisions
+
+
+def _requirements(state: State) -> Iterator[Decision]:
+    """Submissions whose requirements are decided: their tasks are queued, or fail with them."""
+    met = []
+    for waiting in sorted(state.ripe):
+        sub = state.submissions[waiting]
+        if state.open[waiting][1]:
+            reason = "a task it requires failed or was cancelled"
+            yield e.TasksFailed(tasks=_open_tasks(sub), cause="requirement", reason=reason), ""
+        else:
+            met.append(SubmissionId(waiting))
+    if met:
+        yield e.RequirementsMet(submissions=tuple(met)), ""
+
+
+def _open_tasks(sub: Submission) -> tuple[TaskRange, ...]:
+    ident = SubmissionId(sub.id)
+    runs = [run for lot in sub.lots for run in lot.fresh.ascending()] + list(sub.kept.ascending())
+    found = [TaskRange(ident, lo, hi) for lo, hi in runs]
+    return tuple(found) + tuple(ranges(ident, sub.tasks))
+
+
+def next_instant(state: State) -> float | None:
+    """When something becomes due by itself; None if only an event can bring work."""
+    return state.delayed[0][0] if state.delayed else None

@@ -1,0 +1,320 @@
+"""The fold: one small function per event. It changes the state and never refuses; what does not apply is history.
+
+What must not enter: decisions, I/O, the clock (instants come with the records).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from longshore_common import events as e
+from longshore_common.log import Malformed, Recorded
+from longshore_common.model import OWN_CAUSES, Cause
+from longshore_dispatcher.core import changes, intake, reports, requirements
+from longshore_dispatcher.core.state import Batch, Closed, End, State, Submission, Task, Wish, Worker
+
+#: Seconds for which finished submissions and their keys are remembered; those with something to retry, longer.
+REMEMBERED: Final = 8 * 86_400
+RETRIABLE: Final = 90 * 86_400
+#: Finished submissions looked at per election or submission when forgetting.
+PRUNED: Final = 50
+#: Causes whose retries count as losses: the task had no part in it.
+LOSSES: Final = frozenset[Cause]({"worker-lost", "evicted"})
+
+
+def evolve(state: State, record: Recorded) -> None:
+    """Fold one recorded event into the state; a sequence seen before changes nothing."""
+    if record.seq <= state.seq:
+        return
+    state.seq, state.at = record.seq, record.at
+    event = record.event
+    if isinstance(event, Malformed):
+        if record.author.role == "user":
+            intake.unreadable(state, record, event.reason)
+        return
+    apply = _APPLY.get(type(event))
+    if apply is not None:
+        apply(state, record, event)
+
+
+def evolve_all(state: State, records: Iterable[Recorded]) -> None:
+    """Fold many, in order."""
+    for record in records:
+        evolve(state, record)
+
+
+def _wished(state: State, record: Recorded, event: Any) -> None:
+    state.wishes[record.seq] = Wish(record.seq, record.author.name, event)
+
+
+def _enrolled(state: State, record: Recorded, event: e.WorkerEnrolled) -> None:
+    state.workers.setdefault(event.worker, Worker(event.worker, since=record.at))
+
+
+def _elected(state: State, record: Recorded, event: e.LeaderElected) -> None:
+    state.leader, state.leader_name = record.seq, event.dispatcher
+    _prune(state)
+
+
+def _accepted(state: State, record: Recorded, event: e.SubmissionAccepted) -> None:
+    state.wishes.pop(event.submission, None)
+    sub = state.submissions.get(event.submission)
+    if sub is None or sub.accepted:
+        return
+    sub.accepted = True
+    state.keys.setdefault(f"{sub.user}/{sub.key}", sub.id)
+    if sub.requires:
+        requirements.register(state, sub)
+    changes.changed(state, sub)
+    if record.seq % 16 == 0:
+        _prune(state)
+
+
+def _rejected(state: State, record: Recorded, event: e.SubmissionRejected) -> None:
+    _unsubmit(state, record, event.submission, Closed(0, "", "", "", 0, 0, rejected=event.reason[:300] or "rejected"))
+
+
+def _duplicated(state: State, record: Recorded, event: e.SubmissionDuplicated) -> None:
+    _unsubmit(state, record, event.submission, Closed(0, "", "", "", 0, 0, first=event.first))
+
+
+def _unsubmit(state: State, record: Recorded, submission: int, closed: Closed) -> None:
+    state.wishes.pop(submission, None)
+    sub = state.submissions.get(submission)
+    if sub is None or sub.accepted:
+        return
+    del state.submissions[submission]
+    closed.id, closed.user, closed.batch, closed.key, closed.at = sub.id, sub.user, sub.batch, sub.key, record.at
+    closed.size = 0 if closed.first else sub.size
+    state.closed[submission] = closed
+    state.news[submission] = None
+    whose = f"{sub.user}/{sub.key}"
+    if state.keys.get(whose) == submission:
+        del state.keys[whose]
+
+
+def _refused(state: State, _record: Recorded, event: e.RequestRefused) -> None:
+    state.wishes.pop(event.request, None)
+
+
+def _met(state: State, _record: Recorded, event: e.RequirementsMet) -> None:
+    for submission in event.submissions:
+        if (sub := state.submissions.get(submission)) is not None:
+            requirements.forget(state, sub)
+            changes.changed(state, sub)
+
+
+def _requeued(state: State, _record: Recorded, event: e.TasksRequeued) -> None:
+    touched: dict[int, Submission] = {}
+    for verdict in event.tasks:
+        task = state.verdicts.get((verdict.submission, verdict.index))
+        if task is None or task.n != verdict.n:
+            continue
+        del state.verdicts[(verdict.submission, verdict.index)]
+        sub = touched[verdict.submission] = state.submissions[verdict.submission]
+        _charge(task, verdict)
+        changes.requeue(state, sub, task)
+    changes.tidy_delayed(state)
+    for sub in touched.values():
+        changes.stand(state, sub)
+
+
+def _charge(task: Task, verdict: e.Requeue) -> None:
+    """Spend the budget of the verdict's cause, and remember where not to go again."""
+    task.not_before, task.reason = verdict.not_before, verdict.reason[:200]
+    task.avoid = task.worker
+    if verdict.cause in OWN_CAUSES:
+        task.spent += 1
+        task.avoid, task.granted = "", 0
+    elif verdict.cause in LOSSES:
+        task.losses += 1
+    elif verdict.cause is not None:
+        task.trouble += 1
+    if task.granted and task.granted != task.n and verdict.cause == "stage-out":
+        task.granted = 0  # whoever was to publish found nothing: run anew
+
+
+def _retried(state: State, _record: Recorded, event: e.TasksRetried) -> None:
+    for run in event.tasks:
+        sub = changes.reopen(state, run.submission)
+        if sub is None:
+            continue
+        changes.retry_run(state, sub, (run.lo, run.hi))
+        if sub.requires and sub.id not in state.open:
+            requirements.register(state, sub)
+        changes.changed(state, sub)
+    state.wishes.pop(event.request, None)
+
+
+def _failed(state: State, _record: Recorded, event: e.TasksFailed) -> None:
+    for run in event.tasks:
+        if (sub := state.submissions.get(run.submission)) is not None:
+            changes.end_run(state, sub, (run.lo, run.hi), sub.failed)
+            changes.changed(state, sub)
+    changes.tidy_delayed(state)
+
+
+def _cancelled(state: State, _record: Recorded, event: e.TasksCancelled) -> None:
+    for run in event.tasks:
+        if (sub := state.submissions.get(run.submission)) is not None:
+            changes.end_run(state, sub, (run.lo, run.hi), sub.cancelled)
+            changes.changed(state, sub)
+    changes.tidy_delayed(state)
+    state.wishes.pop(event.request, None)
+
+
+def _batch_paused(state: State, _record: Recorded, event: e.BatchPaused) -> None:
+    state.batches[event.batch] = Batch(paused=True, frozen=event.frozen)
+    state.wishes.pop(event.request, None)
+
+
+def _batch_resumed(state: State, _record: Recorded, event: e.BatchResumed) -> None:
+    state.batches.pop(event.batch, None)
+    state.wishes.pop(event.request, None)
+
+
+def _assigned(state: State, record: Recorded, event: e.AttemptsAssigned) -> None:
+    name = record.subject.split(".")[2]
+    worker = state.workers.setdefault(name, Worker(name))
+    for order in event.orders:
+        sub = state.submissions.get(order.submission)
+        if sub is None:
+            worker.kill.update((f"{order.submission}.{s.index}.{s.n}", record.seq) for s in order.starts)
+            continue
+        begun = _begin(state, sub, name, order)
+        changes.stand(state, sub)
+        if worker.state != "up":  # it went between the decision and its place in the log
+            for task in begun:
+                worker.lost[task.attempt] = record.seq
+                changes.await_verdict(state, task, End("lost", "worker-lost", f"{name} is {worker.state}"))
+
+
+def _begin(state: State, sub: Submission, name: str, order: e.Order) -> list[Task]:
+    """Make the order's attempts the current ones of their tasks."""
+    taken = _take(state, sub, order)
+    load, tasks, seq, at = state.load(name), sub.tasks, state.seq, state.at
+    attempts, head = load.attempts, f"{sub.id}."
+    begun = []
+    for start in order.starts:
+        index, n = start.index, start.n
+        task = tasks.get(index)
+        if task is None:
+            if index not in taken:  # it ended meanwhile: nobody wants this attempt
+                state.workers[name].kill[f"{head}{index}.{n}"] = seq
+                continue
+            task = tasks[index] = Task(sub.id, index, n, "assigned", name, seq, at)
+        else:
+            task.n, task.state, task.worker, task.seq, task.at, task.started = n, "assigned", name, seq, at, 0
+        attempts[f"{head}{index}.{n}"] = task
+        begun.append(task)
+    load.phases[0] += len(begun)
+    sub.placed += len(begun)
+    if len(sub.lots) > 1 or not sub.lots[0].need.plain:
+        for task in begun:
+            load.charge(sub.lots[changes.lot_index(sub, task.index)].need, 1)
+    return begun
+
+
+def _take(state: State, sub: Submission, order: e.Order) -> set[int] | range:
+    """Take the order's tasks out of the queue; the untouched ones of them that were really there."""
+    first, last = order.starts[0].index, order.starts[-1].index
+    if len(sub.lots) == 1 and last - first + 1 == len(order.starts):
+        runs = sub.lots[0].fresh.cut(first, last)
+        if len(runs) == 1 and runs[0] == (first, last):
+            return range(first, last + 1)
+    else:
+        runs = []
+    taken = {index for lo, hi in runs for index in range(lo, hi + 1)}
+    for start in order.starts:
+        index = start.index
+        lot = sub.lots[changes.lot_index(sub, index)]
+        if (task := sub.tasks.get(index)) is None:
+            taken.update(lo for lo, _ in lot.fresh.cut(index, index))
+            continue
+        lot.again.pop(index, None)
+        state.verdicts.pop((sub.id, index), None)
+        if task.placed:
+            changes.lift(state, sub, task)
+    return taken
+
+
+def _recalled(state: State, record: Recorded, event: e.AttemptsRecalled) -> None:
+    load = state.load(record.subject.split(".")[2])
+    for attempt in event.attempts:
+        task = load.attempts.get(attempt)
+        if task is not None and not task.recalled and task.state in ("assigned", "staging"):
+            task.recalled = True
+            load.recalls += 1
+
+
+def _signalled(state: State, record: Recorded, event: e.AttemptsSignalled) -> None:
+    name = record.subject.split(".")[2]
+    load = state.load(name)
+    for attempt in event.attempts:
+        task = load.attempts.get(attempt)
+        if task is None:
+            if name in state.workers:
+                state.workers[name].kill.pop(attempt, None)
+        elif not event.signal:
+            _want(state, task, event)
+    if not event.more:
+        state.wishes.pop(event.request, None)
+
+
+def _want(state: State, task: Task, event: e.AttemptsSignalled) -> None:
+    if event.wanted == "publish":
+        task.granted = task.n
+        state.grants.pop((task.submission, task.index), None)
+        return
+    task.wanted = event.wanted
+    task.frozen = event.wanted == "pause" and not event.request
+    (state.frozen.add if task.frozen else state.frozen.discard)(task.attempt)
+    wish = state.wishes.get(event.request)
+    if wish is not None and isinstance(wish.event, e.CancelRequested):
+        task.cancel = event.request
+
+
+def _worker_set(state: State, record: Recorded, event: e.WorkerPaused | e.WorkerResumed | e.WorkerResized) -> None:
+    name = record.subject.split(".")[2]
+    worker = state.workers.setdefault(name, Worker(name))
+    if isinstance(event, e.WorkerResized):
+        worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
+    else:
+        worker.paused = isinstance(event, e.WorkerPaused)
+    if not event.more:
+        state.wishes.pop(event.request, None)
+
+
+def _prune(state: State) -> None:
+    """Forget the oldest finished submissions once they are past what we promise to remember."""
+    for submission in list(_oldest(state)):
+        closed = state.closed.pop(submission)
+        if closed.revive and closed.at > state.at - RETRIABLE:
+            state.closed[submission] = closed  # to the end of the line
+            continue
+        whose = f"{closed.user}/{closed.key}"
+        if state.keys.get(whose) == submission:
+            del state.keys[whose]
+
+
+def _oldest(state: State) -> Iterable[int]:
+    for (submission, closed), _ in zip(state.closed.items(), range(PRUNED), strict=False):
+        if closed.at > state.at - REMEMBERED:
+            break
+        yield submission
+
+
+_APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
+    e.TasksSubmitted: intake.submitted, e.SubmissionPartSent: intake.part_sent,
+    e.CancelRequested: _wished, e.RetryRequested: _wished, e.SignalRequested: _wished,
+    e.BatchPauseRequested: _wished, e.BatchResumeRequested: _wished, e.WorkerPauseRequested: _wished,
+    e.WorkerResumeRequested: _wished, e.WorkerResizeRequested: _wished,
+    e.WorkerEnrolled: _enrolled, e.LeaderElected: _elected,
+    e.SubmissionAccepted: _accepted, e.SubmissionRejected: _rejected, e.SubmissionDuplicated: _duplicated,
+    e.RequestRefused: _refused, e.RequirementsMet: _met, e.TasksRequeued: _requeued, e.TasksRetried: _retried,
+    e.TasksFailed: _failed, e.TasksCancelled: _cancelled,
+    e.BatchPaused: _batch_paused, e.BatchResumed: _batch_resumed,
+    e.AttemptsAssigned: _assigned, e.AttemptsRecalled: _recalled, e.AttemptsSignalled: _signalled,
+    e.WorkerPaused: _worker_set, e.WorkerResumed: _worker_set, e.WorkerResized: _worker_set,
+    e.WorkerLost: reports.lost, e.WorkerJoined: reports.joined, e.AttemptsReported: reports.reported,
+    e.WorkerLeft: reports.left,
+}  # fmt: skip

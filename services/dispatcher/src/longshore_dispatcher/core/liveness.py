@@ -1,0 +1,74 @@
+"""Who was heard when: workers by their beats and reports, the leading dispatcher by its own.
+
+Instants come from the caller. What must not enter: what follows from silence; that is decided from the state.
+"""
+
+from longshore_dispatcher.core.state import State
+
+
+class Heard:
+    """When each worker was last heard of, as far as this leader knows."""
+
+    def __init__(self, lost_after: float) -> None:
+        self._lost_after = lost_after
+        self._last: dict[str, float] = {}
+        self._since = 0.0
+
+    def elected(self, now: float) -> None:
+        """A new leader has heard nobody yet: all get the full time from here."""
+        self._since = now
+        self._last.clear()
+
+    def worker(self, name: str, now: float) -> None:
+        """A beat or report of this worker."""
+        self._last[name] = now
+
+    def silent(self, state: State, now: float) -> list[str]:
+        """Workers that should be up and were not heard for too long."""
+        if now - self._since <= self._lost_after:
+            return []
+        before = now - self._lost_after
+        return [
+            name
+            for name, worker in state.workers.items()
+            if worker.state == "up" and max(self._last.get(name, self._since), worker.since) < before
+        ]
+
+
+class Lead:
+    """Whether this dispatcher leads, and when it should stand for election."""
+
+    def __init__(self, name: str, after: float) -> None:
+        self.name = name
+        self._after = after
+        self.fence = 0
+        self._heard = 0.0
+        self._resigned = False
+
+    def leads(self, state: State) -> bool:
+        """Whether the last election in the log is ours."""
+        return self.fence > 0 and state.leader == self.fence
+
+    def started(self, now: float) -> None:
+        """From now on silence counts."""
+        self._heard = now
+
+    def heard(self, fence: int, now: float, *, resigned: bool) -> None:
+        """Another leader's beat; one that was elected before the last is no leader any more."""
+        if fence >= self.fence:
+            self._heard, self._resigned = now, resigned
+
+    def elected(self, fence: int) -> None:
+        """We appended the election at this sequence."""
+        self.fence, self._resigned = fence, False
+
+    def deposed(self, now: float) -> None:
+        """Somebody else leads."""
+        self.fence, self._heard, self._resigned = 0, now, False
+
+    def should_stand(self, state: State, now: float) -> bool:
+        """Nobody leads: there never was a leader, it was this one before its restart, it resigned, or it is silent."""
+        if self.leads(state):
+            return False
+        own = state.leader_name in ("", self.name)
+        return own or self._resigned or now - self._heard > self._after

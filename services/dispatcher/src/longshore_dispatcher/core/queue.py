@@ -1,0 +1,89 @@
+"""Who has tasks to hand out, in order: lines of submissions that share priority, batch and need.
+
+Lines let a paused batch or an unmet need be passed over at once, however long they are. What must not enter: tasks.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterator
+from heapq import merge
+from typing import NamedTuple
+
+from longshore_dispatcher.core.content import Need
+
+#: A line is rewritten when more than this many, and half of its entries, are stale.
+STALE = 1000
+
+
+class Key(NamedTuple):
+    """What the submissions of one line share; `rank` is the negated priority, so that lines sort by it."""
+
+    rank: int
+    batch: str
+    need: Need
+
+
+class Line:
+    """Submissions by id: arrivals in a deque, those that came back in a small sorted list, the gone marked stale."""
+
+    __slots__ = ("again", "arrivals", "members", "stale")
+
+    def __init__(self) -> None:
+        self.arrivals: deque[int] = deque()
+        self.again: list[int] = []
+        self.members: set[int] = set()
+        self.stale: set[int] = set()
+
+    def __iter__(self) -> Iterator[int]:
+        arrivals = (i for i in self.arrivals if i not in self.stale) if self.stale else iter(self.arrivals)
+        return merge(arrivals, self.again) if self.again else arrivals
+
+    def put(self, submission: int) -> None:
+        """Let it stand in line, at the place its id gives it."""
+        if submission in self.members:
+            return
+        self.members.add(submission)
+        if submission in self.stale:
+            self.stale.remove(submission)
+        elif not self.arrivals or submission > self.arrivals[-1]:
+            self.arrivals.append(submission)
+        else:
+            insort(self.again, submission)
+
+    def drop(self, submission: int) -> None:
+        """Take it out of line; nothing happens if it does not stand there."""
+        if submission not in self.members:
+            return
+        self.members.remove(submission)
+        at = bisect_left(self.again, submission)
+        if at < len(self.again) and self.again[at] == submission:
+            del self.again[at]
+            return
+        self.stale.add(submission)
+        while self.arrivals and self.arrivals[0] in self.stale:
+            self.stale.remove(self.arrivals.popleft())
+        if len(self.stale) > STALE and len(self.stale) * 2 > len(self.arrivals):
+            self.arrivals = deque(i for i in self.arrivals if i not in self.stale)
+            self.stale.clear()
+
+
+class Queue:
+    """All lines that are not empty."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Key, Line] = {}
+
+    def put(self, key: Key, submission: int) -> None:
+        """Let a submission stand in a line."""
+        line = self.lines.get(key)
+        if line is None:
+            line = self.lines[key] = Line()
+        line.put(submission)
+
+    def drop(self, key: Key, submission: int) -> None:
+        """Take a submission out of a line."""
+        line = self.lines.get(key)
+        if line is not None:
+            line.drop(submission)
+            if not line.members:
+                del self.lines[key]

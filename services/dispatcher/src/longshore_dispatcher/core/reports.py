@@ -1,0 +1,130 @@
+"""What workers say, folded: the hot path of the whole system.
+
+A report about an attempt that is not current changes nothing: attempts are found among those the reporting worker
+holds, so nobody can report on another's. What must not enter: verdicts.
+"""
+
+from longshore_common import events as e
+from longshore_common.log import Recorded
+from longshore_common.model import Cause
+from longshore_dispatcher.core import changes, requirements
+from longshore_dispatcher.core.state import PHASE, End, Load, State, Submission, Task, Worker
+
+#: Weight of the newest run time in a submission's pace.
+NEWEST = 0.2
+#: Batches whose pace is remembered.
+PACES = 1000
+
+
+def reported(state: State, record: Recorded, event: e.AttemptsReported) -> None:
+    """Moves, deliveries and ends, in this order."""
+    load = state.loads.get(record.author.name)
+    if load is None:
+        return
+    for move in event.moved:
+        task = load.attempts.get(move.attempt)
+        if task is not None and move.state in PHASE:
+            _move(state, load, task, move)
+    for delivered in event.delivered:
+        task = load.attempts.get(delivered.attempt)
+        if task is not None:
+            task.delivered = True
+            if not task.granted:
+                state.grants[(task.submission, task.index)] = task
+    if event.ended:
+        _ended(state, load, event.ended)
+
+
+def _move(state: State, load: Load, task: Task, move: e.Move) -> None:
+    before, after = PHASE[task.state], PHASE[move.state]
+    if after < before:
+        return
+    if after != before:
+        load.phases[before] -= 1
+        load.phases[after] += 1
+        if task.recalled:
+            load.recalls -= 1
+            task.recalled = False
+        if after == 2:
+            sub = state.submissions[task.submission]
+            load.charge(sub.lots[changes.lot_index(sub, task.index)].need, -1)
+    if move.state == "running" and task.state != "running":
+        task.started = move.at
+    task.state = move.state
+
+
+def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
+    touched: dict[int, Submission] = {}
+    attempts, submissions = load.attempts, state.submissions
+    for end in ended:
+        task = attempts.get(end.attempt)
+        if task is None:
+            continue
+        sub = submissions[task.submission]
+        touched[sub.id] = sub
+        usage = end.usage
+        if usage.started_at is not None and usage.ended_at is not None:
+            took = max(0.0, usage.ended_at - usage.started_at)
+            sub.pace = took if sub.pace < 0 else sub.pace + NEWEST * (took - sub.pace)
+        if end.outcome != "succeeded":
+            changes.await_verdict(state, task, End(end.outcome, _cause(end), end.reason))
+            continue
+        changes.lift(state, sub, task)
+        del sub.tasks[task.index]
+        sub.succeeded += 1
+        if sub.id in state.dependents:
+            requirements.shift(state, sub.id, (task.index, task.index), "succeeded")
+    for sub in touched.values():
+        if sub.pace >= 0:
+            _learn(state, sub)
+        changes.changed(state, sub)
+
+
+def _learn(state: State, sub: Submission) -> None:
+    """The batch's pace is what its submissions begin with; only the last few batches are remembered."""
+    state.paces[sub.batch] = sub.pace
+    if len(state.paces) > PACES:
+        del state.paces[next(iter(state.paces))]
+
+
+def _cause(end: e.Ended) -> Cause | None:
+    if end.outcome == "failed" and end.cause is None:
+        return "exit" if end.exit_code is not None else "host"
+    return end.cause
+
+
+def joined(state: State, record: Recorded, event: e.WorkerJoined) -> None:
+    """What we thought the worker holds and it does not is lost; what it holds and is not current shall stop."""
+    name = record.author.name
+    worker = state.workers.setdefault(name, Worker(name))
+    load = state.load(name)
+    held = set(event.held)
+    for attempt, task in list(load.attempts.items()):
+        if attempt not in held and task.seq <= event.handled:
+            changes.await_verdict(state, task, End("lost", "worker-lost", f"the agent of {name} started without it"))
+    worker.kill = {a: seq for a, seq in worker.lost.items() if seq > event.handled}
+    worker.kill.update((a, record.seq) for a in event.held if a not in load.attempts)
+    worker.lost = {}
+    worker.state, worker.since, worker.reason = "up", record.at, ""
+    worker.life, worker.facts, worker.batch = event.life, event.facts, event.batch
+    worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
+
+
+def gone(state: State, record: Recorded, name: str, became: str, reason: str) -> None:
+    """The worker is lost or has left: all it held awaits a verdict."""
+    worker = state.workers.setdefault(name, Worker(name))
+    worker.state, worker.since, worker.reason = became, record.at, reason
+    worker.kill = {}
+    for attempt, task in list(state.load(name).attempts.items()):
+        worker.lost[attempt] = task.seq
+        changes.await_verdict(state, task, End("lost", "worker-lost", f"{name} {became}: {reason}"[:300]))
+
+
+def left(state: State, record: Recorded, event: e.WorkerLeft) -> None:
+    """The agent stopped for good."""
+    gone(state, record, record.author.name, "left", event.reason or "its agent was stopped")
+
+
+def lost(state: State, record: Recorded, event: e.WorkerLost) -> None:
+    """The dispatcher heard nothing any more."""
+    gone(state, record, record.subject.split(".")[2], "lost", event.reason)

@@ -1,0 +1,134 @@
+"""The state as bytes and back. What is derived is left out and made anew, so a snapshot cannot disagree with itself.
+
+What must not enter: where snapshots are kept.
+"""
+
+import zlib
+from heapq import heapify
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from longshore_common.errors import Unreadable
+from longshore_dispatcher.core import changes, requirements
+from longshore_dispatcher.core.state import (
+    PHASE,
+    Batch,
+    Closed,
+    Parts,
+    State,
+    Submission,
+    Task,
+    Wish,
+    Worker,
+)
+
+#: Raised whenever an older dispatcher could not read what a newer one wrote; a snapshot of another version is not used.
+VERSION: Final = 1
+
+
+class Image(Struct):
+    """What is kept of a state."""
+
+    version: int
+    seq: int
+    at: float
+    leader: int
+    leader_name: str
+    submissions: dict[int, Submission]
+    closed: list[Closed]
+    parts: dict[str, Parts]
+    broken_parts: dict[str, str]
+    workers: dict[str, Worker]
+    batches: dict[str, Batch]
+    wishes: dict[int, Wish]
+    paces: dict[str, float]
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Image).decode
+
+
+def image(state: State) -> Image:
+    """The part of the state from which all the rest follows."""
+    return Image(
+        VERSION, state.seq, state.at, state.leader, state.leader_name, state.submissions, list(state.closed.values()),
+        state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces,
+    )  # fmt: skip
+
+
+def to_bytes(state: State) -> bytes:
+    """The state at its sequence."""
+    return _encode(image(state))
+
+
+def from_bytes(data: bytes) -> State:
+    """The state again; `Unreadable` if the bytes are damaged or of another version."""
+    try:
+        kept = _decode(data)
+    except (msgspec.DecodeError, zlib.error) as err:
+        raise Unreadable(f"a snapshot is damaged: {err}") from err
+    if kept.version != VERSION:
+        raise Unreadable(f"a snapshot has version {kept.version}, this dispatcher reads {VERSION}")
+    state = State()
+    state.seq, state.at, state.leader, state.leader_name = kept.seq, kept.at, kept.leader, kept.leader_name
+    state.submissions, state.parts, state.broken_parts = kept.submissions, kept.parts, kept.broken_parts
+    state.workers, state.batches, state.wishes, state.paces = kept.workers, kept.batches, kept.wishes, kept.paces
+    state.closed = {closed.id: closed for closed in kept.closed}
+    _derive(state)
+    return state
+
+
+def _derive(state: State) -> None:
+    _derive_keys(state)
+    for name in state.workers:
+        state.load(name)
+    placed: list[Task] = []
+    for sub in state.submissions.values():
+        for task in sub.tasks.values():
+            _place(state, sub, task, placed)
+        changes.stand(state, sub)
+    heapify(state.delayed)
+    placed.sort(key=_assigned_at)
+    for task in placed:
+        state.loads[task.worker].attempts[task.attempt] = task
+    for sub in [sub for sub in state.submissions.values() if sub.waiting]:
+        requirements.register(state, sub)
+
+
+def _derive_keys(state: State) -> None:
+    for closed in state.closed.values():
+        if not (closed.first or closed.rejected):
+            state.keys[f"{closed.user}/{closed.key}"] = closed.id
+    for sub in sorted(state.submissions.values(), key=_answered_first):
+        state.keys.setdefault(f"{sub.user}/{sub.key}", sub.id)
+
+
+def _answered_first(sub: Submission) -> tuple[bool, int]:
+    return not sub.accepted, sub.id
+
+
+def _assigned_at(task: Task) -> int:
+    return task.seq
+
+
+def _place(state: State, sub: Submission, task: Task, placed: list[Task]) -> None:
+    key = (sub.id, task.index)
+    lot = sub.lots[changes.lot_index(sub, task.index)]
+    if task.end is not None:
+        state.verdicts[key] = task
+    elif not task.placed:
+        if task.index not in lot.again:
+            state.delayed.append((task.not_before, sub.id, task.index))
+    else:
+        placed.append(task)
+        load = state.load(task.worker)
+        load.phases[PHASE[task.state]] += 1
+        load.recalls += task.recalled
+        if PHASE[task.state] < 2 and not lot.need.plain:
+            load.charge(lot.need, 1)
+        if task.delivered and not task.granted:
+            state.grants[key] = task
+        if task.frozen:
+            state.frozen.add(task.attempt)

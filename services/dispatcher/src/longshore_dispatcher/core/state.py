@@ -1,0 +1,306 @@
+"""What the dispatcher knows, all of it folded from the log.
+
+The structs are the state and go into snapshots. What `State` holds beside them is derived from them (indexes, sums,
+queues), rebuilt by `snapshot`. What must not enter: rules; `evolve` changes this, `decide` reads it.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct, field
+
+from longshore_common.events import (
+    BatchPauseRequested,
+    BatchResumeRequested,
+    CancelRequested,
+    RetryRequested,
+    SignalRequested,
+    WorkerPauseRequested,
+    WorkerResizeRequested,
+    WorkerResumeRequested,
+)
+from longshore_common.ids import TaskRange
+from longshore_common.model import STATES, Cause, HostFacts
+from longshore_dispatcher.core.content import Content, Need, Shelf
+from longshore_dispatcher.core.queue import Queue
+from longshore_dispatcher.core.ranges import Ranges, Run
+
+WishEvent = (
+    CancelRequested
+    | RetryRequested
+    | SignalRequested
+    | BatchPauseRequested
+    | BatchResumeRequested
+    | WorkerPauseRequested
+    | WorkerResumeRequested
+    | WorkerResizeRequested
+)
+
+#: Where an attempt counts on its worker: 0 not started, 1 holds a slot, 2 only delivers.
+PHASE: Final = {s: (0 if t.may_be_recalled else 1 if t.holds_slot else 2) for s, t in STATES.items() if t.on_worker}
+
+
+class End(Struct, frozen=True, array_like=True, gc=False):
+    """How the current attempt ended, while the verdict is open. `outcome` "lost": it ended with its worker."""
+
+    outcome: str
+    cause: Cause | None = None
+    reason: str = ""
+
+
+class Task(Struct, array_like=True, gc=False):
+    """A task that is on a worker, awaits a verdict, or is queued again; all others are runs in their submission.
+
+    `n` is the last attempt; `seq` and `at` say where and when it was assigned, `started` when it began to run.
+    `spent` counts retries by own causes, `trouble` those by infrastructure, `losses` those by lost workers.
+    `cancel` is the wish that cancels it, `granted` the attempt whose outputs are the result.
+    """
+
+    submission: int
+    index: int
+    n: int = 0
+    state: str = "queued"
+    worker: str = ""
+    seq: int = 0
+    at: float = 0
+    started: float = 0
+    spent: int = 0
+    trouble: int = 0
+    losses: int = 0
+    not_before: float = 0
+    avoid: str = ""
+    wanted: str = "run"
+    frozen: bool = False
+    recalled: bool = False
+    cancel: int = 0
+    delivered: bool = False
+    granted: int = 0
+    end: End | None = None
+    reason: str = ""
+
+    @property
+    def attempt(self) -> str:
+        """The id of the last attempt."""
+        return f"{self.submission}.{self.index}.{self.n}"
+
+    @property
+    def placed(self) -> bool:
+        """Whether a worker holds it: its last attempt is current."""
+        return self.end is None and self.state != "queued"
+
+
+class Lot(Struct, array_like=True):
+    """The queued tasks of a submission that need the same: untouched ones as runs, those queued again by ordinal."""
+
+    need: Need
+    fresh: Ranges
+    again: dict[int, int] = {}
+
+
+class Submission(Struct):
+    """An open submission. Its succeeded tasks are those that are nowhere else.
+
+    `lot_starts` and `lot_of` say which lot a task belongs to (both empty: the first). `kept` are held tasks, `tried`
+    the failed or cancelled ones that had attempts, `last` their last attempt where it is not the first.
+    `pace` is a moving average of run times in seconds, negative while unknown.
+    """
+
+    id: int
+    user: str
+    batch: str
+    key: str
+    size: int
+    at: float
+    content: Content
+    lots: list[Lot]
+    name: str | None = None
+    priority: int = 0
+    max_running: int = 0
+    requires: tuple[TaskRange, ...] = ()
+    any_outcome: bool = False
+    accepted: bool = False
+    waiting: bool = False
+    fault: str = ""
+    problems: list[tuple[int, str]] = []
+    lot_starts: list[int] = []
+    lot_of: list[int] = []
+    kept: Ranges = field(default_factory=Ranges)
+    failed: Ranges = field(default_factory=Ranges)
+    cancelled: Ranges = field(default_factory=Ranges)
+    tried: Ranges = field(default_factory=Ranges)
+    last: dict[int, int] = {}
+    tasks: dict[int, Task] = {}
+    succeeded: int = 0
+    placed: int = 0
+    pace: float = -1
+
+    @property
+    def ended(self) -> bool:
+        """Whether every task is in a final state."""
+        return self.succeeded + self.failed.count + self.cancelled.count == self.size
+
+    def state_of(self, index: int) -> str:
+        """The state of one task."""
+        if (task := self.tasks.get(index)) is not None:
+            return task.state
+        if self.failed.has(index):
+            return "failed"
+        if self.cancelled.has(index):
+            return "cancelled"
+        if self.kept.has(index):
+            return "waiting"
+        if any(lot.fresh.has(index) for lot in self.lots):
+            return "waiting" if self.waiting or not self.accepted else "queued"
+        return "succeeded"
+
+    def number(self, index: int) -> int:
+        """The last attempt of an untouched or ended task, 0 if there was none."""
+        if n := self.last.get(index):
+            return n
+        return 1 if self.tried.count and self.tried.has(index) else 0
+
+    def tasks_in(self, lo: int, hi: int) -> Iterator[Task]:
+        """The task objects between two ordinals, both in, in no order."""
+        if hi - lo < len(self.tasks):
+            return (task for i in range(lo, hi + 1) if (task := self.tasks.get(i)) is not None)
+        return (task for i, task in self.tasks.items() if lo <= i <= hi)
+
+
+class Closed(Struct, array_like=True, gc=False):
+    """A finished submission. `revive` holds what a retry needs, if a task may be retried; `first`: a duplicate of that."""
+
+    id: int
+    user: str
+    batch: str
+    key: str
+    size: int
+    at: float
+    succeeded: int = 0
+    failed: list[Run] = []
+    cancelled: list[Run] = []
+    rejected: str = ""
+    first: int = 0
+    revive: bytes = b""
+
+
+class Worker(Struct):
+    """A worker. `life` of its agent; `lost` are attempts taken from it unheard, with their place in its subject."""
+
+    name: str
+    state: str = "enrolled"
+    paused: bool = False
+    life: int = 0
+    facts: HostFacts = HostFacts()
+    concurrency: int = 0
+    prefetch: int = -1
+    batch: str = "*"
+    since: float = 0
+    reason: str = ""
+    lost: dict[str, int] = {}
+    kill: dict[str, int] = {}
+
+
+class Batch(Struct, array_like=True):
+    """A batch that is paused."""
+
+    paused: bool = False
+    frozen: bool = False
+
+
+class Wish(Struct):
+    """A user's wish without an answer yet; `event` None and no `malformed` text: the submission of this sequence."""
+
+    seq: int
+    user: str
+    event: WishEvent | None = None
+    malformed: str = ""
+
+
+class Part(Struct, array_like=True):
+    """One part of a submission to come: its blob, sizes, runs of equal needs `(count, need)`, and its bad specs."""
+
+    blob: bytes
+    count: int
+    raw: int
+    needs: list[tuple[int, Need]]
+    problems: list[tuple[int, str]]
+
+
+class Parts(Struct):
+    """The parts sent so far with one key, by number."""
+
+    at: float
+    parts: dict[int, Part] = {}
+
+
+class Load:
+    """What one worker holds, derived: attempts by id, how many in each `PHASE`, and what they ask of the host."""
+
+    __slots__ = ("attempts", "cpus", "gpus", "memory", "phases", "recalls")
+
+    def __init__(self) -> None:
+        self.attempts: dict[str, Task] = {}
+        self.phases = [0, 0, 0]
+        self.cpus = self.memory = self.gpus = 0
+        self.recalls = 0
+
+    @property
+    def unstarted(self) -> int:
+        """Attempts that do not run yet."""
+        return self.phases[0]
+
+    @property
+    def running(self) -> int:
+        """Attempts that hold a slot."""
+        return self.phases[1]
+
+    def charge(self, need: Need, sign: int) -> None:
+        """Count what an attempt asks of the host in (1) or out (-1)."""
+        self.cpus += sign * need.cpus
+        self.memory += sign * need.memory
+        self.gpus += sign * need.gpus
+
+
+class State:
+    """Everything known at sequence `seq`; `leader` is the fence of the dispatcher elected last."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.at = 0.0
+        self.leader = 0
+        self.leader_name = ""
+        self.submissions: dict[int, Submission] = {}
+        self.closed: dict[int, Closed] = {}
+        self.keys: dict[str, int] = {}
+        self.parts: dict[str, Parts] = {}
+        self.broken_parts: dict[str, str] = {}
+        self.workers: dict[str, Worker] = {}
+        self.batches: dict[str, Batch] = {}
+        self.wishes: dict[int, Wish] = {}
+        self.paces: dict[str, float] = {}
+        # derived from the above
+        self.loads: dict[str, Load] = {}
+        self.queue = Queue()
+        self.delayed: list[tuple[float, int, int]] = []
+        self.verdicts: dict[tuple[int, int], Task] = {}
+        self.grants: dict[tuple[int, int], Task] = {}
+        self.open: dict[int, list[int]] = {}
+        self.ripe: set[int] = set()
+        self.dependents: dict[int, dict[int, list[Run]]] = {}
+        self.frozen: set[str] = set()
+        self.shelf = Shelf()
+        # submissions whose counts changed since whoever reads this cleared it; no part of the state
+        self.news: dict[int, None] = {}
+
+    def load(self, worker: str) -> Load:
+        """What this worker holds."""
+        load = self.loads.get(worker)
+        if load is None:
+            load = self.loads[worker] = Load()
+        return load
+
+    def original(self, submission: int) -> int:
+        """The submission that holds the tasks of this one: itself, or the first one of its key."""
+        while (closed := self.closed.get(submission)) is not None and closed.first:
+            submission = closed.first
+        return submission

@@ -1,0 +1,230 @@
+"""The answers to users' wishes, in the order they came.
+
+A wish stays in the state until an event answers it, so a crash in the midst of an answer only means that the rest is
+said again. What must not enter: changes of state.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final
+
+from longshore_common import events as e
+from longshore_common.ids import AttemptId, SubmissionId, TaskRange
+from longshore_common.model import Wanted
+from longshore_dispatcher.core.ranges import Ranges
+from longshore_dispatcher.core.state import Closed, State, Submission, Task, Wish
+from longshore_dispatcher.core.submitting import answer_submission
+
+Decision = tuple[e.Event, str]
+
+#: What a requested signal means as a wanted state; any other is sent to the process once.
+WANTED: Final[dict[str, Wanted]] = {"stop": "stop", "kill": "kill", "pause": "pause", "continue": "run"}
+#: Attempts named per signal event.
+PER_EVENT: Final = 2000
+
+
+def answers(state: State) -> Iterator[Decision]:
+    """The answers to all open wishes that can be answered now."""
+    for wish in state.wishes.values():
+        if wish.malformed:
+            yield e.SubmissionRejected(submission=SubmissionId(wish.seq), reason=_unreadable(wish)), ""
+        elif wish.event is None:
+            if (answer := answer_submission(state, wish)) is not None:
+                yield answer, ""
+        else:
+            yield from _answer(state, wish)
+
+
+def _unreadable(wish: Wish) -> str:
+    return f"this event could not be read: {wish.malformed}; submit it with a client of this version"
+
+
+def _answer(state: State, wish: Wish) -> Iterable[Decision]:
+    match wish.event:
+        case e.CancelRequested():
+            return _cancel(state, wish, wish.event)
+        case e.RetryRequested():
+            return _retry(state, wish, wish.event)
+        case e.SignalRequested():
+            return _signal(state, wish, wish.event)
+        case e.BatchPauseRequested() | e.BatchResumeRequested():
+            return [_batch(state, wish, wish.event)]
+        case e.WorkerPauseRequested() | e.WorkerResumeRequested() | e.WorkerResizeRequested():
+            return _workers(state, wish, wish.event)
+        case None:
+            return []
+
+
+def _batch(state: State, wish: Wish, event: e.BatchPauseRequested | e.BatchResumeRequested) -> Decision:
+    if isinstance(event, e.BatchPauseRequested):
+        return e.BatchPaused(batch=event.batch, frozen=event.freeze, request=wish.seq), ""
+    if event.batch not in state.batches:
+        return _refuse(wish, f"batch {event.batch!r} is not paused")
+    return e.BatchResumed(batch=event.batch, request=wish.seq), ""
+
+
+def _refuse(wish: Wish, reason: str) -> Decision:
+    return e.RequestRefused(request=wish.seq, reason=reason), ""
+
+
+class _Named:
+    """The tasks a wish names: those of the user, as ranges that exist; and why some are left out."""
+
+    def __init__(self, state: State, wish: Wish, tasks: tuple[TaskRange, ...], batch: str | None) -> None:
+        self.runs: list[TaskRange] = []
+        self.left_out: list[str] = []
+        self.too_early = False
+        for named in tasks:
+            self._add(state, wish, named)
+        if batch is not None:
+            known: Iterable[Submission | Closed] = chain(state.submissions.values(), state.closed.values())
+            for sub in known:
+                if sub.batch == batch and sub.user == wish.user and sub.id < wish.seq and sub.size:
+                    self._add(state, wish, TaskRange(SubmissionId(sub.id), 0, sub.size - 1))
+            if not self.runs:
+                self.left_out.append(f"you have no tasks in a batch {batch!r}")
+
+    def _add(self, state: State, wish: Wish, named: TaskRange) -> None:
+        source = state.original(named.submission)
+        sub: Submission | Closed | None = state.submissions.get(source) or state.closed.get(source)
+        if sub is None or not 0 <= named.lo <= named.hi < sub.size:
+            self.left_out.append(f"{named} is unknown, or finished long ago")
+        elif sub.user != wish.user:
+            self.left_out.append(f"{named} belongs to {sub.user}")
+        else:
+            self.too_early |= isinstance(sub, Submission) and not sub.accepted
+            self.runs.append(TaskRange(SubmissionId(source), named.lo, named.hi))
+
+    def rest(self, wish: Wish, nothing: str) -> Iterator[Decision]:
+        """The refusal, if something was left out or `nothing` remains to be done."""
+        if self.left_out or nothing:
+            shown = self.left_out[:5] + ([f"and {len(self.left_out) - 5} more"] if len(self.left_out) > 5 else [])
+            yield _refuse(wish, "; ".join([*([nothing] if nothing else []), *shown]))
+
+
+def _cancel(state: State, wish: Wish, event: e.CancelRequested) -> Iterator[Decision]:
+    named = _Named(state, wish, event.tasks, event.batch)
+    if named.too_early:
+        return
+    at_once: list[TaskRange] = []
+    stopped: dict[str, list[Task]] = {}
+    for run in named.runs:
+        sub = state.submissions.get(run.submission)
+        if sub is not None:
+            at_once += _not_on_workers(sub, run)
+            for task in sub.tasks_in(run.lo, run.hi):
+                if task.placed:
+                    stopped.setdefault(task.worker, []).append(task)
+    yield from _signals(wish, stopped, "stop", more=True)
+    if at_once or stopped:
+        yield e.TasksCancelled(tasks=tuple(at_once), request=wish.seq, reason=f"cancelled by {wish.user}"), ""
+    nothing = "" if at_once or stopped else "nothing to cancel: all of it has ended"
+    yield from named.rest(wish, nothing if named.runs else "")
+
+
+def _not_on_workers(sub: Submission, run: TaskRange) -> list[TaskRange]:
+    found = Ranges()
+    for lot in sub.lots:
+        for part in lot.fresh.within(run.lo, run.hi):
+            found.add(*part)
+    for part in sub.kept.within(run.lo, run.hi):
+        found.add(*part)
+    for task in sub.tasks_in(run.lo, run.hi):
+        if not task.placed:
+            found.add(task.index, task.index)
+    return [TaskRange(SubmissionId(sub.id), lo, hi) for lo, hi in found.ascending()]
+
+
+def _retry(state: State, wish: Wish, event: e.RetryRequested) -> Iterator[Decision]:
+    named = _Named(state, wish, event.tasks, event.batch)
+    if named.too_early:
+        return
+    found: list[TaskRange] = []
+    for run in named.runs:
+        runs = Ranges()
+        for part in _retriable(state, run):
+            runs.add(*part)
+        found += [TaskRange(run.submission, lo, hi) for lo, hi in runs.ascending()]
+    if found:
+        yield e.TasksRetried(tasks=tuple(found), request=wish.seq), ""
+    nothing = "" if found else "nothing to retry: none of it failed, was cancelled or is held"
+    yield from named.rest(wish, nothing if named.runs else "")
+
+
+def _retriable(state: State, run: TaskRange) -> Iterator[tuple[int, int]]:
+    if (sub := state.submissions.get(run.submission)) is not None:
+        for bucket in (sub.failed, sub.cancelled, sub.kept):
+            yield from bucket.within(run.lo, run.hi)
+    elif (closed := state.closed.get(run.submission)) is not None and closed.revive:
+        for lo, hi in (*closed.failed, *closed.cancelled):
+            if lo <= run.hi and run.lo <= hi:
+                yield max(lo, run.lo), min(hi, run.hi)
+
+
+def _signal(state: State, wish: Wish, event: e.SignalRequested) -> Iterator[Decision]:
+    named = _Named(state, wish, event.tasks, None)
+    if named.too_early:
+        return
+    on: dict[str, list[Task]] = {}
+    for run in named.runs:
+        if (sub := state.submissions.get(run.submission)) is not None:
+            for task in sub.tasks_in(run.lo, run.hi):
+                if task.placed:
+                    on.setdefault(task.worker, []).append(task)
+    yield from _signals(wish, on, event.signal, more=False)
+    nothing = "" if on else "none of these tasks is on a worker: there is nothing to signal"
+    yield from named.rest(wish, nothing if named.runs else "")
+
+
+def _signals(wish: Wish, on: dict[str, list[Task]], signal: str, *, more: bool) -> Iterator[Decision]:
+    """Signal events per worker; all but the last leave the wish open, the last too with `more`."""
+    wanted = WANTED.get(signal.lower())
+    once = None if wanted else signal.upper()
+    chunks = [
+        (worker, tuple(AttemptId(t.attempt) for t in tasks[at : at + PER_EVENT]))
+        for worker, tasks in on.items()
+        for at in range(0, len(tasks), PER_EVENT)
+    ]
+    for k, (worker, attempts) in enumerate(chunks, 1):
+        yield (
+            e.AttemptsSignalled(
+                attempts=attempts, wanted=wanted or "run", signal=once, request=wish.seq, more=more or k < len(chunks)
+            ),
+            worker,
+        )
+
+
+def _workers(
+    state: State,
+    wish: Wish,
+    event: e.WorkerPauseRequested | e.WorkerResumeRequested | e.WorkerResizeRequested,
+) -> Iterator[Decision]:
+    known = [name for name in event.workers or state.workers if name in state.workers]
+    unknown = [name for name in event.workers if name not in state.workers]
+    if isinstance(event, e.WorkerResizeRequested) and (fault := _bad_size(event)):
+        yield _refuse(wish, fault)
+        return
+    for k, name in enumerate(known, 1):
+        more = k < len(known)
+        match event:
+            case e.WorkerPauseRequested():
+                yield e.WorkerPaused(request=wish.seq, more=more), name
+            case e.WorkerResumeRequested():
+                yield e.WorkerResumed(request=wish.seq, more=more), name
+            case e.WorkerResizeRequested():
+                worker = state.workers[name]
+                slots = worker.concurrency if event.concurrency is None else event.concurrency
+                prefetch = worker.prefetch if event.prefetch is None else event.prefetch
+                yield e.WorkerResized(concurrency=slots, prefetch=prefetch, request=wish.seq, more=more), name
+    if unknown:
+        yield _refuse(wish, f"no worker is called {', '.join(unknown)}; known are {', '.join(state.workers) or 'none'}")
+    elif not known:
+        yield _refuse(wish, "no worker is known yet: start an agent first")
+
+
+def _bad_size(event: e.WorkerResizeRequested) -> str:
+    if event.concurrency is not None and not 0 <= event.concurrency <= 100_000:
+        return f"concurrency {event.concurrency} is not usable: give 0 to 100000"
+    if event.prefetch is not None and not -1 <= event.prefetch <= 100_000:
+        return f"prefetch {event.prefetch} is not usable: give -1 (automatic) to 100000"
+    return ""
