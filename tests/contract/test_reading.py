@@ -52,7 +52,8 @@ async def test_pending_says_how_much_the_log_holds_behind_a_slice(world):
         if seen == 2_500:
             break
     await reading.aclose()
-    assert last is not None and last.pending == 0
+    assert last is not None
+    assert last.pending == 0
 
 
 async def test_many_followers_each_see_all(world):

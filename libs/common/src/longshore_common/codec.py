@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from longshore_common import events as e
-from longshore_common.errors import Unreadable
+from longshore_common.errors import BadInput, Unreadable
 from longshore_common.subjects import Author, author
 
 _UNION: Any = None  # a Union of every event, built from AUTHOR so that no event can be forgotten
@@ -31,8 +31,14 @@ TYPE_PREFIX: Final = "org.longshore."
 
 
 def encode(event: e.Event) -> tuple[bytes, dict[str, str]]:
-    """(body, headers); headers hold `Content-Encoding: deflate` if the body was compressed."""
-    body = _encode(event)
+    """(body, headers); headers hold `Content-Encoding: deflate` if the body was compressed.
+
+    `BadInput` for text that is not Unicode (arguments of undecodable bytes) and integers beyond 64 bits.
+    """
+    try:
+        body = _encode(event)
+    except (UnicodeEncodeError, OverflowError) as err:
+        raise BadInput(f"{type(event).__struct_config__.tag} cannot be stored, its text must be UTF-8: {err}") from err
     if len(body) <= COMPRESS_ABOVE:
         return body, {}
     return zlib.compress(body, 1), {"Content-Encoding": "deflate"}

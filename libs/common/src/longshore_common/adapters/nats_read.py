@@ -8,21 +8,19 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-import structlog
-
-from longshore_common import subjects
+from longshore_common import logs, subjects
 from longshore_common.adapters.nats_wire import ApiError, Lost, NoResponders, Subscribed, Wire, api
 from longshore_common.adapters.records import read
 from longshore_common.errors import Conflict, Refused, Unreachable
 from longshore_common.log import Recorded, Slice
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 #: Most records, and most bytes of bodies, of one slice.
 SLICE_RECORDS: Final = 1_000
 SLICE_BYTES: Final = 8 * 1024 * 1024
-#: Seconds between the server's signs of life when nothing is written; three missed mean that the consumer is gone.
-HEARTBEAT: Final = 5
+#: Seconds between the server's signs of life when nothing is written; two missed mean that the consumer is gone.
+HEARTBEAT: Final = 2
 #: Seconds an answer of the JetStream API may take before it is asked again.
 API_PATIENCE: Final = 5
 _DEFLATED: Final = {"Content-Encoding": "deflate"}
@@ -44,6 +42,7 @@ def recorded(seq: int, nanoseconds: int, raw: Raw) -> Recorded:
         event,
         header_value(header, b"\r\nce-id: "),
         header_value(header, b"\r\ntraceparent: ") if b"\r\ntraceparent: " in header else "",
+        raw[2],
     )
 
 
@@ -193,11 +192,11 @@ class Reader:
         self._wake()
 
     def _listen_for_silence(self) -> None:
-        """Three heartbeats without any message: the consumer is gone, for instance with a restarted server's memory."""
+        """Two heartbeats without any message: the consumer is gone, for instance with a restarted server's memory."""
         if self._arrived == self._arrived_before and not self._raw and not self._broken:
             self._break()
         self._arrived_before = self._arrived
-        self._timer = asyncio.get_running_loop().call_later(3 * HEARTBEAT, self._listen_for_silence)
+        self._timer = asyncio.get_running_loop().call_later(2.5 * HEARTBEAT, self._listen_for_silence)
 
     async def _arrival(self) -> None:
         if self._failed is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from longshore_common import logs
+from longshore_common.adapters import nats_keys
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
 
 
@@ -34,6 +35,7 @@ def _without_aiohttp() -> Iterator[None]:
 with _without_aiohttp():
     from nats.aio.client import Client, Server
     from nats.aio.subscription import Subscription
+    from nats.errors import Error as NatsError
 
     from longshore_common.adapters.nats_parser import FastParser
 
@@ -120,7 +122,7 @@ class Wire(Client):
         except LongshoreError:
             await self._close(Client.CLOSED, do_cbs=False)
             raise
-        except ValueError as err:
+        except (ValueError, NatsError) as err:
             raise BadInput(f"{self.url!r} is no NATS address; it looks like nats://host:4222") from err
 
     # --- sending --------------------------------------------------------------------------------------------------
@@ -338,6 +340,7 @@ def _check_creds(path: str) -> None:
         raise BadInput(f"the credentials file {path} cannot be read: {err.strerror}") from err
     if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
         raise BadInput(f"{path} is no NATS credentials file: it needs a user JWT and an nkey seed")
+    nats_keys.public_key(text.split("BEGIN USER NKEY SEED-----")[1].split("-----")[0])
 
 
 class ApiError(Exception):

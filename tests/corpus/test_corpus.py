@@ -1,0 +1,31 @@
+"""Every event that was ever released stays readable: one log per released version, never edited, only added to."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from longshore_common import codec
+from longshore_common.events import AUTHOR
+
+LOGS = sorted(Path(__file__).parent.glob("*.jsonl"))
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda p: p.stem)
+def test_every_event_of_a_released_version_decodes_to_what_it_said(path):
+    for line in lines(path):
+        body = json.dumps(line["event"]).encode()
+        author, event = codec.decode(line["subject"], body)
+        assert author.role == AUTHOR[type(event)]
+        again, _ = codec.encode(event)
+        assert json.loads(again) == line["event"], "a field was lost, renamed or got another default"
+
+
+def test_the_newest_log_has_every_event_kind():
+    kinds = {line["event"]["type"] for line in lines(LOGS[-1])}
+    missing = {kind.__struct_config__.tag for kind in AUTHOR} - kinds
+    assert not missing, f"add an example of each to {LOGS[-1].name}"
