@@ -163,7 +163,9 @@ class _Attendance:
 
     def _given_up(self) -> str:
         report = self._layout.report()
-        for part in report.parts if report else ():
+        if report is None or not identity.alive(report.supervisor):  # of an earlier run
+            return ""
+        for part in report.parts:
             if part.restarts >= GIVE_UP_AFTER:
                 said = health.last_words(self._layout, part.name)
                 return f"{part.name} died {part.restarts} times, last by {part.last_exit}{said}"

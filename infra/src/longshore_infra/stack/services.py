@@ -17,8 +17,12 @@ from longshore_infra.supervisor.plan import Part
 AGENTS, SPAWNERS, SERVICES, NATS = 10, 20, 30, 40
 #: Fewer arenas and earlier return of memory: a service is one thread most of the time.
 _LEAN = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072", "PYTHONUNBUFFERED": "1"}
-#: What the services of our own are told, whatever the environment says.
-_OURS = ("NATS_URL", "NATS_CREDS", "DATABASE_URL", "LONGSHORE_STATE_DIR", "LONGSHORE_NATS_SERVER")
+#: What each part is told by us or not at all, whatever the environment of `up` says.
+_OURS = (
+    "NATS_URL", "NATS_CREDS", "DATABASE_URL", "LONGSHORE_STATE_DIR", "LONGSHORE_NATS_SERVER", "LONGSHORE_LISTEN",
+    "LONGSHORE_ACCOUNT_SEED_FILE", "LONGSHORE_ACCOUNT_PUBLIC", "LONGSHORE_JOIN_SECRET_FILE", "LONGSHORE_API_TOKEN_FILE",
+    "LONGSHORE_ATTEMPT",
+)  # fmt: skip
 
 
 class Places(NamedTuple):
