@@ -40,11 +40,12 @@ class Bookmark:
     def saw(self, seq: int) -> None:
         """Remember that the log reaches `seq`; an earlier position changes nothing."""
         if seq > self._last.seq:
-            self._write(_Last(seq, self._last.submission, self._last.size))
+            known = self._read() if self.directory else self._last
+            self._write(_Last(max(seq, known.seq), known.submission, known.size))
 
     def submitted(self, submission: int, size: int) -> None:
         """Remember the last submission, which is what `last` means from now on."""
-        self._write(_Last(max(submission, self._last.seq), submission, size))
+        self._write(_Last(max(submission, self._last.seq, self._read().seq), submission, size))
 
     def _read(self) -> _Last:
         if self.directory is None:

@@ -154,16 +154,15 @@ def uri(word: str, *, cwd: str) -> str:
 def from_json_lines(lines: Iterable[bytes], defaults: dict[str, Any]) -> Iterator[TaskSpec]:
     """A spec per line, or of one array of objects; lazily. `BadInput` gives the number of the line that is wrong."""
     decode = msgspec.json.Decoder(TaskSpec).decode
-    number = 0
-    for line in lines:
-        number += 1
-        line = line.strip()
+    rest = iter(lines)
+    for number, whole in enumerate(rest, 1):
+        line = whole.strip()
         if not line:
             continue
         if line.startswith(b"["):
             if number > 1:
                 raise BadInput(f"line {number}: an array of tasks stands alone in its file")
-            yield from _from_array(b"\n".join([line, *lines]), defaults)
+            yield from _from_array(b"\n".join([line, *rest]), defaults)
             return
         try:
             if not defaults:

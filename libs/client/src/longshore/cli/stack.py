@@ -33,7 +33,7 @@ def down(*, directory: Path | None) -> int:
 
 
 def status(*, directory: Path | None, as_json: bool) -> int:
-    """The parts of the stack and their health; exit 3 if it is not ready."""
+    """The parts of the stack and their health; exit 3 if nothing runs."""
     found: dict[str, Any] = _stack().status(_where(directory))
     if as_json:
         import msgspec
@@ -46,8 +46,8 @@ def status(*, directory: Path | None, as_json: bool) -> int:
 
         heads = ("name", "pid", "state", "since", "restarts")
         table(heads, ([part.get(head) for head in heads] for part in found.get("processes", ())))
-        note("ready" if found.get("ready") else "not ready: `longshore up` starts it")
-    return 0 if found.get("ready") else 3
+        note("ready" if found.get("ready") else f"not ready: {found.get('missing') or 'start it with `longshore up`'}")
+    return 0 if found.get("supervisor") else 3
 
 
 def _where(directory: Path | None) -> Path:
