@@ -83,7 +83,7 @@ def _cut(word: str) -> str:
 
 def _reason(row: Row, of: Row) -> str | None:
     if row["cause"] == "rejected" and of["by_index"]:
-        return dict(_reasons(of["by_index"])).get(row["index"], row["reason"])
+        return dict(_reasons(of["by_index"])).get(row["index"]) or str(row["reason"])
     return row["reason"] or None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from longshore_common import events as e
 from longshore_common.ids import TaskRange
-from longshore_common.model import Usage
+from longshore_common.model import Array, Parts, Specs, Usage
 
 #: Tasks named one by one in a sentence; more are counted.
 _NAMED = 8
@@ -77,18 +77,6 @@ def _verdict(event: object, seq: int, submission: int, index: int) -> list[str]:
                 for q in event.tasks
                 if q.submission == submission and q.index == index
             ]
-        case e.TasksFailed() if _within(event.tasks, submission, index):
-            return ["failed for good" + _because(event.cause, event.reason)]
-        case e.TasksCancelled() if _within(event.tasks, submission, index):
-            return ["cancelled" + _because(None, event.reason)]
-        case e.TasksRetried() if _within(event.tasks, submission, index):
-            return ["queued again on request"]
-        case e.CancelRequested() if _within(event.tasks, submission, index):
-            return ["asked to cancel it"]
-        case e.RetryRequested() if _within(event.tasks, submission, index):
-            return ["asked to run it again"]
-        case e.SignalRequested() if _within(event.tasks, submission, index):
-            return [f"asked to send it {event.signal}"]
         case e.TasksSubmitted() if seq == submission:
             return [f"submitted to batch {event.batch}"]
         case e.RequirementsMet() if submission in event.submissions:
@@ -98,7 +86,26 @@ def _verdict(event: object, seq: int, submission: int, index: int) -> list[str]:
         ):
             return [_answer(event, index)]
         case _:
-            return []
+            tasks: Sequence[TaskRange] = getattr(event, "tasks", ())
+            return [_of_range(event)] if _within(tasks, submission, index) else []
+
+
+def _of_range(event: object) -> str:
+    match event:
+        case e.TasksFailed():
+            return "failed for good" + _because(event.cause, event.reason)
+        case e.TasksCancelled():
+            return "cancelled" + _because(None, event.reason)
+        case e.TasksRetried():
+            return "queued again on request"
+        case e.CancelRequested():
+            return "asked to cancel it"
+        case e.RetryRequested():
+            return "asked to run it again"
+        case e.SignalRequested():
+            return f"asked to send it {event.signal}"
+        case _:
+            return type(event).__name__
 
 
 def _answer(event: e.SubmissionAccepted | e.SubmissionRejected | e.SubmissionDuplicated, index: int) -> str:
@@ -129,11 +136,11 @@ def _list(tasks: Sequence[TaskRange]) -> str:
     return shown + (f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else "")
 
 
-def of_batch(event: object, seq: int, size: int | None) -> str:
-    """What an event about a batch says; `size` of a submission, where known."""
+def of_batch(event: object, seq: int) -> str:
+    """What an event about a batch says."""
     match event:
         case e.TasksSubmitted():
-            return f"submission {seq}" + (f" of {_count(size, 'task')}" if size is not None else "")
+            return f"submission {seq} of {_count(_size(event.body), 'task')}"
         case e.CancelRequested():
             return "asked to cancel all of it" + (f" and {_list(event.tasks)}" if event.tasks else "")
         case e.RetryRequested():
@@ -148,6 +155,10 @@ def of_batch(event: object, seq: int, size: int | None) -> str:
             return "resumed"
         case _:
             return type(event).__name__
+
+
+def _size(body: Array | Specs | Parts) -> int:
+    return len(body.specs) if isinstance(body, Specs) else body.size
 
 
 def of_worker(event: object) -> str:

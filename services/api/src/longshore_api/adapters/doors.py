@@ -1,0 +1,109 @@
+"""What the routes share: the things they ask, who may come in, how errors are told, waiting for one's own writes.
+
+What must not enter: routes.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final, NamedTuple
+
+from litestar import Request, Response
+from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.handlers import BaseRouteHandler
+from litestar.params import Parameter
+
+from longshore_api.adapters.heard import Heard
+from longshore_api.adapters.issuer import Issuer
+from longshore_api.adapters.output import Outputs
+from longshore_api.adapters.progress import Progress
+from longshore_api.adapters.reader import Reader
+from longshore_api.adapters.views import Problem
+from longshore_api.core.selection import MOST_ITEMS
+from longshore_common import errors
+
+#: Seconds after which to try again when a service was away.
+RETRY_AFTER: Final = "1"
+
+_STATUS: Final[tuple[tuple[type[errors.LongshoreError], int], ...]] = (
+    (errors.BadInput, 400), (errors.NotFound, 404), (errors.Conflict, 409), (errors.Refused, 403),
+    (errors.Unreachable, 503), (errors.Unreadable, 502),
+)  # fmt: skip
+
+Limit = Annotated[int, Parameter(ge=1, le=MOST_ITEMS, description="Most items of this page")]
+Cursor = Annotated[str | None, Parameter(description="`next` of the page before")]
+
+
+class TooLate(errors.Unreachable):
+    """The read model did not reach the wanted sequence in time; ask again."""
+
+
+class House(NamedTuple):
+    """Everything the routes ask."""
+
+    token: str
+    reader: Reader
+    progress: Progress
+    heard: Heard
+    outputs: Outputs
+    issuer: Issuer
+    last: Callable[[], Awaitable[int]]
+    rebuild: Callable[[], Awaitable[None]]
+
+
+def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Only who shows the api token; compared in constant time."""
+    expected: str = connection.app.state.house.token
+    if not expected or not hmac.compare_digest(bearer(connection).encode(), expected.encode()):
+        raise NotAuthorizedException("show the api token of this stack: Authorization: Bearer <token>")
+
+
+def bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """The bearer token of a request, "" if there is none."""
+    kind, _, value = connection.headers.get("Authorization", "").partition(" ")
+    return value.strip() if kind.lower() == "bearer" else ""
+
+
+def house(request: Request[Any, Any, Any]) -> House:
+    """What this process was built with."""
+    found: House = request.app.state.house
+    return found
+
+
+async def caught_up(
+    house: House,
+    after: Annotated[int, Parameter(ge=0, description="Answer only once this sequence of the log is projected")] = 0,
+) -> int:
+    """Waits for the projection to pass `after`, at most 10 seconds; the projected position."""
+    if not await house.progress.passed(after):
+        last = house.progress.position
+        raise TooLate(f"the read model is at {last}, not yet at {after}: ask again, or see /readyz")
+    return house.progress.position
+
+
+def told(_: Request[Any, Any, Any], err: errors.LongshoreError) -> Response[Problem]:
+    """One of our errors as a problem document."""
+    status = 504 if isinstance(err, TooLate) else next((s for kind, s in _STATUS if isinstance(err, kind)), 500)
+    return problem(status, str(err))
+
+
+def misused(_: Request[Any, Any, Any], err: HTTPException) -> Response[Problem]:
+    """What the framework refused, in the same shape."""
+    extra = err.extra if isinstance(err.extra, list) else []
+    more = "; ".join(f"{e.get('key', '')}: {e.get('message', '')}" for e in extra if isinstance(e, dict))
+    return problem(err.status_code, f"{err.detail}{': ' if more else ''}{more}")
+
+
+def problem(status: int, detail: str) -> Response[Problem]:
+    """application/problem+json (RFC 9457)."""
+    headers = {"Retry-After": RETRY_AFTER} if status in (503, 504) else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = Problem(_TITLES.get(status, "Error"), detail, status)
+    return Response(body, status_code=status, headers=headers, media_type="application/problem+json")
+
+
+_TITLES: Final = {
+    400: "Bad input", 401: "Not authorized", 403: "Refused", 404: "Not found", 405: "Method not allowed",
+    409: "Conflict", 413: "Too large", 500: "Internal error", 502: "Unreadable", 503: "Unavailable", 504: "Not yet",
+}  # fmt: skip

@@ -1,0 +1,67 @@
+"""The HTTP application: routers, doors, health, the OpenAPI document at /schema/openapi.json.
+
+What must not enter: SQL, what a body looks like (see `present`), decisions.
+"""
+
+from typing import Final
+
+import structlog
+from litestar import Litestar, Request, Response, Router, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+
+from longshore_api.adapters import http_places, http_tasks, views
+from longshore_api.adapters.doors import House, admit, caught_up, house, misused, problem, told
+from longshore_common.errors import LongshoreError, Unreachable
+
+log = structlog.get_logger()
+
+BASE: Final = "/api/v1"
+#: Bytes of a request's body at most; bodies are small here.
+_LARGEST_BODY: Final = 1 << 20
+
+
+@get("/healthz", summary="This process answers", tags=["health"], security=[])
+async def healthz() -> views.Alive:
+    """No more than that."""
+    return views.Alive()
+
+
+@get("/readyz", summary="Whether reads are answered, and how far they are", tags=["health"], security=[])
+async def readyz(house: House) -> Response[views.Readiness]:
+    """503 while PostgreSQL or the log is away."""
+    ready, last = house.progress.ready, 0
+    try:
+        last = await house.last()
+    except Unreachable:
+        ready = False
+    return Response(views.Readiness(ready, house.progress.position, last), status_code=200 if ready else 503)
+
+
+def _unexpected(_: Request[object, object, State], err: Exception) -> Response[views.Problem]:
+    log.error("a request failed", reason=repr(err), exc_info=err)
+    return problem(500, "this is a defect of the api: its log has the details")
+
+
+def application(built: House) -> Litestar:
+    """The ASGI application over what was built."""
+    api = Router(BASE, route_handlers=[
+        Router("/", route_handlers=[http_tasks.router, http_places.guarded], guards=[admit], security=[{"token": []}]),
+        http_places.enrol,
+    ])  # fmt: skip
+    return Litestar(
+        route_handlers=[healthz, readyz, api],
+        dependencies={"house": Provide(house, sync_to_thread=False), "caught_up": Provide(caught_up)},
+        exception_handlers={LongshoreError: told, HTTPException: misused, Exception: _unexpected},
+        state=State({"house": built}),
+        request_max_body_size=_LARGEST_BODY,
+        openapi_config=OpenAPIConfig(
+            title="Longshore",
+            version="1",
+            components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
+        ),
+        logging_config=None,
+    )

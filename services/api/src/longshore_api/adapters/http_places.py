@@ -1,0 +1,102 @@
+"""Routes about submissions, batches and workers, and enrolment."""
+
+from typing import Any, Final
+
+from litestar import Request, Router, get, post
+from litestar.exceptions import NotAuthorizedException
+
+from longshore_api.adapters import present, views
+from longshore_api.adapters.doors import Cursor, House, Limit, bearer
+from longshore_api.adapters.http_tasks import sequence
+from longshore_api.core import archive, narrative, selection
+from longshore_common.errors import BadInput
+
+
+@get("/submissions/{submission:int}", summary="A submission and its counts", tags=["submissions"])
+async def submission(house: House, caught_up: int, submission: int) -> views.Submission:
+    """How many of its tasks are in each state; states without tasks are left out."""
+    return present.submission(await house.reader.submission(submission))
+
+
+@get("/batches", summary="Batches, the newest first", tags=["batches"])
+async def batches(house: House, caught_up: int, limit: Limit = 1000, cursor: Cursor = None) -> views.Batches:
+    """A page of batches with their counts."""
+    rows = await house.reader.batches(limit, _placed(cursor))
+    shown = rows[:limit]
+    following = selection.written((repr(shown[-1]["placed"]), shown[-1]["name"])) if len(rows) > limit else None
+    return views.Batches([present.batch(r) for r in shown], following, caught_up)
+
+
+@get("/batches/{name:str}", summary="One batch", tags=["batches"])
+async def batch(house: House, caught_up: int, name: str) -> views.Batch:
+    """A batch with its counts."""
+    return present.batch(await house.reader.batch(name))
+
+
+@get("/batches/{name:str}/history", summary="What happened to it, oldest first", tags=["batches"])
+async def batch_history(
+    house: House, caught_up: int, name: str, limit: Limit = 1000, cursor: Cursor = None
+) -> views.History:
+    """Submissions, pauses and wishes."""
+    await house.reader.batch(name)
+    rows = await house.reader.history_of("batch", [name], limit, sequence(cursor))
+    lines = [present.line(r, narrative.of_batch(present.event(r), r["seq"])) for r in rows]
+    return views.History(lines, selection.written((rows[-1]["seq"],)) if len(rows) == limit else None)
+
+
+@get("/workers", summary="Workers by name", tags=["workers"])
+async def workers(house: House, caught_up: int, limit: Limit = 1000, cursor: Cursor = None) -> views.Workers:
+    """A page of workers with their load and when they were last heard of."""
+    rows = await house.reader.workers(limit, ".".join(selection.read(cursor)) if cursor else "")
+    shown = rows[:limit]
+    following = selection.written((shown[-1]["name"],)) if len(rows) > limit else None
+    return views.Workers([present.worker(r, house.heard.at(r["name"])) for r in shown], following, caught_up)
+
+
+@get("/workers/{name:str}", summary="One worker", tags=["workers"])
+async def worker(house: House, caught_up: int, name: str) -> views.Worker:
+    """A worker with its load."""
+    return present.worker(await house.reader.worker(name), house.heard.at(name))
+
+
+@get("/workers/{name:str}/history", summary="What happened to it, oldest first", tags=["workers"])
+async def worker_history(
+    house: House, caught_up: int, name: str, limit: Limit = 1000, cursor: Cursor = None
+) -> views.History:
+    """Enrolment, joins, losses, pauses, sizes."""
+    await house.reader.worker(name)
+    rows = await house.reader.history_of("worker", [name, archive.EVERY], limit, sequence(cursor))
+    lines = [present.line(r, narrative.of_worker(present.event(r))) for r in rows]
+    return views.History(lines, selection.written((rows[-1]["seq"],)) if len(rows) == limit else None)
+
+
+@post("/workers/enrol", status_code=200, summary="Become a worker (bearer: the join secret)", tags=["workers"])
+async def enrol(request: Request[Any, Any, Any], house: House, data: views.Enrolment) -> views.Credentials:
+    """Credentials for the host's own subjects; a repeat with the same key gets the same worker."""
+    if not house.issuer.admits(bearer(request)):
+        raise NotAuthorizedException("show the join secret of this stack: Authorization: Bearer <join secret>")
+    return await house.issuer.enrol(data)
+
+
+@post("/projection/rebuild", status_code=202, summary="Project the whole log again", tags=["projection"])
+async def rebuild(house: House) -> views.Rebuilding:
+    """Reads show less than there is until the projection is at `last` again."""
+    last = await house.last()
+    await house.rebuild()
+    return views.Rebuilding(0, last)
+
+
+def _placed(cursor: str | None) -> tuple[float, str] | None:
+    if not cursor:
+        return None
+    words = selection.read(cursor)
+    try:
+        return float(".".join(words[:2])), ".".join(words[2:])
+    except ValueError as err:
+        raise BadInput(f"{cursor!r} is not a cursor of a list of batches: pass `next` unchanged") from err
+
+
+guarded: Final = Router(
+    "/",
+    route_handlers=[submission, batches, batch, batch_history, workers, worker, worker_history, rebuild],
+)

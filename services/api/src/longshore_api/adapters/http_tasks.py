@@ -1,0 +1,154 @@
+"""Routes about tasks."""
+
+from typing import Annotated, Final, Literal, NamedTuple
+
+from litestar import Response, Router, get
+from litestar.di import Provide
+from litestar.params import Parameter
+
+from longshore_api.adapters import present, views
+from longshore_api.adapters.doors import Cursor, House, Limit
+from longshore_api.adapters.output import LARGEST, Part, Span
+from longshore_api.core import selection
+from longshore_common.errors import BadInput, NotFound
+from longshore_common.ids import attempt_id, split_task
+from longshore_common.model import ON_WORKER, TERMINAL
+
+_Text = str | None
+
+
+class _Wanted(NamedTuple):
+    stream: str
+    attempt: int | None
+    span: Span
+
+
+def of_submissions(batch: _Text = None, user: _Text = None, submission: int | None = None) -> selection.Selection:
+    """Filters on the submissions of tasks."""
+    return selection.Selection(batch=batch, user=user, submission=submission)
+
+
+def of_tasks(
+    base: selection.Selection,
+    name: _Text = None,
+    worker: _Text = None,
+    wanted: Annotated[_Text, Parameter(query="state", description="States, separated by commas")] = None,
+    ids: Annotated[_Text, Parameter(description="1204.17, 1204.0-99 or 1204, separated by commas")] = None,
+) -> selection.Selection:
+    """Filters on tasks themselves."""
+    return selection.Selection(
+        batch=base.batch,
+        user=base.user,
+        submission=base.submission,
+        name=name,
+        worker=worker,
+        states=selection.states(wanted or ""),
+        windows=selection.windows(ids) if ids is not None else None,
+    )
+
+
+@get("/tasks", summary="Tasks, newest submission first, index ascending")
+async def tasks(
+    house: House, caught_up: int, chosen: selection.Selection, limit: Limit = 50, cursor: Cursor = None
+) -> views.TaskPage:
+    """A page of the tasks that all filters admit."""
+    rows = await house.reader.tasks(chosen, limit, selection.place(cursor) if cursor else None)
+    shown = rows[:limit]
+    details = await house.reader.details(shown)
+    items = [present.task(row, of, whole=False) for row, of in zip(shown, details, strict=True)]
+    last = (shown[-1]["submission"], shown[-1]["index"]) if len(rows) > limit else None
+    return views.TaskPage(items, selection.written(last) if last else None, caught_up)
+
+
+@get("/tasks/{task:str}", summary="One task")
+async def task(house: House, caught_up: int, task: str) -> views.Task:
+    """The task with its whole command."""
+    row = await house.reader.task(*split_task(task))
+    (details,) = await house.reader.details([row])
+    return present.task(row, details)
+
+
+@get("/tasks/{task:str}/attempts", summary="Its attempts, the first one first")
+async def attempts(house: House, caught_up: int, task: str) -> views.Attempts:
+    """Earlier attempts and the current one."""
+    submission, index = split_task(task)
+    row = await house.reader.task(submission, index)
+    rows = await house.reader.earlier_attempts(submission, index)
+    items = [present.attempt(r, submission, index, r["n"]) for r in rows]
+    if row["attempt"]:
+        items.append(present.attempt(row, submission, index, row["attempt"]))
+    return views.Attempts(items)
+
+
+@get("/tasks/{task:str}/history", summary="What happened to it, oldest first")
+async def history(house: House, caught_up: int, task: str, limit: Limit = 1000, cursor: Cursor = None) -> views.History:
+    """The events of the log that say something about this task, as sentences."""
+    submission, index = split_task(task)
+    await house.reader.task(submission, index)
+    rows = await house.reader.history_of_task(submission, index, limit, sequence(cursor))
+    following = selection.written((rows[-1]["seq"],)) if len(rows) == limit else None
+    return views.History(present.history_of_task(rows, submission, index), following)
+
+
+def of_output(
+    stream: Annotated[Literal["stdout", "stderr"], Parameter(description="Which of the two")] = "stdout",
+    attempt: Annotated[
+        int | None, Parameter(ge=1, description="Its number; the current or last one if not given")
+    ] = None,
+    offset: Annotated[int, Parameter(ge=0, description="Bytes to pass over")] = 0,
+    limit: Annotated[int, Parameter(ge=1, le=LARGEST, description="Most bytes of the answer")] = 1 << 20,
+) -> _Wanted:
+    """Which bytes are wanted."""
+    return _Wanted(stream, attempt, Span(offset, limit))
+
+
+@get(
+    "/tasks/{task:str}/output",
+    summary="Bytes of stdout or stderr, live or stored",
+    media_type="application/octet-stream",
+)
+async def output(house: House, caught_up: int, task: str, bytes_of: _Wanted) -> Response[bytes]:
+    """Headers: Longshore-Next-Offset, and Longshore-Ended: true when nothing will come after these bytes."""
+    part = await _part(house, *split_task(task), bytes_of)
+    following = str(bytes_of.span.offset + len(part.data))
+    ended = "true" if part.ended else "false"
+    return Response(part.data, headers={"Longshore-Next-Offset": following, "Longshore-Ended": ended})
+
+
+async def _part(house: House, submission: int, index: int, wanted: _Wanted) -> Part:
+    row = await house.reader.task(submission, index)
+    n = wanted.attempt or row["attempt"]
+    if n != row["attempt"]:
+        earlier = await house.reader.earlier_attempts(submission, index)
+        found = [r for r in earlier if r["n"] == n]
+        if not found:
+            raise NotFound(
+                f"task {submission}.{index} has no attempt {n}: see `longshore task show {submission}.{index}`"
+            )
+        row = found[0]
+    if row["report"]:
+        _, out, err = present.report(row)
+        return await house.outputs.stored(err if wanted.stream == "stderr" else out, wanted.span)
+    if row["outcome"] is None and row["state"] in ON_WORKER:
+        return await house.outputs.live(row["worker"], attempt_id(submission, index, n), wanted.stream, wanted.span)
+    return Part(b"", ended=row["outcome"] is not None or row["state"] in TERMINAL)
+
+
+def sequence(cursor: str | None) -> int:
+    """The sequence a cursor of a history holds, 0 without one."""
+    words = selection.read(cursor) if cursor else ["0"]
+    if len(words) != 1 or not words[0].isdigit():
+        raise BadInput(f"{cursor!r} is not a cursor of a history: pass `next` of the page before, unchanged")
+    return int(words[0])
+
+
+router: Final = Router(
+    "/",
+    route_handlers=[tasks, task, attempts, history, output],
+    tags=["tasks"],
+    dependencies={
+        "base": Provide(of_submissions, sync_to_thread=False),
+        "chosen": Provide(of_tasks, sync_to_thread=False),
+        "bytes_of": Provide(of_output, sync_to_thread=False),
+    },
+)

@@ -1,0 +1,227 @@
+"""The api process: it connects, brings log and schema up, projects, listens to beats and serves HTTP, till it is told to stop.
+
+What must not enter: what a route answers, what an event means.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ClassVar, Final, NamedTuple
+
+import asyncpg
+import msgspec
+import structlog
+import uvicorn
+
+from longshore_api.adapters import http, schema
+from longshore_api.adapters.doors import House
+from longshore_api.adapters.heard import Heard
+from longshore_api.adapters.issuer import Issuer, Names, Secrets
+from longshore_api.adapters.output import Outputs
+from longshore_api.adapters.progress import Progress
+from longshore_api.adapters.projector import Projector
+from longshore_api.adapters.reader import Reader
+from longshore_api.adapters.store import Store, away
+from longshore_common import settings
+from longshore_common.adapters import nats_keys, nats_log, nats_setup
+from longshore_common.clock import SystemClock
+from longshore_common.errors import BadInput, Unreachable
+
+log = structlog.get_logger()
+
+#: Seconds an open request has to finish after SIGTERM.
+GRACE: Final = 3
+#: Seconds between attempts to reach what is needed at the start.
+_AGAIN: Final = 0.5
+#: Seconds a migration may take.
+_MIGRATION: Final = 3600
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the process is told. Secrets come as files."""
+
+    ENV: ClassVar[dict[str, str]] = {
+        "nats_url": "NATS_URL",
+        "nats_creds": "NATS_CREDS",
+        "database_url": "DATABASE_URL",
+    }
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_creds: str | None = None
+    database_url: str = ""
+    listen: str = "127.0.0.1:8700"
+    account_seed_file: str = ""
+    account_public: str = ""
+    join_secret_file: str = ""
+    api_token_file: str = ""
+    worker_nats_url: str = ""
+    log_replicas: int = 1
+
+
+def configured(environ: Mapping[str, str]) -> Settings:
+    """The settings of this environment; `BadInput` names what is missing."""
+    found: Settings = settings.load(Settings, environ).value
+    if not found.database_url:
+        raise BadInput(
+            "set DATABASE_URL to the PostgreSQL that holds the read model: postgresql://user:password@host/name"
+        )
+    return found
+
+
+async def serve(found: Settings) -> None:
+    """Run until SIGTERM or SIGINT; returns after a clean stop. `Refused` or `BadInput` if it can never work as set up."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    running = asyncio.create_task(_run(found, stop), name="api")
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set():
+        await asyncio.wait({running}, timeout=GRACE + 2)
+        running.cancel()
+    stopping.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    log.info("stopped")
+
+
+async def migrate(url: str) -> bool:
+    """Bring the schema up; False if it is. `Unreachable` if PostgreSQL does not answer."""
+    try:
+        return await schema.migrate(url)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as err:
+        raise away(err) from err
+
+
+async def rebuild(url: str) -> None:
+    """Empty the read model; the running api, or the next one, projects the whole log again."""
+    store = await Store.open(url)
+    try:
+        await store.empty()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as err:
+        raise away(err) from err
+    finally:
+        await store.close()
+
+
+class _Server(uvicorn.Server):
+    """Stops when told by us: signals are the process's, not the server's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _run(found: Settings, stop: asyncio.Event) -> None:
+    secrets = _secrets(found)
+    transport = await nats_log.connect(found.nats_url, creds=found.nats_creds, role="api")
+    reader = await Reader.open(found.database_url)
+    try:
+        await _reached(lambda: nats_setup.ensure_log(transport, replicas=found.log_replicas), "the log")
+        await _work(found, stop, _Parts(secrets, transport, reader))
+    finally:
+        await reader.close()
+        await transport.close()
+
+
+class _Parts(NamedTuple):
+    secrets: Secrets
+    transport: nats_log.NatsTransport
+    reader: Reader
+
+
+async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
+    """Everything at once; when one ends, all end."""
+    transport, clock, progress = parts.transport, SystemClock(), Progress()
+    heard = Heard(transport.hints, clock)
+    names = Names(parts.reader, progress, heard)
+    house = House(
+        token=_secret(found.api_token_file),
+        reader=parts.reader,
+        progress=progress,
+        heard=heard,
+        outputs=Outputs(transport),
+        issuer=Issuer(parts.secrets, transport.log, lambda w: nats_setup.ensure_worker(transport, w), names),
+        last=transport.log.last,
+        rebuild=lambda: rebuild(found.database_url),
+    )
+    server = _server(found, house)
+    tasks = {
+        asyncio.create_task(server.serve(), name="http"),
+        asyncio.create_task(_project(found, Projector(found.database_url, transport.log, progress)), name="project"),
+        asyncio.create_task(heard.listen(), name="beats"),
+    }
+    told = asyncio.create_task(stop.wait(), name="told")
+    done, _ = await asyncio.wait({*tasks, told}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await asyncio.wait({t for t in tasks if t.get_name() == "http"}, timeout=GRACE)
+    for task in {*tasks, told} - done:
+        task.cancel()
+    await asyncio.wait({*tasks, told})
+    for task in done - {told}:
+        task.result()
+
+
+async def _project(found: Settings, projector: Projector) -> None:
+    await _reached(lambda: _up_to_date(found.database_url), "the database")
+    await projector.run()
+
+
+async def _up_to_date(url: str) -> None:
+    """The schema is at this release's revision; if not, a process of its own brings it there (alembic is large)."""
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+        try:
+            if await schema.revision(connection) == schema.HEAD:
+                return
+        finally:
+            await connection.close(timeout=2)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as err:
+        raise away(err) from err
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "longshore_api", "migrate", env=os.environ | {"DATABASE_URL": url}
+    )
+    async with asyncio.timeout(_MIGRATION):
+        if await child.wait():
+            raise Unreachable("the schema could not be brought up to date: see the lines before")
+
+
+async def _reached(attempt: Callable[[], Awaitable[None]], what: str) -> None:
+    """Try until it answers; a refusal is final."""
+    while True:
+        try:
+            return await attempt()
+        except Unreachable as err:
+            log.warning("waiting", what=what, reason=str(err))
+            await asyncio.sleep(_AGAIN)
+
+
+def _server(found: Settings, house: House) -> _Server:
+    host, _, port = found.listen.rpartition(":")
+    if not port.isdigit():
+        raise BadInput(f"LONGSHORE_LISTEN={found.listen!r} is not HOST:PORT, such as 127.0.0.1:8700")
+    config = uvicorn.Config(
+        http.application(house), host=host.strip("[]") or "127.0.0.1", port=int(port), log_config=None, access_log=False,
+        timeout_graceful_shutdown=GRACE, http="httptools", ws="none", server_header=False, backlog=512,
+    )  # fmt: skip
+    return _Server(config)
+
+
+def _secrets(found: Settings) -> Secrets:
+    seed = _secret(found.account_seed_file)
+    account = found.account_public or (nats_keys.public_key(seed) if seed else "")
+    return Secrets(seed, account, _secret(found.join_secret_file), found.worker_nats_url or found.nats_url)
+
+
+def _secret(file: str) -> str:
+    """What the file holds, without white space around it; "" if none is named, which admits nobody."""
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text().strip()
+    except OSError as err:
+        raise BadInput(f"the secret {file} cannot be read ({err.strerror}): check its path and owner") from err
