@@ -114,8 +114,8 @@ def outputs(worker: str) -> str:
 
 
 def inbox(role: str, name: str) -> str:
-    """_INBOX_<role>_<name>: each credential's own, so that replies stay private"""
-    return f"_INBOX_{role}_{name}" if name else f"_INBOX_{role}"
+    """_INBOX_<role>_<name> of a user or worker, _INBOX_<role> of a service: each credential's own, so that replies stay private"""
+    return f"_INBOX_{role}_{name}" if name and role in ("user", "worker") else f"_INBOX_{role}"
 
 
 @functools.lru_cache(maxsize=65_536)  # subjects are per author, so few; read for every message
