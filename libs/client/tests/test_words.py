@@ -46,8 +46,10 @@ def test_repeated_options_gather_and_defaults_are_not_shared():
 
 
 def test_short_options_take_joined_values_and_equal_signs():
-    found = parsed(["-bmine", "--array=0-3", "--env=A=1", "-q", "x"])
-    assert (found["batch"], found["array"], found["env"], found["quiet"]) == ("mine", "0-3", ["A=1"], True)
+    for short in (["-bmine", "-q"], ["-qb", "mine"], ["-qbmine"], ["-b", "mine", "--quiet"]):
+        found = parsed([*short, "--array=0-3", "--env=A=1", "x", "-q"])
+        assert (found["batch"], found["array"], found["env"], found["quiet"]) == ("mine", "0-3", ["A=1"], True)
+        assert found["command"] == ["x", "-q"]
 
 
 @pytest.mark.parametrize(

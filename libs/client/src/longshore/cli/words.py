@@ -95,18 +95,20 @@ class Command(NamedTuple):
 
         or after `--`, if the command keeps it; otherwise at `--` alone, and other words stay among the options.
         """
-        valued = {name for word in self.words if word.takes_value for name in word.flags}
+        valued = {name: word.flags[-1] for word in self.words if word.takes_value for name in word.flags}
+        flags = {name for word in self.words if not word.takes_value for name in word.flags}
         found: list[str] = []
         k = 0
         while k < len(line):
             word = line[k]
             k += 1
+            while word[:2] in flags and len(word) > 2 and word[1] != "-":  # -qb is -q -b
+                found.append(word[:2])
+                word = "-" + word[2:]
             if word == "--":
                 return found, list(line[k:]) if self.rest else ["--", *line[k:]]
             if word in valued and k < len(line):
-                found.append(f"{word}={line[k]}" if word.startswith("--") else word + line[k])
-                if not line[k] and not word.startswith("--"):
-                    found[-1:] = [word, ""]  # an empty value cannot be joined to a short flag
+                found.append(f"{valued[word]}={line[k]}")  # the long name: argparse reads `-O=x` as x
                 k += 1
             elif self.rest and (not word.startswith("-") or word == "-"):
                 return found, list(line[k - 1 :])
