@@ -114,7 +114,7 @@ def outputs(worker: str) -> str:
 
 
 def inbox(role: str, name: str) -> str:
-    """_INBOX_<role>_<name> of a user or worker, _INBOX_<role> of a service: each credential's own, so that replies stay private"""
+    """_INBOX_<role>_<name> of a user or worker, _INBOX_<role> of a service: each credential's own, replies stay private"""
     return f"_INBOX_{role}_{name}" if name and role in ("user", "worker") else f"_INBOX_{role}"
 
 
