@@ -40,7 +40,7 @@ WORDS: Final = (
     repeated("-R", "--requires", meta="ID", help="tasks that must succeed first: ids, ranges, submissions, last"),
     flag("--requires-any-outcome", help="it is enough that the required ones ended"),
     option("--retry", meta="N", type=whole, default=0, help="tries again after failures of its own"),
-    flag("--shell", help="run COMMAND by /bin/sh -c, further words are its $0, $1, …"),
+    flag("--shell", help="run COMMAND by /bin/sh -c; further words are its $1, $2, …"),
     option("--uid", meta="N", type=whole, help="as this user id"),
     option("--gid", meta="N", type=whole, help="as this group id"),
     repeated("-e", "--env", meta="K=V", help="a variable; may be repeated"),
