@@ -110,7 +110,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
-        self._fd = -1
+        self._fd = self._lock = -1
 
     def open(self) -> list[AnyRecord]:
         """All whole records in order, the torn tail removed; the file is locked and ready to be appended to.
@@ -120,8 +120,12 @@ class Journal:
         import fcntl
 
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until this process ends
+        self._lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.abandon()
+            raise
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         records, self.size = read(self.path.read_bytes())
         os.ftruncate(self._fd, self.size)
@@ -141,7 +145,11 @@ class Journal:
 
     def sync(self) -> None:
         """Return when everything written is on the disk; slow, call it in a thread."""
-        os.fdatasync(self._fd)
+        fd = os.dup(self._fd)  # `rewrite` may replace ours meanwhile
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
     def rewrite(self, records: Iterable[AnyRecord]) -> None:
         """Replace everything by these records, atomically; `OSError` leaves the old file as it is."""
@@ -166,8 +174,14 @@ class Journal:
         """Sync and let go of the file."""
         if self._fd >= 0:
             os.fdatasync(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the file as it is, as the end of the process would."""
+        for fd in (self._fd, self._lock):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._lock = -1
 
 
 def _framed(record: AnyRecord) -> bytes:

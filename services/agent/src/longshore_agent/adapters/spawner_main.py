@@ -28,7 +28,7 @@ GRACE = 10.0
 #: Events wait so long (seconds) for company while enough is queued that nobody waits for them, and no more than so many.
 COMPANY = 0.004
 CROWD = 128
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND  # opened in the child, to stay open: no O_CLOEXEC
 _DEFAULT = [signal.SIGPIPE, signal.SIGXFSZ]  # Python ignores these; a task must not
 _LAUNCH = {
     errno.ENOENT: "there is no such program on this host",

@@ -36,13 +36,13 @@ class WorkDirs:
         base.mkdir(parents=True, exist_ok=True, mode=0o755)
 
     def reset(self, keep: set[str]) -> None:
-        """Remove every directory that belongs to no attempt any more, except what failed attempts left behind."""
+        """Remove every directory that belongs to no attempt any more."""
         for entry in os.scandir(self.base):
-            if entry.name.startswith("set-"):
-                number = int(entry.name[4:]) if entry.name[4:].isdigit() else 0
-                self._next = max(self._next, number + 1)
-                if entry.name not in keep:
-                    shutil.rmtree(entry.path, ignore_errors=True)
+            kind, _, number = entry.name.partition("-")
+            if kind == "set" and number.isdigit():
+                self._next = max(self._next, int(number))
+            if entry.name not in keep:
+                shutil.rmtree(entry.path, ignore_errors=True)
 
     def named(self, name: str) -> Place:
         """The place of this name, whether it exists or not."""
