@@ -1,0 +1,71 @@
+"""What the recruiter knows: tasks that wait and in which shapes, and the workers that could take them.
+
+Only demand and supply; which machine to hire for it is not decided here. Finished submissions are forgotten unless some
+of their tasks may be asked for again.
+"""
+
+from typing import NamedTuple
+
+from msgspec import Struct, field
+
+from longshore_common.model import TaskSpec
+from longshore_recruiter.core.indices import Indices
+
+
+class Shape(NamedTuple):
+    """What a task asks of a machine: cores, bytes of memory and disk, GPUs, and whether it is a container."""
+
+    cpus: float = 0
+    memory: int = 0
+    gpus: int = 0
+    disk: int = 0
+    container: bool = False
+
+
+class Run(NamedTuple):
+    """Consecutive tasks of one shape, from ordinal `lo` up to the next run."""
+
+    lo: int
+    shape: Shape
+
+
+class Wanted(Struct):
+    """A submission. `flying` maps assigned tasks to attempts; `since`: when the oldest queued one began to wait."""
+
+    batch: str
+    runs: list[Run]
+    size: int
+    queued: Indices = field(default_factory=Indices)
+    waiting: Indices = field(default_factory=Indices)
+    flying: dict[int, int] = {}
+    since: float = 0
+    may_return: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Nothing of it can wait again."""
+        return not (self.queued or self.waiting or self.flying or self.may_return)
+
+
+class Hand(Struct):
+    """A worker: what it serves ("*" = every batch), its slots, and whether it takes work now."""
+
+    batch: str = "*"
+    concurrency: int = 0
+    up: bool = False
+    paused: bool = False
+
+
+class State(Struct):
+    """Mutable; changed by `evolve` alone."""
+
+    position: int = 0
+    submissions: dict[int, Wanted] = {}
+    parts: dict[tuple[str, str], dict[int, tuple[Shape, ...]]] = {}
+    paused: set[str] = set()
+    hands: dict[str, Hand] = {}
+
+
+def shape_of(spec: TaskSpec) -> Shape:
+    """What this spec asks of a machine."""
+    return Shape(spec.cpus, spec.memory, spec.gpus, spec.disk, spec.container is not None)
