@@ -57,7 +57,7 @@ def copy_in(stop: Event, source: str, target: str) -> int:
         with open(source, "rb", buffering=0) as src, open(part, "wb", buffering=0) as dst:
             mode = os.fstat(src.fileno()).st_mode
             size = _pour(stop, src.fileno(), dst.fileno())
-            os.fchmod(dst.fileno(), 0o644 | (mode & 0o111))
+            os.fchmod(dst.fileno(), 0o755 if mode & 0o111 else 0o644)
         os.rename(part, target)
     except BaseException:
         _forget(part)

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -81,7 +82,8 @@ class Clients:
             return client
         async with self._lock:
             if key not in self._clients:
-                make = await asyncio.to_thread(_context, settings, self._connections)
+                session = await asyncio.to_thread(_session)
+                make = _context(session, settings, self._connections)
                 self._clients[key] = await self._stack.enter_async_context(make)
         return self._clients[key]
 
@@ -91,9 +93,19 @@ class Clients:
         self._clients.clear()
 
 
-def _context(settings: S3Settings, connections: int) -> Any:
-    from aiobotocore.config import AioConfig
+@functools.cache
+def _session() -> Any:
+    """The one session of this process, with the description of S3 in its cache: half a second, once."""
     from aiobotocore.session import get_session
+
+    session = get_session()
+    for kind in ("service-2", "endpoint-rule-set-1"):
+        session.get_component("data_loader").load_service_model("s3", kind)
+    return session
+
+
+def _context(session: Any, settings: S3Settings, connections: int) -> Any:
+    from aiobotocore.config import AioConfig
 
     config = AioConfig(
         connect_timeout=CONNECT,
@@ -106,7 +118,7 @@ def _context(settings: S3Settings, connections: int) -> Any:
         warm_up_loader_caches=True,
         user_agent_extra="longshore",
     )
-    return get_session().create_client(
+    return session.create_client(
         "s3",
         region_name=settings.region,
         endpoint_url=settings.endpoint or None,
@@ -137,6 +149,9 @@ def translated(err: Exception, doing: str) -> StoreError:
         NoCredentialsError,
         ResponseStreamingError,
     )  # fmt: skip
+    from botocore.exceptions import (
+        ConnectionError as NoConnection,
+    )
 
     match err:
         case StoreError():
@@ -149,7 +164,7 @@ def translated(err: Exception, doing: str) -> StoreError:
             return StoreError(
                 f"{doing}: the worker has no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        case HTTPClientError() | HttpError() | TimeoutError() | ConnectionError():
+        case HTTPClientError() | NoConnection() | HttpError() | TimeoutError() | ConnectionError():
             return StoreError(f"{doing}: the server cannot be reached or broke off: {_line(err)}", retriable=True)
         case BotoCoreError():
             return StoreError(f"{doing}: {_line(err)}")

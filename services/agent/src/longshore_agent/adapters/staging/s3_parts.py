@@ -84,19 +84,15 @@ class Download:
     async def _pour(self, answer: Any, fd: int, start: int, end: int) -> None:
         """The body of `answer` into the file from `start` up to `end`, in few and large writes."""
         body, at = answer["Body"], start
-        while at < end:
-            chunks: list[bytes] = []
-            gathered = 0
-            while gathered < GATHER and at + gathered < end:
-                chunk = await body.read(min(GATHER, end - at - gathered))
-                if not chunk:
-                    break
-                chunks.append(chunk)
-                gathered += len(chunk)
-            if not gathered:
-                raise BrokeOff(f"the server sent {at} bytes where {end} were due")
-            await in_thread(self._pool, _write_at, fd, b"".join(chunks), at)
-            at += gathered
+        try:
+            while at < end:
+                data = await _gather(body, end - at)
+                if not data:
+                    raise BrokeOff(f"the server sent {at} bytes where {end} were due")
+                await in_thread(self._pool, _write_at, fd, data, at)
+                at += len(data)
+        finally:
+            body.close()
 
 
 class Upload:
@@ -151,6 +147,16 @@ class Upload:
         data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
         self._hash.update(data)
         return data
+
+
+async def _gather(body: Any, due: int) -> bytes:
+    """The next bytes of a body, 2 MiB or all that are due; fewer only at its end."""
+    chunks: list[bytes] = []
+    missing = min(GATHER, due)
+    while missing and (chunk := await body.read(missing)):
+        chunks.append(chunk)
+        missing -= len(chunk)
+    return b"".join(chunks)
 
 
 async def copy_in_parts(client: "S3Client", source: Location, target: Location, sizes: tuple[int, int]) -> None:
