@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from longshore_common import logs
-from longshore_common.errors import LongshoreError
+from longshore_common.errors import BadInput, LongshoreError
 
 app = typer.Typer(
     add_completion=False,
@@ -33,21 +33,27 @@ def serve() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the schema of DATABASE_URL up to this release."""
-    from longshore_api import service
+    from longshore_api.adapters import schema
 
     with _told():
-        done = asyncio.run(service.migrate(service.configured(os.environ).database_url))
+        done = asyncio.run(schema.migrate(_database()))
         typer.echo("the schema is now up to date" if done else "the schema was up to date", err=True)
 
 
 @app.command()
 def rebuild() -> None:
     """Empty the read model of DATABASE_URL; the api projects the whole log again."""
-    from longshore_api import service
+    from longshore_api.adapters import store
 
     with _told():
-        asyncio.run(service.rebuild(service.configured(os.environ).database_url))
+        asyncio.run(store.rebuild(_database()))
         typer.echo("emptied; a running api begins again within seconds, else the next one does", err=True)
+
+
+def _database() -> str:
+    if url := os.environ.get("DATABASE_URL"):
+        return url
+    raise BadInput("set DATABASE_URL to the PostgreSQL that holds the read model: postgresql://user:password@host/name")
 
 
 @contextmanager

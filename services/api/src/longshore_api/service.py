@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import uvicorn
 
-from longshore_api.adapters import http, schema
+from longshore_api.adapters import http, schema, store
 from longshore_api.adapters.doors import House
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer, Names, Secrets
@@ -25,7 +25,7 @@ from longshore_api.adapters.output import Outputs
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.projector import Projector
 from longshore_api.adapters.reader import Reader
-from longshore_api.adapters.store import Store, away
+from longshore_api.adapters.store import away
 from longshore_common import settings
 from longshore_common.adapters import nats_keys, nats_log, nats_setup
 from longshore_common.clock import SystemClock
@@ -89,25 +89,6 @@ async def serve(found: Settings) -> None:
     log.info("stopped")
 
 
-async def migrate(url: str) -> bool:
-    """Bring the schema up; False if it is. `Unreachable` if PostgreSQL does not answer."""
-    try:
-        return await schema.migrate(url)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as err:
-        raise away(err) from err
-
-
-async def rebuild(url: str) -> None:
-    """Empty the read model; the running api, or the next one, projects the whole log again."""
-    store = await Store.open(url)
-    try:
-        await store.empty()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as err:
-        raise away(err) from err
-    finally:
-        await store.close()
-
-
 class _Server(uvicorn.Server):
     """Stops when told by us: signals are the process's, not the server's."""
 
@@ -118,12 +99,14 @@ class _Server(uvicorn.Server):
 
 async def _run(found: Settings, stop: asyncio.Event) -> None:
     secrets = _secrets(found)
+    schema_ready = asyncio.create_task(_reached(lambda: _up_to_date(found.database_url), "the database"), name="schema")
     transport = await nats_log.connect(found.nats_url, creds=found.nats_creds, role="api")
     reader = await Reader.open(found.database_url)
     try:
         await _reached(lambda: nats_setup.ensure_log(transport, replicas=found.log_replicas), "the log")
-        await _work(found, stop, _Parts(secrets, transport, reader))
+        await _work(found, stop, _Parts(secrets, transport, reader, schema_ready))
     finally:
+        schema_ready.cancel()
         await reader.close()
         await transport.close()
 
@@ -132,6 +115,7 @@ class _Parts(NamedTuple):
     secrets: Secrets
     transport: nats_log.NatsTransport
     reader: Reader
+    schema_ready: asyncio.Task[None]
 
 
 async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
@@ -147,12 +131,12 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         outputs=Outputs(transport),
         issuer=Issuer(parts.secrets, transport.log, lambda w: nats_setup.ensure_worker(transport, w), names),
         last=transport.log.last,
-        rebuild=lambda: rebuild(found.database_url),
+        rebuild=lambda: store.rebuild(found.database_url),
     )
     server = _server(found, house)
     tasks = {
         asyncio.create_task(server.serve(), name="http"),
-        asyncio.create_task(_project(found, Projector(found.database_url, transport.log, progress)), name="project"),
+        asyncio.create_task(_project(parts, Projector(found.database_url, transport.log, progress)), name="project"),
         asyncio.create_task(heard.listen(), name="beats"),
     }
     told = asyncio.create_task(stop.wait(), name="told")
@@ -166,8 +150,8 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         task.result()
 
 
-async def _project(found: Settings, projector: Projector) -> None:
-    await _reached(lambda: _up_to_date(found.database_url), "the database")
+async def _project(parts: _Parts, projector: Projector) -> None:
+    await parts.schema_ready
     await projector.run()
 
 

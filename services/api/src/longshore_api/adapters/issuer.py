@@ -27,6 +27,8 @@ SILENT: Final = 15.0
 _USER_KEY: Final = re.compile(r"U[A-Z2-7]{55}")
 _LONGEST: Final = 56  # leaves room for a suffix in a token of 63
 _TRIES: Final = 10_000
+#: Seconds an enrolment waits for the read model: a host that comes up with the stack need not ask twice.
+PATIENCE: Final = 4.0
 
 EnsureWorker = Callable[[str], Awaitable[None]]
 
@@ -90,8 +92,8 @@ class Names:
 
     async def free(self, wanted: str, public_key: str, hostname: str) -> str:
         """The wanted name, or the first of <wanted>-2, -3 … that this key may have."""
-        if not await self._progress.passed(self._last):
-            raise Unreachable("the read model is behind: enrol again in a moment")
+        if not (await self._progress.known(PATIENCE) and await self._progress.passed(self._last, PATIENCE)):
+            raise Unreachable("the read model does not answer yet: enrol again in a moment")
         for n in range(1, _TRIES):
             name = wanted if n == 1 else f"{wanted}-{n}"
             holder = self._given.get(name) or await self._holder(name)

@@ -11,16 +11,22 @@ PATIENCE: Final = 10.0
 
 
 class Progress:
-    """The projected position; `urgent` is set while somebody waits for a later one."""
+    """The projected position; `begun` is set while it is known, `urgent` while somebody waits for a later one."""
 
     def __init__(self) -> None:
         self.position = 0
-        self.ready = False
+        self.begun = asyncio.Event()
         self.urgent = asyncio.Event()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
+    @property
+    def ready(self) -> bool:
+        """Whether reads are answered."""
+        return self.begun.is_set()
+
     def reach(self, position: int) -> None:
         """The projection committed up to here (a rebuild goes back); whoever waited for it is woken."""
+        self.begun.set()
         self.position = position
         still = []
         for after, future in self._waiting:
@@ -42,6 +48,15 @@ class Progress:
         try:
             async with asyncio.timeout(patience):
                 await future
+        except TimeoutError:
+            return False
+        return True
+
+    async def known(self, patience: float = PATIENCE) -> bool:
+        """True once the read model answers, False if it does not within `patience` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                await self.begun.wait()
         except TimeoutError:
             return False
         return True

@@ -55,7 +55,7 @@ class Projector:
             except Conflict as err:
                 log.info("projection begins again", reason=str(err))
             except (LongshoreError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as err:
-                self._progress.ready = False
+                self._progress.begun.clear()
                 failures = 0 if self._progress.position > at else failures + 1
                 pause = _BACK_OFF[min(failures, len(_BACK_OFF) - 1)]
                 log.warning("projection interrupted", reason=str(err) or type(err).__name__, retry_seconds=pause)
@@ -66,7 +66,6 @@ class Projector:
         try:
             await self._claimed(store)
             memory = await store.load()
-            self._progress.ready = True
             self._progress.reach(memory.position)
             log.info("projecting", position=memory.position)
             inbox = _Inbox(self._log, memory.position)
@@ -81,7 +80,6 @@ class Projector:
     async def _claimed(self, store: Store) -> None:
         """Until this process is the projector; meanwhile it knows how far the other one is."""
         while not await store.claim():
-            self._progress.ready = True
             self._progress.reach(await store.position())
             await asyncio.sleep(PAUSE if self._progress.urgent.is_set() else LOOK / 4)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 
-from longshore_common.errors import Refused
+from longshore_common.errors import Refused, Unreachable
 
 #: The newest revision below `migrations/versions`; a test holds it to that.
 HEAD: Final = "0001"
@@ -27,6 +27,15 @@ async def revision(connection: asyncpg.Connection) -> str:
 
 async def migrate(url: str) -> bool:
     """Upgrade to `HEAD` in one transaction; False if there was nothing to do. `Refused` if the database is newer."""
+    try:
+        return await _migrate(url)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as err:
+        raise Unreachable(
+            f"the schema cannot be brought up to date ({err}): check DATABASE_URL and PostgreSQL"
+        ) from err
+
+
+async def _migrate(url: str) -> bool:
     connection = await asyncpg.connect(url, timeout=10)
     try:
         async with connection.transaction():

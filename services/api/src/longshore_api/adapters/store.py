@@ -30,6 +30,17 @@ def away(err: BaseException) -> Unreachable:
     return Unreachable(f"PostgreSQL does not answer ({err or type(err).__name__}): start it, or check DATABASE_URL")
 
 
+async def rebuild(url: str) -> None:
+    """Empty the read model; the running api, or the next one, projects the whole log again."""
+    store = await Store.open(url)
+    try:
+        await store.empty()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as err:
+        raise away(err) from err
+    finally:
+        await store.close()
+
+
 class Store:
     """One writer. Any error of the connection ends it: open another and load the memory anew."""
 
