@@ -297,8 +297,8 @@ class Dispatcher:
         async for _, body in self._transport.hints.listen(subjects.LEAD_BEAT):
             with contextlib.suppress(msgspec.DecodeError):  # a hint that says nothing is as good as none
                 beat = decode(body)
-                if beat.fence != self._lead.fence:
-                    self._lead.heard(beat.fence, self._clock.now(), resigned=beat.resigned)
+                if beat.fence != self._lead.fence and beat.fence >= self.state.leader:
+                    self._lead.heard(self._clock.now(), resigned=beat.resigned)
                     if beat.resigned:
                         self._wake.set()
 

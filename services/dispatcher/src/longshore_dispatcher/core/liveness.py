@@ -44,6 +44,7 @@ class Lead:
         self.fence = 0
         self._heard = 0.0
         self._resigned = False
+        self._restarted = True
 
     def leads(self, state: State) -> bool:
         """Whether the last election in the log is ours."""
@@ -53,22 +54,21 @@ class Lead:
         """From now on silence counts."""
         self._heard = now
 
-    def heard(self, fence: int, now: float, *, resigned: bool) -> None:
-        """Another leader's beat; one that was elected before the last is no leader any more."""
-        if fence >= self.fence:
-            self._heard, self._resigned = now, resigned
+    def heard(self, now: float, *, resigned: bool) -> None:
+        """The leader's beat, by which it may say that it leads no more."""
+        self._heard, self._resigned = now, resigned
 
     def elected(self, fence: int) -> None:
         """We appended the election at this sequence."""
-        self.fence, self._resigned = fence, False
+        self.fence, self._resigned, self._restarted = fence, False, False
 
     def deposed(self, now: float) -> None:
         """Somebody else leads."""
-        self.fence, self._heard, self._resigned = 0, now, False
+        self.fence, self._heard, self._resigned, self._restarted = 0, now, False, False
 
     def should_stand(self, state: State, now: float) -> bool:
         """Nobody leads: there never was a leader, it was this one before its restart, it resigned, or it is silent."""
-        if self.leads(state):
-            return False
-        own = state.leader_name in ("", self.name)
+        if self.fence:
+            return False  # it leads, or its own election has not come back yet
+        own = self._restarted and state.leader_name in ("", self.name)
         return own or self._resigned or now - self._heard > self._after
