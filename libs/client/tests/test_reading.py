@@ -56,6 +56,7 @@ def test_a_read_waits_for_what_this_user_wrote(reader, api):
      (503, Unreachable), (504, Unreachable)],
 )  # fmt: skip
 def test_problems_become_errors_that_say_the_detail(reader, api, status, kind, reply):
+    reader.patience = 0
     api.routes["/batches/b"] = lambda _query: reply(status, {"title": "No", "detail": "because of this"})
     with pytest.raises(kind, match="because of this"):
         reader.batch("b")
@@ -132,3 +133,9 @@ def test_the_users_own_directory_is_beside_the_stack_or_by_xdg(tmp_path):
     assert home(tmp_path, {}).parent == tmp_path
     elsewhere = home(tmp_path / "absent", {"XDG_STATE_HOME": "/x"})
     assert elsewhere.is_relative_to("/x/longshore-client")
+
+
+def test_a_read_model_that_is_behind_is_waited_for(reader, api, reply):
+    answers = iter([reply(504, {"detail": "at 3, not yet at 9"}), {"name": "b"}])
+    api.routes["/batches/b"] = lambda _query: next(answers)
+    assert reader.batch("b").name == "b"

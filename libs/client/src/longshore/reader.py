@@ -21,6 +21,8 @@ from longshore_common.profile import Profile
 BASE: Final = "/api/v1"
 #: The api itself waits up to 10 s for a position, so a reader waits a little longer.
 DEADLINE: Final = 15.0
+#: Seconds that a read asks again while the read model has not passed its position, as after a very large submission.
+PATIENCE: Final = 60.0
 #: How often a followed output is asked for more: news show within half a second.
 FOLLOW_EVERY: Final = 0.2
 _CHUNK: Final = 1024 * 1024
@@ -52,6 +54,10 @@ class Chunk(NamedTuple):
     ended: bool
 
 
+class _Behind(Unreachable):
+    """The read model has not passed the position asked for; asking again is waiting on."""
+
+
 class _Problem(msgspec.Struct, frozen=True):
     title: str = ""
     detail: str = ""
@@ -63,6 +69,7 @@ class Reader:
     def __init__(self, profile: Profile, bookmark: Bookmark, *, deadline: float = DEADLINE) -> None:
         self.profile = profile
         self.bookmark = bookmark
+        self.patience = PATIENCE
         self._deadline = deadline
         self._idle: list[HTTPConnection] = []
         self._lock = threading.Lock()
@@ -164,7 +171,14 @@ class Reader:
         wanted = {key: str(value) for key, value in query.items() if value is not None}
         if seq := self.bookmark.seq if after is None else after:
             wanted["after"] = str(seq)
-        return self.request("GET", path + ("?" + urlencode(wanted) if wanted else ""))
+        path += "?" + urlencode(wanted) if wanted else ""
+        until = time.monotonic() + self.patience
+        while True:
+            try:
+                return self.request("GET", path)
+            except _Behind:
+                if time.monotonic() >= until:
+                    raise
 
     def post(self, path: str) -> Answer:
         """POST without a body; not repeated by itself."""
@@ -239,7 +253,9 @@ def _translated(response: HTTPResponse, body: bytes) -> LongshoreError:
     kinds: dict[int, type[LongshoreError]] = {400: BadInput, 404: NotFound, 409: Conflict, 422: BadInput}
     if response.status in (401, 403):
         return Refused(f"{text}: is the api token of this state directory the right one?")
-    if response.status in (429, 502, 503, 504):
+    if response.status == 504:
+        return _Behind(text)
+    if response.status in (429, 502, 503):
         return Unreachable(text)
     return kinds.get(response.status, Refused)(text)
 

@@ -60,8 +60,9 @@ def verdict(end: "Progress") -> int:
     if end.status == "rejected":
         note(f"submission {end.submission} was rejected: {end.reason}")
     else:
+        worst = next((state for state in ("failed", "cancelled") if end.states.get(state)), "failed")
         note(
             f"of {end.size} tasks {counts(end.states)}: see `longshore task list "
-            f"--submission {end.submission} --state failed` and `longshore task logs --stderr ID`"
+            f"--submission {end.submission} --state {worst}` and `longshore task logs --stderr ID`"
         )
     return 1
