@@ -23,6 +23,8 @@ _STATEMENT: Final = 60
 
 _ROW_COLUMNS: Final = ", ".join(f"t.{c}" for c in t.TASK)
 _SUBMISSION_COLUMNS: Final = ", ".join(t.SUBMISSION)
+#: Columns whose field is called otherwise, because SQL reserves the word.
+_FIELD: Final = {"user_name": "user"}
 
 
 def away(err: BaseException) -> Unreachable:
@@ -114,7 +116,7 @@ class Store:
         for r in await self._db.fetch(
             f"SELECT {_SUBMISSION_COLUMNS} FROM submission WHERE id = ANY($1::bigint[])", wanted
         ):
-            plain = dict(zip(Submission.__struct_fields__, tuple(r)[: -len(TASK_STATES)], strict=False))
+            plain = {_FIELD.get(c, c): r[c] for c in t.SUBMISSION[: -len(TASK_STATES)]}
             found = Submission(**plain, counts=_counts(r), spans=spans.get(r["id"], []))
             memory.admit_submission(found)
 
