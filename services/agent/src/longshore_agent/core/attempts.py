@@ -133,7 +133,8 @@ class Attempts:
                 attempt.phase = "ready"
                 self.ready.append(attempt)
             elif order.publish_of:
-                attempt.phase = "publishing"
+                attempt.phase = "delivered"  # by another attempt, and leave was given then
+                self._grant(attempt)
             else:
                 self.to_stage.append(attempt)
 

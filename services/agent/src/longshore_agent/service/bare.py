@@ -19,6 +19,7 @@ from longshore_agent.core.verdict import Exit
 from longshore_agent.service.desk import Desk
 from longshore_common import logs
 from longshore_common.events import Order
+from longshore_common.model import Cause
 
 log = logs.get_logger()
 #: Bare attempts waiting inside the spawner beyond its slots: a freed slot is refilled without a round trip.
@@ -161,7 +162,7 @@ class BareLane:
         if attempt is None or attempt.phase not in ("launched", "running"):
             return
         if status == -1:
-            cause = "disk-full" if errno == 28 else "launch"
+            cause: Cause = "disk-full" if errno == 28 else "launch"
             self.desk.over(attempt, Exit(None, None, ended, cause=cause, reason=why))
             return
         code = status >> 8 if status & 0x7F == 0 else 128 + (status & 0x7F)

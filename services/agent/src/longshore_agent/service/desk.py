@@ -34,6 +34,7 @@ class Desk:
         self.recent: OrderedDict[str, tuple[Output | None, Output | None]] = OrderedDict()
         self.full = False  # the disk refused the journal
         self._turning = False
+        self._left: list[str] = []
 
     def turn_soon(self) -> None:
         """See what to do next, once, after what is happening now."""
@@ -90,7 +91,16 @@ class Desk:
         self.wake_reports()
 
     def leave(self, attempt: Attempt) -> None:
-        """Nobody needs the directories of this attempt any more."""
+        """Nobody needs the directories of this attempt any more, once the journal knows that it ended."""
         if attempt.place:
-            self.dirs.give_back(self.dirs.named(attempt.place))
+            self._left.append(attempt.place)
             attempt.place = ""
+
+    def tidy(self) -> None:
+        """The journal knows of every end so far: what they left may be used again or removed.
+
+        Not before: after a crash the end is told again by the spawner, and its output must still be there, and nobody else's.
+        """
+        left, self._left = self._left, []
+        for name in left:
+            self.dirs.give_back(self.dirs.named(name))

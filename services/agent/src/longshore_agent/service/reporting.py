@@ -37,6 +37,7 @@ class Reporter:
         self.state: Callable[[], State] | None = None
         self._entries: deque[Entry] = deque(self._entry(r) for r in old)
         self._sent: Sent | None = None
+        self._unwritten: list[Reported] = []
         self._most = _AT_ONCE
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -100,13 +101,16 @@ class Reporter:
         while (report := pending.take(self.life, self.n + 1)) is not None:
             self.n += 1
             ends += len(report.ended)
-            records = [Reported(report)] if self._sent is None else [self._sent, Reported(report)]
-            if self.desk.note(*records):
-                self._sent = None
+            self._unwritten.append(Reported(report))
             self._entries.append(self._entry(report))
-        if not self.desk.full:
-            self.acknowledge()
-            self._tidy()
+        if self._unwritten:
+            records = [*self._unwritten] if self._sent is None else [self._sent, *self._unwritten]
+            if not self.desk.note(*records):
+                return ends  # what the journal does not know, the spawner shall remember
+            self._unwritten, self._sent = [], None
+        self.acknowledge()
+        self.desk.tidy()
+        self._rewrite()
         return ends
 
     async def _send(self, pause: float) -> float:
@@ -145,7 +149,7 @@ class Reporter:
         worker = self.desk.host.worker
         return Entry(report, worker, f"{worker}-{report.life}-{report.n}")
 
-    def _tidy(self) -> None:
+    def _rewrite(self) -> None:
         """Rewrite the journal when it is large; nothing is pending now, so its state is all there is."""
         if self.desk.journal.size < LARGE or self.state is None:
             return
