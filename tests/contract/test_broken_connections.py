@@ -210,3 +210,79 @@ async def test_a_follower_reads_on_after_its_consumer_was_deleted_behind_its_bac
         second = await anext(reading)
     assert [r.seq for r in first.records + second.records] == [1, 2]
     await reading.aclose()
+
+
+async def test_messages_lost_on_their_way_are_read_again_in_their_place(server):
+    w1, dispatch = await server.worker("w1"), await server.connect("dispatch")
+    deliver, count = dispatch.wire._ps._deliver, 0
+
+    def lossy(sid, subject, reply, data, header):
+        nonlocal count
+        count += 1
+        if not reply.startswith(b"$JS.ACK.") or count % 97:
+            deliver(sid, subject, reply, data, header)
+
+    dispatch.wire._ps._deliver = lossy
+    reading = asyncio.create_task(take(dispatch.log.follow(0), 400))
+    for start in range(0, 400, 20):
+        await w1.log.append_all([reported(n) for n in range(start, start + 20)])
+    assert [r.event.n for r in await reading] == list(range(400))
+
+
+async def test_the_last_message_lost_on_its_way_is_missed_at_the_next_heartbeat(server):
+    w1, dispatch = await server.worker("w1"), await server.connect("dispatch")
+    deliver, lost = dispatch.wire._ps._deliver, []
+
+    def lossy(sid, subject, reply, data, header):
+        if reply.startswith(b"$JS.ACK.") and b'"n":3' in data and not lost:
+            lost.append(data)
+            return
+        deliver(sid, subject, reply, data, header)
+
+    dispatch.wire._ps._deliver = lossy
+    reading = asyncio.create_task(take(dispatch.log.follow(0), 3))
+    await w1.log.append_all([reported(n) for n in (1, 2, 3)])
+    assert [r.event.n for r in await reading] == [1, 2, 3]
+    assert lost
+
+
+async def test_a_lost_acknowledgement_is_made_up_for_by_a_repeat_that_writes_nothing_twice(server):
+    one = await server.connect("dispatch")
+    fence = await one.log.append(elected("one"))
+    deliver, lost = one.wire._ps._deliver, []
+
+    def lossy(sid, subject, reply, data, header):
+        if b'"seq":' in data and len(lost) < 3:
+            lost.append(data)
+            one.wire._drop()  # as a connection that broke just then
+            one.wire._up.set()
+            return
+        deliver(sid, subject, reply, data, header)
+
+    one.wire._ps._deliver = lossy
+    assert await one.log.append(recalled("r1"), fence=fence) == fence + 1
+    assert await one.log.append_all([recalled(f"s{n}") for n in range(30)], fence=fence) == fence + 31
+    assert len(lost) == 3
+    assert [r.id for r in await everything(one)] == ["lead-one", "r1", *[f"s{n}" for n in range(30)]]
+
+
+async def test_a_lost_acknowledgement_of_a_leader_deposed_meanwhile_is_still_success(server):
+    one, two = await server.connect("dispatch"), await server.connect("dispatch")
+    fence = await one.log.append(elected("one"))
+    deliver, lost = one.wire._ps._deliver, []
+
+    def lossy(sid, subject, reply, data, header):
+        if b'"seq":' in data and not lost:
+            lost.append(data)
+            return
+        deliver(sid, subject, reply, data, header)
+
+    one.wire._ps._deliver = lossy
+    appending = asyncio.create_task(one.log.append(recalled("r1"), fence=fence, deadline=30))
+    async with asyncio.timeout(5):
+        while not lost:
+            await asyncio.sleep(0.01)
+    await two.log.append(elected("two"))
+    one.wire._drop()
+    one.wire._up.set()
+    assert await appending == fence + 1

@@ -6,6 +6,8 @@ import pytest
 
 from longshore_common.errors import Unreachable
 
+from .vocabulary import reported
+
 
 async def heard(listening, count):
     found = []
@@ -21,6 +23,7 @@ async def heard(listening, count):
 async def test_a_listener_hears_what_is_sent_after_it_began(world):
     w1, dispatch = await world.worker("w1"), await world.connect("dispatch")
     await w1.hints.send("beat.w1", b"before")
+    await w1.log.append(reported(1))  # the server has taken the hint when it acknowledges what came after it
     listening = asyncio.create_task(heard(dispatch.hints.listen("beat.*"), 2))
     await asyncio.sleep(0.1)
     await w1.hints.send("beat.w1", b"1")

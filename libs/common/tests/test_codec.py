@@ -181,4 +181,6 @@ def test_a_name_that_would_reach_another_subject_is_bad_input():
             subjects.permissions("worker", name)
         with pytest.raises(BadInput):
             subjects.permissions("user", name)
+    with pytest.raises(BadInput, match="choose another"):
+        subjects.permissions("worker", "dispatch")  # it would be asked what a dispatcher is asked
     assert subjects.of(LeaderElected(dispatcher="x")) == subjects.LEAD

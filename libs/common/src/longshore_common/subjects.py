@@ -37,6 +37,9 @@ ASK_DISPATCH: Final = "ask.dispatch.explain"
 #: The leading dispatcher is heard here, by its standbys only.
 LEAD_BEAT: Final = "lead.beat"
 
+#: No worker may have these names: `ask.<worker>.>` would be where a service is asked.
+RESERVED: Final = frozenset({ASK_DISPATCH.split(".")[1]})
+
 
 class Author(NamedTuple):
     """Who wrote an event, read off its subject: the role, and the user's or worker's name ("" for services)."""
@@ -176,6 +179,10 @@ def permissions(role: Role, name: str = "") -> Permissions:
                 (own_inbox, f"done.{name}.>"),
             )
         case "worker":
+            if name in RESERVED:
+                raise BadInput(
+                    f"a worker cannot be called {name!r}: services are asked under that name; choose another"
+                )
             mine = consumer(name)
             return Permissions(
                 (

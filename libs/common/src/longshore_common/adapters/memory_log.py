@@ -77,7 +77,7 @@ class Hub:
     def record(self, subject: str, body: bytes, event_id: str = "", traceparent: str = "") -> int:
         """Append bytes as they are, as a writer with any client could; the sequence."""
         author, event = read(subject, body)
-        self._add(Recorded(0, 0, author, subject, event, event_id, traceparent))
+        self._add(Recorded(0, 0, author, subject, event, event_id, traceparent, body))
         if subject == subjects.LEAD and not isinstance(event, Malformed):
             self.lead = len(self.records)
         return len(self.records)
@@ -94,7 +94,7 @@ class Hub:
         if fence and self.lead > fence:
             raise Deposed("another dispatcher was elected: follow it")
         author, event = read(subject, body, headers)
-        self._add(Recorded(0, 0, author, subject, event, entry.id, entry.traceparent))
+        self._add(Recorded(0, 0, author, subject, event, entry.id, entry.traceparent, body))
         if subject == subjects.LEAD:
             self.lead = len(self.records)
         self.ids[entry.id] = len(self.records)
