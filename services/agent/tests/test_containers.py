@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore_agent.adapters.containers import DockerEngine, request
+from longshore_agent.adapters.containers import DockerEngine, request, usage
 from longshore_agent.adapters.containers.capture import Demultiplexer
 from longshore_agent.adapters.containers.options import parse
 from longshore_agent.core.ports import ContainerEnd, ContainerError, ContainerOrder
@@ -240,6 +240,19 @@ async def test_forgetting_removes_a_running_container_and_its_group_and_may_be_r
     await yard.engine.forget(A)
     assert await yard.engine.adopt("w1") == ()
     await yard.engine.forget(A)
+
+
+@engine_needed
+async def test_groups_of_containers_that_somebody_else_removed_are_swept_away(yard: Yard) -> None:
+    name, group = request.name(str(yard.root), A), Path(f"{usage.ROOT}/memory/{usage.PARENT}")
+    await yard.engine.start(yard.order("true"))
+    await yard.engine.wait(A)
+    docker, host = await yard.engine._open()
+    await docker.containers.container(name).delete(force=True)
+    if usage.parent(name, host.driver) and group.is_dir():
+        assert (group / name).exists()
+    assert await yard.engine.adopt("w1") == ()
+    assert not (group / name).exists()
 
 
 @engine_needed

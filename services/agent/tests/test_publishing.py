@@ -129,7 +129,9 @@ def check(content: dict[str, bytes], files: dict[str, bytes] = FILES) -> None:
 async def test_cut_short_at_any_step_another_worker_finishes(
     place: Place, made: str, *, after: bool, known: bool
 ) -> None:
+    base = place.output
     for step in range(1, 20):
+        place.output = f"{base} {step}"
         files, _ = await place.stager().deliver(A, T, place.output, made)
         dying = Dying(place.store(), step, after=after)
         try:

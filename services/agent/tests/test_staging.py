@@ -34,7 +34,7 @@ NAMES = [
 A, T = AttemptId("5.0.1"), TaskId("5.0")
 
 
-@pytest.fixture(scope="module", params=["rclone", "moto"])
+@pytest.fixture(scope="module", params=["rclone", pytest.param("moto", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = tmp_path_factory.mktemp(request.param) / "s3"
     root.mkdir()

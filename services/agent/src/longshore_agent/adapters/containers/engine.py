@@ -168,6 +168,7 @@ class DockerEngine:
         except ContainerError as err:
             _log.warning("no-containers-adopted", reason=err.reason)
             return ()
+        usage.sweep(request.name(self._scope, ""), [request.name(self._scope, attempt) for attempt in held])
         for attempt in held:
             await self._resume_output(attempt)
         return tuple(held)

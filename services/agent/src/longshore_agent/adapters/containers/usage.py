@@ -6,6 +6,7 @@ while it runs. What must not enter: the engine.
 """
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -60,6 +61,15 @@ def remove(group: str) -> None:
     for name in names:
         with suppress(OSError):
             os.rmdir(f"{ROOT}/{name}{group}")
+
+
+def sweep(prefix: str, keep: Collection[str]) -> None:
+    """Remove the parent groups whose names begin with `prefix` and whose containers are gone, `keep` excepted."""
+    for base in (f"{ROOT}/{PARENT}", f"{ROOT}/memory/{PARENT}"):
+        with suppress(OSError):
+            for name in os.listdir(base):
+                if name.startswith(prefix) and name not in keep:
+                    remove(f"/{PARENT}/{name}")
 
 
 def _number(path: str) -> int:
