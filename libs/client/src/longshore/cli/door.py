@@ -70,14 +70,14 @@ class Door:
             raise NotFound(f"no task has the id or name {name!r}: see `longshore task list`")
         return found
 
-    def write(self, work: "Callable[[Writer], Coroutine[Any, Any, R]]") -> R:
-        """Do this with a writer, which is closed afterwards."""
+    def write(self, work: "Callable[[Writer], Coroutine[Any, Any, R]]", *, deadline: float = 10) -> R:
+        """Do this with a writer, which is closed afterwards; each append has `deadline` seconds."""
         import asyncio
 
         from longshore.writer import Writer
 
         async def doing() -> R:
-            writer = Writer(self.profile, self.bookmark)
+            writer = Writer(self.profile, self.bookmark, deadline=deadline)
             try:
                 return await work(writer)
             finally:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from longshore.writer import Writer
 
 
+#: Seconds after which `--spool` takes the log for away.
+_SPOOL_AFTER = 2
+
+
 class Given(msgspec.Struct, frozen=True, kw_only=True):
     """The options as they were typed; see `longshore submit --help`."""
 
@@ -206,7 +210,7 @@ def _send(door: Door, given: Given, wish: TasksSubmitted, made: Iterator[m.TaskS
             return 0
         return await _sent_and_seen(door, writer, given, lambda: _submitted(writer, given, wish, made))
 
-    return door.write(sending)
+    return door.write(sending, deadline=_SPOOL_AFTER if given.spool else 10)
 
 
 async def _submitted(
