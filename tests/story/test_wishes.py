@@ -219,3 +219,19 @@ def test_resuming_what_is_not_paused_is_refused(desk):
     desk.given(e.BatchResumeRequested(batch="b"), "ada")
     desk.when_settled()
     desk.then(e.RequestRefused)
+
+
+def test_wishes_that_come_together_are_answered_as_if_one_after_the_other(desk):
+    sub = desk.accepted(2)
+    desk.given(e.BatchPauseRequested(batch="b"), "ada")
+    desk.given(e.BatchResumeRequested(batch="b"), "ada")
+    desk.given(e.CancelRequested(tasks=desk.tasks(sub, 0)), "ada")
+    desk.given(e.RetryRequested(tasks=desk.tasks(sub, 0)), "ada")
+    desk.given(e.WorkerPauseRequested(), "ada")
+    desk.when_settled()
+    desk.then(e.BatchResumed)
+    desk.then(e.TasksRetried)
+    assert "no worker is known" in desk.then(e.RequestRefused).reason
+    desk.worker("w1", slots=2)
+    desk.when_settled()
+    assert desk.starts() == {"w1": [(sub, 0, 1), (sub, 1, 1)]}

@@ -203,7 +203,7 @@ def _begin(state: State, sub: Submission, name: str, order: e.Order) -> list[Tas
                 continue
             task = tasks[index] = Task(sub.id, index, n, "assigned", name, seq, at)
         else:
-            task.n, task.state, task.worker, task.seq, task.at, task.started = n, "assigned", name, seq, at, 0
+            task.n, task.state, task.worker, task.seq, task.at, task.started = n, "assigned", name, seq, at, 0.0
         attempts[f"{head}{index}.{n}"] = task
         begun.append(task)
     load.phases[0] += len(begun)

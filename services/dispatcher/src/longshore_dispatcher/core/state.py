@@ -62,12 +62,12 @@ class Task(Struct, array_like=True, gc=False):
     state: str = "queued"
     worker: str = ""
     seq: int = 0
-    at: float = 0
-    started: float = 0
+    at: float = 0.0
+    started: float = 0.0
     spent: int = 0
     trouble: int = 0
     losses: int = 0
-    not_before: float = 0
+    not_before: float = 0.0
     avoid: str = ""
     wanted: str = "run"
     frozen: bool = False
@@ -132,7 +132,7 @@ class Submission(Struct):
     tasks: dict[int, Task] = {}
     succeeded: int = 0
     placed: int = 0
-    pace: float = -1
+    pace: float = -1.0
 
     @property
     def ended(self) -> bool:
@@ -194,7 +194,7 @@ class Worker(Struct):
     concurrency: int = 0
     prefetch: int = -1
     batch: str = "*"
-    since: float = 0
+    since: float = 0.0
     reason: str = ""
     lost: dict[str, int] = {}
     kill: dict[str, int] = {}

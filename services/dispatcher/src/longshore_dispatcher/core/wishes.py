@@ -24,8 +24,14 @@ PER_EVENT: Final = 2000
 
 
 def answers(state: State) -> Iterator[Decision]:
-    """The answers to all open wishes that can be answered now."""
+    """The answers to all open wishes that can be answered now: none that depends on what an earlier one changes."""
+    touched: set[object] = set()
     for wish in state.wishes.values():
+        footprint = _footprint(state, wish)
+        free = touched.isdisjoint(footprint)
+        touched |= footprint
+        if not free:
+            continue  # the next turn sees what the earlier answer did
         if wish.malformed:
             yield e.SubmissionRejected(submission=SubmissionId(wish.seq), reason=_unreadable(wish)), ""
         elif wish.event is None:
@@ -33,6 +39,31 @@ def answers(state: State) -> Iterator[Decision]:
                 yield answer, ""
         else:
             yield from _answer(state, wish)
+
+
+def _footprint(state: State, wish: Wish) -> set[object]:
+    """What the answer reads or changes: submissions by id, batches by name, the workers."""
+    match wish.event:
+        case None:
+            return {wish.seq}
+        case e.BatchPauseRequested() | e.BatchResumeRequested():
+            return {wish.event.batch}
+        case e.CancelRequested() | e.RetryRequested() | e.SignalRequested():
+            batch = None if isinstance(wish.event, e.SignalRequested) else wish.event.batch
+            named: set[object] = {state.original(run.submission) for run in wish.event.tasks}
+            return named | {sub.id for sub in _of_batch(state, wish, batch)}
+        case _:
+            return {0}  # any of the workers; no submission has this id
+
+
+def _of_batch(state: State, wish: Wish, batch: str | None) -> Iterator[Submission | Closed]:
+    """The submissions of the wish's user in this batch from before it."""
+    if batch is None:
+        return
+    known: Iterable[Submission | Closed] = chain(state.submissions.values(), state.closed.values())
+    for sub in known:
+        if sub.batch == batch and sub.user == wish.user and sub.id < wish.seq and sub.size:
+            yield sub
 
 
 def _unreadable(wish: Wish) -> str:
@@ -73,16 +104,12 @@ class _Named:
     def __init__(self, state: State, wish: Wish, tasks: tuple[TaskRange, ...], batch: str | None) -> None:
         self.runs: list[TaskRange] = []
         self.left_out: list[str] = []
-        self.too_early = False
         for named in tasks:
             self._add(state, wish, named)
-        if batch is not None:
-            known: Iterable[Submission | Closed] = chain(state.submissions.values(), state.closed.values())
-            for sub in known:
-                if sub.batch == batch and sub.user == wish.user and sub.id < wish.seq and sub.size:
-                    self._add(state, wish, TaskRange(SubmissionId(sub.id), 0, sub.size - 1))
-            if not self.runs:
-                self.left_out.append(f"you have no tasks in a batch {batch!r}")
+        for sub in _of_batch(state, wish, batch):
+            self._add(state, wish, TaskRange(SubmissionId(sub.id), 0, sub.size - 1))
+        if batch is not None and not self.runs:
+            self.left_out.append(f"you have no tasks in a batch {batch!r}")
 
     def _add(self, state: State, wish: Wish, named: TaskRange) -> None:
         source = state.original(named.submission)
@@ -92,7 +119,6 @@ class _Named:
         elif sub.user != wish.user:
             self.left_out.append(f"{named} belongs to {sub.user}")
         else:
-            self.too_early |= isinstance(sub, Submission) and not sub.accepted
             self.runs.append(TaskRange(SubmissionId(source), named.lo, named.hi))
 
     def rest(self, wish: Wish, nothing: str) -> Iterator[Decision]:
@@ -104,8 +130,6 @@ class _Named:
 
 def _cancel(state: State, wish: Wish, event: e.CancelRequested) -> Iterator[Decision]:
     named = _Named(state, wish, event.tasks, event.batch)
-    if named.too_early:
-        return
     at_once: list[TaskRange] = []
     stopped: dict[str, list[Task]] = {}
     for run in named.runs:
@@ -137,8 +161,6 @@ def _not_on_workers(sub: Submission, run: TaskRange) -> list[TaskRange]:
 
 def _retry(state: State, wish: Wish, event: e.RetryRequested) -> Iterator[Decision]:
     named = _Named(state, wish, event.tasks, event.batch)
-    if named.too_early:
-        return
     found: list[TaskRange] = []
     for run in named.runs:
         runs = Ranges()
@@ -163,8 +185,6 @@ def _retriable(state: State, run: TaskRange) -> Iterator[tuple[int, int]]:
 
 def _signal(state: State, wish: Wish, event: e.SignalRequested) -> Iterator[Decision]:
     named = _Named(state, wish, event.tasks, None)
-    if named.too_early:
-        return
     on: dict[str, list[Task]] = {}
     for run in named.runs:
         if (sub := state.submissions.get(run.submission)) is not None:
