@@ -29,18 +29,15 @@ class Piece(NamedTuple):
 def small(path: str) -> Output | None:
     """The whole output if it fits into a report, None if it must be stored; a file that is not there is empty."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return EMPTY
-    try:
-        size = os.fstat(fd).st_size
+        size = os.stat(path).st_size
         if size == 0:
             return EMPTY
         if size > TAIL:
             return None
-        return described(os.read(fd, TAIL))
-    finally:
-        os.close(fd)
+        with open(path, "rb") as file:
+            return described(file.read(TAIL))
+    except OSError:
+        return EMPTY
 
 
 def described(data: bytes) -> Output:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 VERSION = 1
 GRACE = 10.0
 #: Events wait so long (seconds) for company while enough is queued that nobody waits for them, and no more than so many.
-COMPANY = 0.004
+COMPANY = 0.006
 CROWD = 128
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND  # opened in the child, to stay open: no O_CLOEXEC
 _DEFAULT = [signal.SIGPIPE, signal.SIGXFSZ]  # Python ignores these; a task must not

@@ -25,6 +25,10 @@ class Place(NamedTuple):
     places: Places
 
 
+#: The place of attempts that have no process.
+NOWHERE: Final = Place("", "", "", "", Places("", "", "", ""))
+
+
 class WorkDirs:
     """The work directories of one worker below `base`."""
 
@@ -32,6 +36,7 @@ class WorkDirs:
         self.base = base
         self._free: list[Place] = []
         self._made: dict[str, tuple[int, ...]] = {}  # name -> change times of its directories when it was made
+        self._places: dict[str, Place] = {}  # the sets that are in use or free
         self._next = 0
         base.mkdir(parents=True, exist_ok=True, mode=0o755)
 
@@ -46,6 +51,9 @@ class WorkDirs:
 
     def named(self, name: str) -> Place:
         """The place of this name, whether it exists or not."""
+        known = self._places.get(name)
+        if known is not None:
+            return known
         root = f"{self.base}/{name}"
         return Place(name, root, f"{root}/stdout", f"{root}/stderr", Places(*(f"{root}/{d}" for d in _DIRS)))
 
@@ -56,6 +64,7 @@ class WorkDirs:
         self._next += 1
         place = self.make(f"set-{self._next}")
         self._made[place.name] = _stamps(place)
+        self._places[place.name] = place
         return place
 
     def make(self, name: str) -> Place:
@@ -72,6 +81,7 @@ class WorkDirs:
             self._free.append(place)
             return
         self._made.pop(place.name, None)
+        self._places.pop(place.name, None)
         shutil.rmtree(place.root, ignore_errors=True)
 
 

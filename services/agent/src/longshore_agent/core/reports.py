@@ -72,8 +72,12 @@ class Pending:
 
 
 def _weight(end: Ended) -> int:
-    streams = [s for s in (end.stdout, end.stderr) if s is not None]
-    return len(end.reason) + sum(len(s.tail) for s in streams)
+    size = len(end.reason)
+    if end.stdout is not None:
+        size += len(end.stdout.tail)
+    if end.stderr is not None:
+        size += len(end.stderr.tail)
+    return size
 
 
 def _fitting(items: list[T], weight: Callable[[T], int]) -> tuple[list[T], list[T]]:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from longshore_agent.adapters import host, leftovers, spawner
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.adapters.spawner import Hello, Message
+from longshore_agent.adapters.workdirs import NOWHERE, Place
 from longshore_agent.core import contract, verdict
 from longshore_agent.core.attempts import Act, Attempt
 from longshore_agent.core.verdict import Exit
@@ -66,7 +67,7 @@ class BareLane:
         requests, names, places = [], [], []
         for attempt in attempts:
             try:
-                place = self.desk.dirs.named(attempt.place) if attempt.place else self.desk.dirs.take()
+                place = self._place(attempt)
             except OSError as err:
                 reason = f"no directory to work in: {err.strerror}"
                 self.desk.end(attempt, verdict.failed(attempt, "disk-full", reason, self.desk.clock.now()))
@@ -87,6 +88,12 @@ class BareLane:
             return
         for attempt in reversed(attempts):
             self.on_acts(self.desk.attempts.withdrawn(attempt))
+
+    def _place(self, attempt: Attempt) -> Place:
+        """Where it shall work: what was staged for it, or a set of empty directories."""
+        if self.noop:
+            return NOWHERE
+        return self.desk.dirs.named(attempt.place) if attempt.place else self.desk.dirs.take()
 
     def _of_order(self, order: Order) -> tuple[dict[str, str], list[str]]:
         """What all attempts of an order share, made once."""

@@ -66,11 +66,13 @@ class Desk:
 
     def over(self, attempt: Attempt, end: Exit) -> None:
         """A process is over: the attempt ends at once, or what it left is delivered and stored first."""
-        place = self.place(attempt)
-        stdout, stderr = outputs.small(place.stdout), outputs.small(place.stderr)
+        stdout: Output | None = outputs.EMPTY
+        stderr: Output | None = outputs.EMPTY
+        if attempt.place:
+            place = self.place(attempt)
+            stdout, stderr = outputs.small(place.stdout), outputs.small(place.stderr)
         result = judged(attempt, end, stdout, stderr)
-        spec = attempt.order.spec
-        to_deliver = spec.output is not None and result.outcome != "cancelled" and end.code is not None
+        to_deliver = attempt.order.spec.output is not None and result.outcome != "cancelled" and end.code is not None
         if stdout is not None and stderr is not None and not to_deliver:
             self.end(attempt, result)
             return

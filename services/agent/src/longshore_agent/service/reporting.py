@@ -21,9 +21,10 @@ from longshore_common.model import HostFacts
 log = logs.get_logger()
 #: Seconds that a mere change of phase waits for company, and that reports wait for each other when many come.
 MOVES_WAIT: Final = 0.02
-BUSY_WAIT: Final = 0.008
-_BUSY: Final = 4  # a report with more ends than this is followed by a wait
-_AT_ONCE: Final = 64
+BUSY_WAIT: Final = 0.015
+_BUSY: Final = 4  # a report with more ends than this, less than so many seconds ago, makes the next one wait
+_RECENTLY: Final = 0.05
+_AT_ONCE: Final = 16
 
 
 class Reporter:
@@ -78,18 +79,20 @@ class Reporter:
 
     async def run(self) -> None:
         """Report for ever."""
-        pause, busy = 0.0, False
+        pause, busy_until = 0.0, 0.0
+        now = asyncio.get_running_loop().time
         while True:
             await self._wake.wait()
             if not self._urgent.is_set() and not self._entries:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._urgent.wait(), MOVES_WAIT)
-            elif busy:
+            elif now() < busy_until:
                 await asyncio.sleep(BUSY_WAIT)
             self._wake.clear()
             self._urgent.clear()
-            busy = self._collect() > _BUSY
+            many = self._collect() > _BUSY
             pause = await self._send(pause)
+            busy_until = now() + _RECENTLY if many else 0.0
             if self._entries or len(self.desk.attempts.pending):
                 self._wake.set()
             else:
