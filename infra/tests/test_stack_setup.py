@@ -85,6 +85,14 @@ def test_an_outside_server_that_does_not_answer_is_named():
         nats.check_outside("nats://127.0.0.1:1")
 
 
+def test_an_outside_database_that_lets_nobody_in_is_refused_without_showing_its_password():
+    with pytest.raises(Unreachable, match="DATABASE_URL cannot be used") as refused:
+        postgres.check_outside("postgresql://me:hunter2@127.0.0.1:1/db")
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(Unreachable, match="DATABASE_URL cannot be used"):
+        postgres.check_outside("mysql://elsewhere")
+
+
 def test_ports_are_kept_while_free_and_chosen_anew_when_taken():
     first = choose_ports(None)
     assert choose_ports(first) == first

@@ -32,7 +32,15 @@ class Composed:
         self.work = scratch / "work"
         self.work.mkdir()
         ports = choose_ports(None)
-        self.command = [*stand_ins.compose(scratch), "-f", str(TOP / "compose.yaml"), "-p", f"lstest{os.getpid()}"]
+        self.command = [
+            *stand_ins.compose(scratch),
+            "-f",
+            str(TOP / "compose.yaml"),
+            "--ansi",
+            "never",
+            "-p",
+            f"lstest{os.getpid()}",
+        ]
         self.environ = os.environ | {
             "LONGSHORE_CLIENT_DIR": str(self.client),
             "LONGSHORE_STATE_DIR": str(self.client),

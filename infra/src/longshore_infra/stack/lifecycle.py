@@ -84,8 +84,9 @@ def prepare(
         nats.check_outside(outside)
     else:
         parts.append(_nats(layout, ports.nats, owned.server_conf, environ))
-    database = environ.get("DATABASE_URL")
-    if not database:
+    if database := environ.get("DATABASE_URL"):
+        postgres.check_outside(database)
+    else:
         part, database = postgres.prepare(layout, ports.postgres)
         parts.append(part)
     places = services.Places(outside or f"nats://127.0.0.1:{ports.nats}", database, f"127.0.0.1:{ports.api}")
@@ -102,7 +103,7 @@ def prepare(
 
 def launch(layout: Layout, plan: Plan, lock: int) -> subprocess.Popen[bytes]:
     """The supervisor as a process of a session of its own, which holds the lock; its own words go to its log."""
-    with layout.log("supervisor").open("ab") as log:
+    with os.fdopen(os.open(layout.log("supervisor"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "longshore_infra.supervisor", str(lock), str(layout.root)],
             stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[lock], start_new_session=True, cwd="/",

@@ -3,6 +3,7 @@
 It holds only what can be projected again from the log, and is tuned small. What must not enter: schemas, queries.
 """
 
+import asyncio
 import importlib.util
 import os
 import pwd
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from longshore_common.errors import Refused
+from longshore_common.errors import Refused, Unreachable
 from longshore_infra.stack.layout import SOCKET_PATH_BYTES, Layout
 from longshore_infra.supervisor.files import write_private
 from longshore_infra.supervisor.plan import Part
@@ -56,6 +57,22 @@ def prepare(layout: Layout, port: int) -> tuple[Part, str]:
         stop_order=50, stop_signal=signal.SIGINT, patience=20, lines="postgres", own_group=False,
     )  # fmt: skip
     return part, f"postgresql://{DATABASE}:{password}@{place}"
+
+
+def check_outside(url: str) -> None:
+    """A database someone else runs: `Unreachable` if it does not let us in within 5 s; no password is shown."""
+    import asyncpg  # here: our own server needs no client
+
+    async def enter() -> None:
+        await (await asyncpg.connect(url, timeout=5)).close(timeout=5)
+
+    try:
+        asyncio.run(enter())
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as err:
+        why = str(err) or type(err).__name__
+        raise Unreachable(
+            f"DATABASE_URL cannot be used ({why}): start that PostgreSQL, correct the URL, or unset it to have one of ours"
+        ) from err
 
 
 _ENV: Final = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
