@@ -104,3 +104,14 @@ def test_a_duplicate_stands_for_its_first(desk):
     desk.ended("w1", (first, 1, 1))
     desk.when_settled()
     assert desk.state_of(third) == "assigned"
+
+
+def test_requiring_a_duplicate_that_has_no_answer_yet_waits_for_its_first(desk):
+    desk.worker("w1", slots=10)
+    first = desk.submitted(1, key="same")
+    second = desk.submitted(1, key="same")
+    third = desk.submitted(1, requires=(TaskRange(second, 0, 0),))
+    desk.when_settled()
+    desk.ended("w1", (first, 0, 1))
+    desk.when_settled()
+    assert desk.state_of(third) == "assigned"

@@ -28,7 +28,7 @@ def answers(state: State) -> Iterator[Decision]:
     touched: set[object] = set()
     for wish in state.wishes.values():
         footprint = _footprint(state, wish)
-        free = touched.isdisjoint(footprint)
+        free = touched.isdisjoint(footprint) and touched.isdisjoint(_required(state, wish))
         touched |= footprint
         if not free:
             continue  # the next turn sees what the earlier answer did
@@ -54,6 +54,12 @@ def _footprint(state: State, wish: Wish) -> set[object]:
             return named | {sub.id for sub in _of_batch(state, wish, batch)}
         case _:
             return {0}  # any of the workers; no submission has this id
+
+
+def _required(state: State, wish: Wish) -> set[int]:
+    """What a submission requires: each must have its own answer first."""
+    sub = state.submissions.get(wish.seq)
+    return set() if sub is None else {run.submission for run in sub.requires}
 
 
 def _of_batch(state: State, wish: Wish, batch: str | None) -> Iterator[Submission | Closed]:

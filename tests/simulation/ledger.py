@@ -1,0 +1,169 @@
+"""The truth as the event docstrings tell it, in dicts and without any cleverness: what the core is held against.
+
+It folds the same log, knows each task by itself, and asserts the invariants as it goes.
+"""
+
+from collections.abc import Iterator
+
+from longshore_common import events as e
+from longshore_common.ids import TaskRange, split_attempt
+from longshore_common.log import Recorded
+from longshore_common.model import Specs, TaskSpec
+
+Task = tuple[int, int]
+
+
+class Ledger:
+    """State per task, current attempt per task, and the books on slots and publications."""
+
+    def __init__(self) -> None:
+        self.state: dict[Task, str] = {}
+        self.spec: dict[Task, TaskSpec] = {}
+        self.current: dict[Task, tuple[str, str] | None] = {}  # (attempt, worker)
+        self.last_n: dict[Task, int] = {}
+        self.granted: dict[Task, str] = {}
+        self.submitted: dict[int, e.TasksSubmitted] = {}
+        self.parts: dict[tuple[str, str], dict[int, tuple[TaskSpec, ...]]] = {}
+        self.facts: dict[str, e.WorkerJoined] = {}
+        self.up: set[str] = set()
+        self.leader = 0
+        self.place: dict[str, int] = {}  # of the assignment of each attempt, in the log
+
+    def fold(self, record: Recorded) -> None:
+        event = record.event
+        match event:
+            case e.LeaderElected():
+                self.leader = record.seq
+            case e.SubmissionPartSent():
+                self.parts.setdefault((record.author.name, event.key), {})[event.part] = event.specs
+            case e.TasksSubmitted():
+                self.submitted[record.seq] = event
+                self._specs(record, event)
+            case e.SubmissionAccepted():
+                wish = self.submitted[event.submission]
+                waiting = wish.requires or wish.held
+                for index in range(event.size):
+                    self.state[(event.submission, index)] = "waiting" if waiting else "queued"
+            case e.RequirementsMet():
+                for sub in event.submissions:
+                    self._set([TaskRange(sub, 0, 10_000)], "queued", only=("waiting",))
+            case e.TasksRequeued():
+                for task in event.tasks:
+                    assert self.current.get((task.submission, task.index)) is None
+                    assert self.last_n[(task.submission, task.index)] == task.n
+                    self.state[(task.submission, task.index)] = "queued"
+            case e.TasksRetried():
+                for task in self._tasks(event.tasks):
+                    waiting = self.submitted[task[0]].requires
+                    self.state[task] = "waiting" if waiting else "queued"
+                    self.granted.pop(task, None)
+            case e.TasksFailed():
+                self._end(event.tasks, "failed")
+            case e.TasksCancelled():
+                self._end(event.tasks, "cancelled")
+            case e.AttemptsAssigned():
+                self._assigned(record, event)
+            case e.AttemptsSignalled() if event.wanted == "publish":
+                self._granted(record, event)
+            case e.AttemptsReported():
+                self._reported(record, event)
+            case e.WorkerJoined() | e.WorkerLost() | e.WorkerLeft():
+                self._life(record, event)
+            case _:
+                pass
+
+    def _specs(self, record: Recorded, event: e.TasksSubmitted) -> None:
+        if isinstance(event.body, Specs):
+            specs: tuple[TaskSpec, ...] = event.body.specs
+        elif hasattr(event.body, "spec"):
+            specs = (event.body.spec,) * event.body.size
+        else:
+            parts = self.parts.pop((record.author.name, event.key), {})
+            specs = tuple(spec for k in sorted(parts) for spec in parts[k])
+        for index, spec in enumerate(specs):
+            self.spec[(record.seq, index)] = spec
+
+    def _tasks(self, ranges: tuple[TaskRange, ...] | list[TaskRange]) -> Iterator[Task]:
+        for run in ranges:
+            for index in range(run.lo, run.hi + 1):
+                if (run.submission, index) in self.state:
+                    yield run.submission, index
+
+    def _set(self, ranges: list[TaskRange], state: str, only: tuple[str, ...]) -> None:
+        for task in self._tasks(ranges):
+            if self.state[task] in only:
+                self.state[task] = state
+
+    def _end(self, ranges: tuple[TaskRange, ...], state: str) -> None:
+        for task in self._tasks(ranges):
+            assert self.state[task] not in ("succeeded", "failed", "cancelled"), f"{task} ended twice"
+            assert self.current.get(task) is None, f"{task} ended as {state} while a worker had it"
+            self.state[task] = state
+
+    def _assigned(self, record: Recorded, event: e.AttemptsAssigned) -> None:
+        worker = record.subject.split(".")[2]
+        for order in event.orders:
+            for start in order.starts:
+                task = (order.submission, start.index)
+                assert self.current.get(task) is None, f"{task} was given to two workers"
+                assert self.state[task] == "queued", f"{task} was handed out while {self.state[task]}"
+                assert start.n == self.last_n.get(task, 0) + 1
+                assert order.spec == self.spec[task]
+                if order.publish_of:
+                    assert self.granted[task] == f"{task[0]}.{task[1]}.{order.publish_of}"
+                self.last_n[task] = start.n
+                self.place[f"{task[0]}.{task[1]}.{start.n}"] = record.seq
+                self.state[task] = "assigned"
+                if worker in self.up:
+                    self.current[task] = (f"{task[0]}.{task[1]}.{start.n}", worker)
+        self._promises(worker)
+
+    def _promises(self, worker: str) -> None:
+        """Nothing of a host is promised twice (invariant 3)."""
+        mine = [task for task, held in self.current.items() if held is not None and held[1] == worker]
+        busy = [self.spec[task] for task in mine if self.state[task] in ("assigned", "staging", "running")]
+        if worker in self.facts:
+            facts = self.facts[worker].facts
+            assert sum(spec.cpus for spec in busy) <= facts.cpus
+            assert sum(spec.memory for spec in busy) <= facts.memory
+            if any(spec.container for spec in busy):
+                assert facts.engines
+
+    def _granted(self, record: Recorded, event: e.AttemptsSignalled) -> None:
+        for attempt in event.attempts:
+            sub, index, _ = split_attempt(attempt)
+            held = self.current.get((sub, index))
+            if held is not None and held[0] == attempt:
+                assert (sub, index) not in self.granted, "two attempts of one task were granted publication"
+                self.granted[(sub, index)] = attempt
+
+    def _reported(self, record: Recorded, event: e.AttemptsReported) -> None:
+        order = ["assigned", "staging", "running", "delivering"]
+        for move in event.moved:
+            task = self._held(move.attempt, record.author.name)
+            if task is not None and order.index(move.state) > order.index(self.state[task]):
+                self.state[task] = move.state
+        for end in event.ended:
+            task = self._held(end.attempt, record.author.name)
+            if task is None:
+                continue
+            self.current[task] = None
+            if end.outcome == "succeeded":
+                assert self.state[task] != "succeeded"
+                self.state[task] = "succeeded"
+
+    def _held(self, attempt: str, worker: str) -> Task | None:
+        sub, index, _ = split_attempt(attempt)
+        return (sub, index) if self.current.get((sub, index)) == (attempt, worker) else None
+
+    def _life(self, record: Recorded, event: e.WorkerJoined | e.WorkerLost | e.WorkerLeft) -> None:
+        name = record.subject.split(".")[2]
+        if not isinstance(event, e.WorkerJoined):
+            self.up.discard(name)
+            self.current = {t: None if held and held[1] == name else held for t, held in self.current.items()}
+            return
+        self.up.add(name)
+        self.facts[name] = event
+        for task, held in self.current.items():
+            if held and held[1] == name and held[0] not in event.held and self.place[held[0]] <= event.handled:
+                self.current[task] = None
