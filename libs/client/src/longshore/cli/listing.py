@@ -22,14 +22,14 @@ class Columns(NamedTuple):
 def show_list(  # noqa: PLR0913 -- what, how and how much of it, for every noun
     reader: Reader, path: str, query: Mapping[str, object], columns: Columns, limit: int | None, *, as_json: bool
 ) -> None:
-    """All items, or the first `limit` and a note that there are more."""
-    items = reader.raw_items(path, query, None if limit is None else limit + 1)
+    """All items, or the first `limit` and a note that there are more; a program that reads JSON asks for more by itself."""
+    items = reader.raw_items(path, query, limit if limit is None or as_json else limit + 1)
     shown = items if limit is None else islice(items, limit)
     if as_json:
         raw_lines(bytes(item) for item in shown)
     else:
         table(columns.fields, (columns.row(as_builtin(item)) for item in shown))
-    if limit is not None and next(items, None) is not None:
+    if limit is not None and not as_json and next(items, None) is not None:
         note(f"there are more than these {limit}: use --limit N or --all")
 
 
