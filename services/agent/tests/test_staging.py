@@ -367,13 +367,15 @@ async def test_leftovers_of_an_earlier_try_are_cleared_away(local: StorageStager
 
 
 @pytest.mark.slow
-async def test_two_thousand_small_objects_go_and_come_back(stager: StorageStager, bucket: str, tmp_path: Path) -> None:
+async def test_two_thousand_small_objects_go_and_come_back(rclone: Server, tmp_path: Path) -> None:
+    stager = StorageStager(rclone.environ)
     made, back = folder(tmp_path, "made"), folder(tmp_path, "back")
     files = fill(made, [f"{i % 40}/f {i}" for i in range(2000)])
-    delivered, _ = await stager.deliver(A, T, f"s3://{bucket}/many", str(made))
-    await stager.publish(A, T, f"s3://{bucket}/many", delivered)
-    await bring(stager, back, f"s3://{bucket}/many/")
+    delivered, _ = await stager.deliver(A, T, "s3://bucket/many", str(made))
+    await stager.publish(A, T, "s3://bucket/many", delivered)
+    await bring(stager, back, "s3://bucket/many/")
     assert tree(back) == files
+    await stager.close()
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ not enter: staging, slots, time limits of tasks.
 """
 
 import asyncio
-import os
 import signal as signals
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import structlog
 
 from longshore_agent.adapters.containers import capture, request, usage
+from longshore_agent.adapters.containers.address import address, unreachable
 from longshore_agent.adapters.containers.capture import Capture
 from longshore_agent.adapters.containers.options import parse
 from longshore_agent.adapters.containers.request import Host
@@ -210,7 +210,7 @@ class DockerEngine:
         from aiodocker import Docker, DockerError
         from aiohttp import ClientError, ClientTimeout
 
-        url = _address(self._environ)
+        url = address(self._environ)
         if not url:
             raise ContainerError(
                 "host", "no container engine: start Docker or Podman on this host, or set DOCKER_HOST for the agent"
@@ -222,7 +222,7 @@ class DockerEngine:
         except BaseException as err:
             await docker.close()
             if isinstance(err, (DockerError, ClientError, OSError, TimeoutError, ValueError)):
-                raise ContainerError("host", _unreachable(url, err)) from err
+                raise ContainerError("host", unreachable(url, err)) from err
             raise
         podman = any("podman" in c.get("Name", "").lower() for c in version.get("Components") or ())
         rootless = "name=rootless" in (info.get("SecurityOptions") or ())
@@ -366,21 +366,6 @@ async def _ended(container: Any) -> None:
             if not left:
                 raise
             await asyncio.sleep(1)
-
-
-def _address(environ: Mapping[str, str]) -> str:
-    """Where the engine is: DOCKER_HOST, else the first usual socket that is there; empty if none is."""
-    if host := environ.get("DOCKER_HOST", ""):
-        return host
-    own = environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
-    usual = ("/var/run/docker.sock", f"{own}/docker.sock", "/run/podman/podman.sock", f"{own}/podman/podman.sock")
-    return next((f"unix://{path}" for path in usual if os.path.exists(path)), "")
-
-
-def _unreachable(url: str, err: BaseException) -> str:
-    if isinstance(err, PermissionError) or "Permission denied" in str(err):
-        return f"the container engine at {url} does not let us in: add the agent's user to the group of its socket"
-    return f"the container engine at {url} does not answer ({type(err).__name__}): start it, or correct DOCKER_HOST"
 
 
 def _digest(image: Mapping[str, Any]) -> str:
