@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from longshore_common import codec, subjects
-from longshore_common.adapters import nats_setup
+from longshore_common.adapters import nats_keys, nats_setup
+from longshore_common.adapters.nats_log import connect
 from longshore_common.errors import Refused, Unreachable
 from longshore_common.events import AUTHOR, AttemptsReported, WorkerLeft
 from longshore_common.log import Entry, Malformed
@@ -241,3 +242,30 @@ async def test_there_is_no_log_yet_says_so(tmp_path):
 def test_examples_cover_every_event():
     tags = {msgspec.json.decode(body)["type"] for _, _, _, body in examples()}
     assert tags == {kind.__struct_config__.tag for kind in AUTHOR}
+
+
+async def test_a_revoked_user_is_cut_off_at_once_and_the_others_stay(server):
+    ann, bob = await server.connect("user", "ann"), await server.connect("user", "bob")
+    await ann.log.append(submitted("u1"))
+    seed = Path(server.creds("user", "ann")).read_text().split("SEED-----\n")[1].split("\n")[0]
+    server.revoke(nats_keys.public_key(seed), 2_000_000_000)
+    async with asyncio.timeout(10):
+        while ann.wire.up:
+            await asyncio.sleep(0.01)
+    with pytest.raises(Unreachable):
+        await ann.log.append(submitted("u2"), deadline=0.5)
+    with pytest.raises(Refused, match="credentials"):
+        await connect(server.url, creds=server.creds("user", "ann"), role="user", name="ann", deadline=5)
+    assert await bob.log.append(submitted("b1", user="bob")) == 2
+
+
+async def test_expired_credentials_are_refused(server):
+    seed = nats_keys.make_seed("user")
+    holder = nats_keys.Holder("ann", nats_keys.public_key(seed))
+    jwt = nats_keys.user_jwt(
+        server.signing_seed, server.account, holder, subjects.permissions("user", "ann"), expires=1_600_000_000
+    )
+    path = server.directory / "expired.creds"
+    path.write_text(nats_keys.creds_text(jwt, seed))
+    with pytest.raises(Refused, match="credentials"):
+        await connect(server.url, creds=str(path), role="user", name="ann", deadline=5)

@@ -100,6 +100,10 @@ class Hub:
         self.ids[entry.id] = len(self.records)
         return len(self.records)
 
+    def visible(self, position: int, most: int) -> list[Recorded]:
+        """What a follower that has read up to `position` can read now."""
+        return self.records[position : position + most]
+
     def _add(self, record: Recorded) -> None:
         self.records.append(record._replace(seq=len(self.records) + 1, at=self.clock.now()))
         self.bell.ring()
@@ -174,7 +178,7 @@ class MemoryLog:
         if position > last:
             raise Conflict(f"the log ends at {last} but was read up to {position}: it was replaced by an older one")
         while not self._transport.closed:
-            found = self._hub.records[position : position + SLICE_RECORDS]
+            found = self._hub.visible(position, SLICE_RECORDS)
             if not found:
                 await self._hub.bell.heard()
                 continue

@@ -199,7 +199,9 @@ class Wire(Client):
         """All that was sent in one turn of the loop in one write; nats-py's flusher would need two more turns."""
         self._flush_due = False
         if self._pending and self.is_connected and self._transport:
-            with contextlib.suppress(OSError):  # the read loop sees the same and reconnects
+            with contextlib.suppress(
+                OSError, RuntimeError
+            ):  # uvloop says RuntimeError; the read loop sees it and reconnects
                 self._transport.writelines(self._pending)
             self._pending = []
             self._pending_data_size = 0
@@ -207,7 +209,7 @@ class Wire(Client):
     async def drained(self) -> None:
         """Wait while the socket is full."""
         if self._transport and self.up:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, RuntimeError):
                 await self._transport.drain()  # type: ignore[no-untyped-call]
 
     # --- receiving ------------------------------------------------------------------------------------------------

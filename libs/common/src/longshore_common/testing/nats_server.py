@@ -37,7 +37,10 @@ class NatsServer:
         self.url = f"nats://127.0.0.1:{self.port}"
         self.operator_seed = nats_keys.make_seed("operator")
         self.account_seed = nats_keys.make_seed("account")
+        self.signing_seed = nats_keys.make_seed("account")
         self.account = nats_keys.public_key(self.account_seed)
+        self.system = nats_keys.public_key(nats_keys.make_seed("account"))
+        self.revoked: dict[str, int] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self._opened: list[NatsTransport] = []
         self._conf = directory / "nats.conf"
@@ -50,13 +53,22 @@ class NatsServer:
         )
         if self.plain:
             return text
-        system = nats_keys.public_key(nats_keys.make_seed("account"))
-        ours = nats_keys.Holder("longshore", self.account)
-        jwts = {
-            self.account: nats_keys.account_jwt(self.operator_seed, ours),
-            system: nats_keys.account_jwt(self.operator_seed, nats_keys.Holder("SYS", system), jetstream=False),
-        }
-        return text + nats_keys.server_conf(nats_keys.operator_jwt(self.operator_seed, system), system, jwts)
+        ours = nats_keys.account_jwt(
+            self.operator_seed,
+            nats_keys.Holder("longshore", self.account),
+            signing_keys=(nats_keys.public_key(self.signing_seed),),
+            revoked=self.revoked,
+        )
+        system = nats_keys.account_jwt(self.operator_seed, nats_keys.Holder("SYS", self.system), jetstream=False)
+        operator = nats_keys.operator_jwt(self.operator_seed, self.system)
+        return text + nats_keys.server_conf(operator, self.system, {self.account: ours, self.system: system})
+
+    def revoke(self, public_key: str, at: int) -> None:
+        """Void what this user was issued up to `at` (Unix seconds), by the reload an operator would do."""
+        self.revoked[public_key] = at
+        self._conf.write_text(self._text())
+        if self.process is not None:
+            os.kill(self.process.pid, signal.SIGHUP)
 
     def start(self) -> None:
         """Start, or start again after `kill`; returns when the port answers, at most 10 s."""
@@ -89,7 +101,7 @@ class NatsServer:
         if not path.exists():
             seed = nats_keys.make_seed("user")
             user = nats_keys.Holder(name or role, nats_keys.public_key(seed))
-            jwt = nats_keys.user_jwt(self.account_seed, self.account, user, subjects.permissions(role, name))
+            jwt = nats_keys.user_jwt(self.signing_seed, self.account, user, subjects.permissions(role, name))
             path.touch(0o600)
             path.write_text(nats_keys.creds_text(jwt, seed))
         return str(path)
