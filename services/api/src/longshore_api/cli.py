@@ -35,9 +35,10 @@ def migrate() -> None:
     """Bring the schema of DATABASE_URL up to this release."""
     from longshore_api.adapters import schema
 
+    logs.configure("api")  # `run` starts this too, and its log is one JSON object per line
     with _told():
         done = asyncio.run(schema.migrate(_database()))
-        typer.echo("the schema is now up to date" if done else "the schema was up to date", err=True)
+        logs.get_logger().info("schema-migrated" if done else "schema-current")
 
 
 @app.command()
