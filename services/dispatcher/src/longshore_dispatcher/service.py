@@ -6,6 +6,7 @@ came back; append with the fence. What must not enter: rules about tasks (core),
 
 import asyncio
 import contextlib
+import os
 import signal
 from typing import Any, ClassVar, Final
 
@@ -237,7 +238,8 @@ class Dispatcher:
 
     async def _stand(self, now: float) -> None:
         self._turn += 1
-        ident = f"{self._settings.name}-{int(now * 1000)}-{self._turn}"
+        # of this process at this place in the log: one of the same name must not take its election for this one's
+        ident = f"{self._settings.name}-{os.getpid()}-{self.state.seq}-{int(now * 1000)}-{self._turn}"
         elected = Entry(e.LeaderElected(dispatcher=self._settings.name), "", ident)
         try:
             fence = await self._transport.log.append(elected, fence=self.state.leader, deadline=PATIENCE)

@@ -7,7 +7,7 @@ not enter: changes of state, I/O, the clock.
 from collections.abc import Collection, Iterator
 
 from longshore_common import events as e
-from longshore_common.ids import SubmissionId, TaskRange, ranges
+from longshore_common.ids import SubmissionId, TaskRange, ranges, split_attempt
 from longshore_dispatcher.core import judge, workers
 from longshore_dispatcher.core.plan import plan
 from longshore_dispatcher.core.recall import recall
@@ -24,34 +24,48 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
 
     `silent` are the workers not heard of for `lost_after` seconds.
     """
-    decisions: list[Decision] = []
-    if state.wishes:
-        decisions += answers(state)
+    decisions: list[Decision] = list(answers(state)) if state.wishes else []
+    # what a wish changes in this turn is judged and handed out in the next: no two events of a turn may disagree
+    wished = _wished(decisions)
     if state.verdicts:
-        decisions += judge.judge(state, now)
+        decisions += judge.judge(state, now, wished)
     if state.ripe:
-        decisions += _requirements(state)
+        decisions += _requirements(state, wished)
     if silent:
         decisions += workers.lost(state, silent, lost_after)
     decisions += workers.superseded(state)
     if state.grants:
-        decisions += workers.grants(state)
+        decisions += workers.grants(state, wished)
     decisions += workers.frozen(state)
-    accepted = [state.submissions[d.submission] for d, _ in decisions if isinstance(d, e.SubmissionAccepted)]
-    told = {name for event, name in decisions if isinstance(event, e.WorkerPaused | e.WorkerLost | e.WorkerResized)}
-    paused = {event.batch for event, _ in decisions if isinstance(event, e.BatchPaused)}
-    untouchable = {r.submission for event, _ in decisions if isinstance(event, e.TasksCancelled) for r in event.tasks}
-    free = [seat for seat in seats(state) if seat.name not in told]
-    if not paused:  # a batch that pauses in this turn is handed out no more; the others go on in the next
-        decisions += plan(state, now, free, accepted, untouchable)
-        decisions += recall(state, now, free)
+    decisions += _places(state, now, decisions, wished)
     return decisions
 
 
-def _requirements(state: State) -> Iterator[Decision]:
+def _wished(answered: list[Decision]) -> set[int]:
+    """The submissions whose tasks a wish ends."""
+    return {run.submission for event, _ in answered if isinstance(event, e.TasksCancelled) for run in event.tasks} | {
+        split_attempt(attempt)[0]
+        for event, _ in answered
+        if isinstance(event, e.AttemptsSignalled)
+        for attempt in event.attempts
+    }
+
+
+def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) -> Iterator[Decision]:
+    """Assignments and recalls, on workers and of batches that this turn does not change."""
+    if any(isinstance(event, e.BatchPaused) for event, _ in so_far):
+        return
+    accepted = [state.submissions[event.submission] for event, _ in so_far if isinstance(event, e.SubmissionAccepted)]
+    told = {name for event, name in so_far if isinstance(event, e.WorkerPaused | e.WorkerLost | e.WorkerResized)}
+    free = [seat for seat in seats(state) if seat.name not in told]
+    yield from plan(state, now, free, accepted, wished)
+    yield from recall(state, now, free)
+
+
+def _requirements(state: State, wished: set[int]) -> Iterator[Decision]:
     """Submissions whose requirements are decided: their tasks are queued, or fail with them."""
     met = []
-    for waiting in sorted(state.ripe):
+    for waiting in sorted(state.ripe - wished):
         sub = state.submissions[waiting]
         if state.open[waiting][1]:
             reason = "a task it requires failed or was cancelled"

@@ -4,7 +4,7 @@ Retries by cause: only what the task did itself spends its `retries`; infrastruc
 own; a lost worker costs almost nothing. What must not enter: changes of state.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from longshore_common import events as e
@@ -75,13 +75,13 @@ def _own(state: State, task: Task, cause: Cause, reason: str, now: float) -> Ver
     return Verdict("requeue", cause, reason, now + wait if wait else 0)
 
 
-def judge(state: State, now: float) -> Iterable[Decision]:
-    """The verdicts on all that await one, together where they agree."""
+def judge(state: State, now: float, wished: Collection[int] = ()) -> Iterable[Decision]:
+    """The verdicts on all that await one, together where they agree; those of submissions `wished` come next turn."""
     again: list[e.Requeue] = []
     failed: dict[tuple[Cause, str], list[Task]] = {}
     cancelled: dict[int, list[Task]] = {}
     for task in state.verdicts.values():
-        if task.end is None:
+        if task.end is None or task.submission in wished:
             continue
         v = verdict(state, task, task.end, now)
         if v.what == "requeue":

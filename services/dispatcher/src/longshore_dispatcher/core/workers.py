@@ -31,11 +31,11 @@ def superseded(state: State) -> Iterator[Decision]:
             yield from _signal(name, list(worker.kill), "kill")
 
 
-def grants(state: State) -> Iterator[Decision]:
+def grants(state: State, wished: Collection[int] = ()) -> Iterator[Decision]:
     """Delivered attempts may publish: each is the current one of its task and no other was granted."""
     by_worker: dict[str, list[str]] = {}
     for task in state.grants.values():
-        if not task.cancel and task.wanted not in ("stop", "kill"):
+        if not task.cancel and task.wanted not in ("stop", "kill") and task.submission not in wished:
             by_worker.setdefault(task.worker, []).append(task.attempt)
     for name, attempts in by_worker.items():
         yield from _signal(name, attempts, "publish")

@@ -1,0 +1,261 @@
+"""The service on the log in memory: following, leading, standing by, snapshots, hints and questions."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from longshore_common import events as e
+from longshore_common import subjects
+from longshore_common.adapters.memory_log import Hub
+from longshore_common.log import Entry
+from longshore_common.model import Array, HostFacts, TaskSpec
+from longshore_dispatcher.service import Dispatcher, Settings
+
+TRUE = TaskSpec(command=("true",))
+
+
+class Clock:
+    """Time that moves when told."""
+
+    def __init__(self) -> None:
+        self.at = 1_000.0
+
+    def now(self) -> float:
+        return self.at
+
+
+class Harbour:
+    """A log in memory and what happens around it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.hub = Hub(self.clock)
+        self.user = self.hub.connect("user", "ada")
+        self.count = 0
+
+    def write(self, event, name="ada"):
+        self.count += 1
+        return self.hub.append(Entry(event, name, f"t{self.count}"), 0)
+
+    def submit(self, size=1, key=None):
+        return self.write(e.TasksSubmitted(key=key or f"k{self.count}", batch="b", body=Array(spec=TRUE, size=size)))
+
+    def join(self, name="w1", slots=2):
+        return self.write(e.WorkerJoined(life=1, facts=HostFacts(), concurrency=slots), name)
+
+    def events(self, kind):
+        return [r for r in self.hub.records if isinstance(r.event, kind)]
+
+    async def until(self, true, seconds=5):
+        async with asyncio.timeout(seconds):
+            while not true():
+                await asyncio.sleep(0.001)
+
+    async def moments(self):
+        """Let everything that can happen now happen."""
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def dispatcher(self, name="d1", **settings):
+        transport = self.hub.connect("dispatch")
+        settings = {"beat_every": 0.01, **settings}
+        dispatcher = Dispatcher(transport, Settings(name=name, **settings), self.clock)
+        stop = asyncio.Event()
+        task = asyncio.create_task(dispatcher.run(stop))
+        dispatcher.stop = stop
+        try:
+            yield dispatcher
+        finally:
+            stop.set()
+            async with asyncio.timeout(5):
+                await task
+            await transport.close()
+
+
+@pytest.fixture
+def harbour():
+    return Harbour()
+
+
+async def test_a_lone_dispatcher_leads_at_once_and_hands_out_work(harbour):
+    harbour.join()
+    submission = harbour.submit(3)
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: harbour.events(e.AttemptsAssigned))
+        assert dispatcher.leading
+        (order,) = harbour.events(e.AttemptsAssigned)[0].event.orders
+        assert (order.submission, [s.index for s in order.starts]) == (submission, [0, 1, 2])
+
+
+async def test_it_does_not_hand_out_a_task_twice_while_its_decision_is_on_the_way(harbour):
+    harbour.join(slots=50)
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        for _ in range(40):
+            harbour.submit(2)
+            await asyncio.sleep(0)
+        await harbour.until(lambda: sum(map(starts, harbour.events(e.AttemptsAssigned))) == 80)
+        tasks = [
+            (o.submission, s.index)
+            for r in harbour.events(e.AttemptsAssigned)
+            for o in r.event.orders
+            for s in o.starts
+        ]
+        assert len(tasks) == len(set(tasks))
+
+
+def starts(record):
+    return sum(len(order.starts) for order in record.event.orders)
+
+
+async def test_a_standby_follows_and_takes_over_when_the_leader_falls_silent(harbour):
+    async with harbour.dispatcher("d1", beat_every=1000) as first:  # as if it hung
+        await harbour.until(lambda: first.leading)
+        async with harbour.dispatcher("d2") as second:
+            await harbour.until(lambda: second.state.seq == len(harbour.hub.records))
+            await harbour.moments()
+            assert not second.leading
+            harbour.clock.at += 3
+            await harbour.until(lambda: second.leading)
+            await harbour.until(lambda: not first.leading)
+            harbour.join()
+            harbour.submit(1)
+            await harbour.until(lambda: harbour.events(e.AttemptsAssigned))
+            assert len(harbour.events(e.AttemptsAssigned)) == 1
+
+
+async def test_a_leader_that_stops_hands_over_at_once(harbour):
+    async with harbour.dispatcher("d2") as second:
+        await harbour.until(lambda: second.leading)
+        async with harbour.dispatcher("d3") as third:
+            await harbour.moments()
+            second.stop.set()
+            await harbour.until(lambda: third.leading)
+
+
+async def test_a_deposed_leader_appends_nothing_more(harbour):
+    async with harbour.dispatcher("d1") as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        elected = harbour.write(e.LeaderElected(dispatcher="other"), "")
+        harbour.join()
+        harbour.submit(1)
+        await harbour.until(lambda: dispatcher.state.seq >= elected + 2)
+        await harbour.moments()
+        assert not dispatcher.leading
+        assert harbour.events(e.SubmissionAccepted) == []
+
+
+async def test_the_beat_of_an_old_leader_does_not_count(harbour):
+    harbour.write(e.LeaderElected(dispatcher="dead"), "")
+    harbour.write(e.LeaderElected(dispatcher="dead"), "")
+    async with harbour.dispatcher("d1") as dispatcher:
+        await harbour.moments()
+        assert not dispatcher.leading
+        harbour.clock.at += 3
+        stale = json.dumps({"name": "dead", "fence": 1}).encode()
+        await harbour.user.hints.send(subjects.LEAD_BEAT, stale)
+        await harbour.until(lambda: dispatcher.leading)
+
+
+async def test_it_goes_on_from_its_snapshot(harbour):
+    harbour.join()
+    submission = harbour.submit(5)
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: harbour.events(e.AttemptsAssigned))
+        await harbour.until(lambda: dispatcher.state.seq == len(harbour.hub.records))
+    before = len(harbour.events(e.AttemptsAssigned))
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        assert submission in dispatcher.state.submissions
+        harbour.write(e.AttemptsReported(life=1, n=1, ended=(e.Ended(f"{submission}.0.1", "succeeded"),)), "w1")
+        await harbour.until(lambda: len(harbour.events(e.AttemptsAssigned)) > before)
+        given = [s.index for r in harbour.events(e.AttemptsAssigned) for o in r.event.orders for s in o.starts]
+        assert given == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("rubbish", [b"p\xc1\xc1", b"zzz", b"p", b"?"])
+async def test_a_damaged_snapshot_is_left_and_the_log_read_from_its_beginning(harbour, rubbish):
+    submission = harbour.submit(5)
+    harbour.hub.buckets["snapshots"] = {"dispatcher": rubbish}
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        assert submission in dispatcher.state.submissions
+
+
+async def test_a_worker_that_falls_silent_is_lost_and_its_work_goes_elsewhere(harbour):
+    async with harbour.dispatcher(lost_after=15) as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        harbour.join("w1")
+        submission = harbour.submit(1)
+        await harbour.until(lambda: harbour.events(e.AttemptsAssigned))
+        harbour.clock.at += 10
+        await harbour.user.hints.send(subjects.beat("w1"), b"{}")
+        await harbour.moments()
+        harbour.clock.at += 10
+        harbour.join("w2")
+        await harbour.until(lambda: dispatcher.state.seq == len(harbour.hub.records))
+        await harbour.moments()
+        assert harbour.events(e.WorkerLost) == []
+        harbour.clock.at += 6
+        harbour.submit(1)  # something happens
+        await harbour.until(lambda: harbour.events(e.WorkerLost))
+        assert harbour.events(e.WorkerLost)[0].subject == "log.dispatch.w1.signal"
+        await harbour.until(lambda: f"{submission}.0.2" in dispatcher.state.load("w2").attempts)
+
+
+async def test_who_waits_is_told_how_far_a_submission_is(harbour):
+    heard = []
+
+    async def listen():
+        async for subject, body in harbour.user.hints.listen("done.ada.>"):
+            heard.append((subject, json.loads(body)))
+
+    listening = asyncio.create_task(listen())
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        harbour.join()
+        submission = harbour.submit(2)
+        await harbour.until(lambda: harbour.events(e.AttemptsAssigned))
+        ended = tuple(e.Ended(f"{submission}.{k}.1", "succeeded") for k in range(2))
+        seq = harbour.write(e.AttemptsReported(life=1, n=1, ended=ended), "w1")
+        await harbour.until(lambda: any(m["states"] for _, m in heard))
+    listening.cancel()
+    subject, last = heard[-1]
+    assert subject == f"done.ada.{submission}"
+    assert (last["submission"], last["size"], last["states"], last["seq"]) == (submission, 2, {"succeeded": 2}, seq)
+    assert heard[0][1]["status"] == "accepted"
+
+
+async def test_any_dispatcher_explains(harbour):
+    async with harbour.dispatcher():
+        submission = harbour.submit(1)
+        await harbour.until(lambda: harbour.events(e.SubmissionAccepted))
+        question = {"id": f"{submission}.0", "kind": "task", "user": "ada"}
+        for _ in range(200):
+            answer = json.loads(
+                await harbour.user.hints.ask(subjects.ASK_DISPATCH, json.dumps(question).encode(), deadline=1)
+            )
+            if answer["state"] == "queued" and "no workers" in answer["reasons"][0]["text"]:
+                break
+            await asyncio.sleep(0.005)
+        else:
+            raise AssertionError(answer)
+        for bad in (b"?", b'{"id":"x.y","kind":"task"}', b'{"id":"1","kind":"cow"}'):
+            answer = json.loads(await harbour.user.hints.ask(subjects.ASK_DISPATCH, bad, deadline=1))
+            assert answer["state"] == "unknown"
+            assert answer["reasons"]
+
+
+async def test_rubbish_on_the_log_does_not_stop_it(harbour):
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        harbour.hub.record("log.user.ada.wish", b"{not json")
+        harbour.hub.record("log.worker.w1.report", b"\xff\xfe")
+        harbour.hub.record("log.dispatch.lead", b"rubbish")
+        submission = harbour.submit(1)
+        await harbour.until(lambda: submission in dispatcher.state.submissions)
+        await harbour.until(lambda: any(r.event.submission == submission for r in harbour.events(e.SubmissionAccepted)))
+        assert len(harbour.events(e.SubmissionRejected)) == 1
