@@ -44,6 +44,7 @@ class Ledger:
     joins: list[e.WorkerJoined] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
+    requeues: dict[tuple[int, int, int], str | None] = field(default_factory=dict)
     refusals: dict[int, str] = field(default_factory=dict)
     assigned: dict[tuple[int, int, int], int] = field(default_factory=dict)
     runs: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
@@ -139,6 +140,7 @@ class Ledger:
                     if task.state == "succeeded":
                         self.broken.append(f"{one.submission}.{one.index} was requeued after its success")
                     task.state, task.open = "queued", False
+                    self.requeues[one.submission, one.index, one.n] = one.cause
             case e.TasksRetried():
                 for task in self._of(event.tasks):
                     task.state, task.open, task.successes = "queued", False, 0

@@ -54,7 +54,8 @@ class Stack:
     def close(self) -> None:
         said = self.say("down", deadline=60)
         if keep := os.environ.get("CHAOS_KEEP"):
-            shutil.copytree(self.state / "logs", Path(keep) / self.state.name, dirs_exist_ok=True)
+            for part in ("logs", "nats"):
+                shutil.copytree(self.state / part, Path(keep) / self.state.name / part, dirs_exist_ok=True)
         shutil.rmtree(self.state, ignore_errors=True)
         assert said.code == 0, f"longshore down: {said}"
 
