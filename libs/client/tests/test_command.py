@@ -12,7 +12,7 @@ from longshore_common.profile import Profile
 HEAVY = {"nats", "rich", "http.client", "asyncio", "typer", "structlog", "ssl", "msgspec", "argparse", "email"}
 
 
-def imports_of(*line):
+def imports_of(*line, profile="/nonexistent"):
     code = (
         "import sys, contextlib\n"
         f"sys.argv = ['longshore', *{list(line)!r}]\n"
@@ -20,7 +20,8 @@ def imports_of(*line):
         "with contextlib.suppress(SystemExit): run()\n"
         "print('\\n', *sys.modules, file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    env = {**os.environ, "LONGSHORE_STATE_DIR": str(profile)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=env)
     return set(done.stderr.splitlines()[-1].split())
 
 
@@ -41,9 +42,11 @@ def test_the_version_costs_next_to_nothing():
     assert not imports_of("--version") & HEAVY
 
 
-def test_each_command_imports_only_what_it_needs():
+def test_each_command_imports_only_what_it_needs(profile_dir):
+    door = profile_dir
     assert not imports_of("submit", "--test", "true") & (HEAVY - {"msgspec", "argparse"})
-    assert not imports_of("submit", "true") & {"http.client", "rich", "typer", "structlog"}
+    assert not imports_of("submit", "true", profile=door) & (HEAVY - {"msgspec", "argparse"})
+    assert not imports_of("worker", "pause", "--all", profile=door) & (HEAVY - {"msgspec", "argparse"})
     assert not imports_of("task", "list") & {"nats", "rich", "asyncio", "typer", "structlog"}
     assert not imports_of("--help") & {"nats", "rich", "asyncio", "http.client", "structlog"}
 
@@ -112,6 +115,7 @@ def test_each_json_object_is_a_task_and_options_are_defaults():
         (["worker", "resize", "w"], "--prefetch"),
         (["task", "list", "--state", "asleep"], "succeeded"), (["task", "signal", "SIGNOPE", "1.1"], "SIGUSR1"),
         (["task", "logs", "--stdout", "--stderr", "1.1"], "streams"), (["completion", "tcsh"], "bash"),
+        (["submit", "--key", "a b", "y"], "without spaces"), (["submit", "--key", "", "y"], "not usable"),
     ],
 )  # fmt: skip
 def test_misuse_is_one_line_that_names_the_fix_and_exit_2(line, said, tmp_path, profile_dir):

@@ -18,6 +18,7 @@ from longshore.quantities import array as parse_array
 from longshore.reader import Reader
 from longshore.resolving import resolved
 from longshore.specs import SpecOptions, batch_name, spec, spec_of
+from longshore.specs import key as key_of
 from longshore.waiting import Waiter, Watch
 from longshore.writer import Writer
 from longshore_common import events as e
@@ -131,7 +132,7 @@ class AsyncClient:
     async def _wish(self, body: m.Body, scheduling: dict[str, Any]) -> e.TasksSubmitted:
         requires = scheduling.get("requires")
         return e.TasksSubmitted(
-            key=scheduling.get("key") or new_key(),
+            key=key_of(scheduling["key"]) if scheduling.get("key") is not None else new_key(),
             batch=batch_name(scheduling.get("batch") or DEFAULT_BATCH),
             body=body,
             name=scheduling.get("title"),

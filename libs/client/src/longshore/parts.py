@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from longshore_common.codec import MAX_MESSAGE
-from longshore_common.model import TaskSpec
+from longshore_common.model import Array, Body, Parts, Specs, TaskSpec
 
 #: Specs of one part: large enough that a message costs nothing per task, small enough for any fold's turn.
 PART: Final = 1000
@@ -31,3 +31,12 @@ def parts(specs: Iterable[TaskSpec]) -> Iterator[tuple[TaskSpec, ...]]:
         held += length
     if part:
         yield tuple(part)
+
+
+def size_of(body: Body) -> int:
+    """How many tasks a body holds."""
+    match body:
+        case Array() | Parts():
+            return body.size
+        case Specs():
+            return len(body.specs)

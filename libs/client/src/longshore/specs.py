@@ -214,3 +214,10 @@ def entries(lines: Iterable[bytes]) -> list[str]:
 def batch_name(name: str) -> str:
     """The name itself if a batch can have it."""
     return token(name, "batch")
+
+
+def key(word: str) -> str:
+    """The idempotency key itself; `BadInput` unless it is 1-128 visible ASCII characters, as it becomes a header."""
+    if not 1 <= len(word) <= 128 or not all("!" <= c <= "~" for c in word):
+        raise BadInput(f"the key {word!r} is not usable: 1-128 letters, digits or signs of ASCII, without spaces")
+    return word

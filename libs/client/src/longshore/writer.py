@@ -11,7 +11,7 @@ import msgspec
 
 from longshore import chance
 from longshore.bookmark import Bookmark
-from longshore.parts import parts
+from longshore.parts import parts, size_of
 from longshore.records import Explanation, Submitted
 from longshore.spool import Spool
 from longshore_common import events as e
@@ -52,10 +52,11 @@ class Writer:
         from longshore_common.adapters import nats_log  # here, because reading and spooling need none of it
 
         door = self.profile
-        opening = nats_log.connect(door.nats_url, creds=door.nats_creds, role="user", name=door.user)
         try:
-            return await asyncio.wait_for(opening, self.deadline)
-        except (TimeoutError, OSError) as err:
+            return await nats_log.connect(
+                door.nats_url, creds=door.nats_creds, role="user", name=door.user, deadline=self.deadline
+            )
+        except Unreachable as err:
             raise Unreachable(
                 f"the log at {door.nats_url} does not answer: see `longshore status`, "
                 "start the stack with `longshore up`, or submit with --spool"
@@ -166,15 +167,6 @@ class Writer:
         transport = await self.transport()
         async for subject, body in transport.hints.listen(subjects.done(self.profile.user, ">")):
             yield subject, body
-
-
-def size_of(body: m.Body) -> int:
-    """How many tasks a body holds."""
-    match body:
-        case m.Array() | m.Parts():
-            return body.size
-        case m.Specs():
-            return len(body.specs)
 
 
 def _chain(

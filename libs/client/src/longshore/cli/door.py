@@ -87,4 +87,6 @@ class Door:
 
     def wish(self, event: "Event") -> int:
         """Append one wish and return its sequence; the bookmark makes the next read show it."""
-        return self.write(lambda writer: writer.wish(event))
+        from longshore import once
+
+        return once.wish(self.profile, self.bookmark, event)

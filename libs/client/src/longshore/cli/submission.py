@@ -183,7 +183,7 @@ def _lines(name: str) -> Iterator[BinaryIO]:
 
 def _wish(door: Door, given: Given, body: m.Body, *, limit: int) -> TasksSubmitted:
     return TasksSubmitted(
-        key=given.key or new_key(),
+        key=specs.key(given.key) if given.key is not None else new_key(),
         batch=specs.batch_name(given.batch or configured(os.environ).value.batch),
         body=body,
         priority=given.priority,
@@ -204,6 +204,12 @@ def _test_many(wish: TasksSubmitted, made: Iterator[m.TaskSpec]) -> int:
 
 
 def _send(door: Door, given: Given, wish: TasksSubmitted, made: Iterator[m.TaskSpec] | None) -> int:
+    if made is None and not (given.wait or given.follow or given.spool):
+        from longshore import once
+
+        _tell(given, once.submit(door.profile, door.bookmark, wish))
+        return 0
+
     async def sending(writer: "Writer") -> int:
         if not (given.wait or given.follow):
             _tell(given, await _submitted(writer, given, wish, made))
