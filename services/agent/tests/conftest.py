@@ -136,7 +136,8 @@ class Yard:
         )
         restored = service.restore(settings)
         transport = self.hub.connect("worker", "w1")
-        engine = DockerEngine({"DOCKER_HOST": f"unix://{self.directory}/no-engine"}, str(self.directory))
+        docker = self.options.get("docker", {"DOCKER_HOST": f"unix://{self.directory}/no-engine"})
+        engine = DockerEngine(docker, str(self.directory), network="none")
         outside = service.Outside(transport, StorageStager({}), engine, SystemClock())
         agent = await service.build(settings, restored, outside)
         agent.journal = restored.journal
@@ -153,6 +154,7 @@ class Yard:
         agent.bare.hang_up()
         agent.task.cancel()
         await asyncio.wait([agent.task])
+        await agent.transfers.engine.close()
         agent.journal.abandon()
         self.agents.remove(agent)
 
