@@ -8,6 +8,7 @@ from typing import Final
 
 from longshore_api.core.rows import OPEN_STATES, TASK_STATES
 from longshore_api.core.selection import Place, Selection
+from longshore_common.model import ON_WORKER
 
 _TASK: Final = (
     "t.index, t.state, t.attempt, t.worker, t.assigned_at, t.started_at, t.ended_at, t.exit_code, t.outcome, t.cause, "
@@ -34,43 +35,59 @@ class _Arguments:
 def statement(selection: Selection, count: int, after: Place | None) -> tuple[str, list[object]]:
     """(SQL, arguments) of up to `count` tasks past `after`."""
     put = _Arguments()
-    if selection.worker is not None:
+    if selection.worker is not None and not _narrowed(selection):
         return _by_worker(selection, count, after, put), put.values
+    limit = put(count, "bigint")
     where = [*_of_submission(selection, put), *_states_counted(selection)]
-    windows, lo, hi = _windows(selection, put)
+    lo_of, submission = "{}", None
     if after is not None:
         submission, index = put(after.submission, "bigint"), put(after.index, "bigint")
         where.append(f"s.id <= {submission}")
-        lo = f"CASE WHEN s.id = {submission} THEN greatest({lo}, {index} + 1) ELSE {lo} END"
-    limit = put(count, "bigint")
+        lo_of = f"CASE WHEN s.id = {submission} THEN greatest({{0}}, {index} + 1) ELSE {{0}} END"
+    condition = " AND ".join(where) or "true"
+    source, windows, lo, hi = _windows(selection, put, condition, limit)
+    worker = f" AND t.worker = {put(selection.worker, 'text')}" if selection.worker is not None else ""
     parts = [
-        part.format(limit=limit)
+        part
         for state in selection.states or (None,)
-        for part in _one_state(put(state, "text") if state else None, succeeded=state == "succeeded")
+        for part in _one_state(state, put(state, "text") if state else "", worker, limit)
     ]
+    newest = "s.id" if selection.name is None else "c.id"
     sql = (
-        f"SELECT s.id AS submission, x.* FROM submission s {windows} "
-        f"CROSS JOIN LATERAL (SELECT {lo} AS lo, {hi} AS hi) v "
-        f"CROSS JOIN LATERAL ({' UNION ALL '.join(parts)} ORDER BY index LIMIT {limit}) x "
-        f"WHERE {' AND '.join(where) or 'true'} ORDER BY s.id DESC, x.index LIMIT {limit}"
+        f"SELECT s.id AS submission, x.* FROM {source} {windows} "
+        f"CROSS JOIN LATERAL (SELECT {lo_of.format(lo)} AS lo, {hi} AS hi) v "
+        f"CROSS JOIN LATERAL (SELECT * FROM ({' UNION ALL '.join(parts)}) y ORDER BY index LIMIT {limit}) x "
+        f"WHERE {condition} ORDER BY {newest} DESC, x.index LIMIT {limit}"
     )
     return sql, put.values
 
 
-def _one_state(state: str | None, *, succeeded: bool) -> tuple[str, str]:
+def _narrowed(selection: Selection) -> bool:
+    """Whether something says which submissions to look into."""
+    return any(
+        f is not None
+        for f in (selection.batch, selection.user, selection.submission, selection.name, selection.windows)
+    )
+
+
+def _one_state(state: str | None, value: str, worker: str, limit: str) -> list[str]:
     """Rows and ranges of one submission in a window, in one state, or in any. The index of states leaves out successes."""
     of_task = of_range = ""
     if state is not None:
-        of_task = f" AND t.state = {state}" + ("" if succeeded else " AND t.state <> 'succeeded'")
-        of_range = f" AND r.state = {state}"
-    return (
-        f"(SELECT {_TASK} FROM task t WHERE t.submission = s.id AND t.index BETWEEN v.lo AND v.hi{of_task} "
-        "ORDER BY t.index LIMIT {limit})",
-        f"(SELECT {_RANGE} FROM task_range r CROSS JOIN LATERAL generate_series(greatest(r.lo, v.lo), "
-        "least(r.hi, v.hi, greatest(r.lo, v.lo) + {limit} - 1)) AS g (index) "
-        f"WHERE r.submission = s.id AND r.hi >= v.lo AND r.lo <= v.hi{of_range} "
-        "ORDER BY r.hi, g.index LIMIT {limit})",
+        of_task = f" AND t.state = {value}" + ("" if state == "succeeded" else " AND t.state <> 'succeeded'")
+        of_range = f" AND r.state = {value}"
+    tasks = (
+        f"(SELECT {_TASK} FROM task t WHERE t.submission = s.id AND t.index BETWEEN v.lo AND v.hi{of_task}{worker} "
+        f"ORDER BY t.index LIMIT {limit})"
     )
+    if worker:  # nothing untouched has one
+        return [tasks]
+    ranges = (
+        f"(SELECT {_RANGE} FROM task_range r CROSS JOIN LATERAL generate_series(greatest(r.lo, v.lo), "
+        f"least(r.hi, v.hi, greatest(r.lo, v.lo) + {limit} - 1)) AS g (index) "
+        f"WHERE r.submission = s.id AND r.hi >= v.lo AND r.lo <= v.hi{of_range} ORDER BY r.hi, g.index LIMIT {limit})"
+    )
+    return [tasks, ranges]
 
 
 def _of_submission(selection: Selection, put: _Arguments) -> list[str]:
@@ -85,18 +102,30 @@ def _of_submission(selection: Selection, put: _Arguments) -> list[str]:
 
 
 def _states_counted(selection: Selection) -> list[str]:
-    """Only submissions that have tasks in these states; the counters say so."""
-    if not selection.states or set(selection.states) == set(TASK_STATES):
+    """Only submissions that have tasks in these states; the counters say so, in words the partial indexes have."""
+    wanted = set(selection.states)
+    if not wanted or wanted == set(TASK_STATES):
         return []
-    counted = " OR ".join(f"s.{state} > 0" for state in selection.states)
-    return [f"({counted})", *(["s.open > 0"] if set(selection.states) <= OPEN_STATES else [])]
+    counted = ["(" + " OR ".join(f"s.{state} > 0" for state in selection.states) + ")"]
+    if wanted <= OPEN_STATES:
+        counted.append("s.open > 0")
+    elif len(wanted) > 1 and "succeeded" not in wanted:
+        counted.append("s.unsettled > 0")
+    return counted
 
 
-def _windows(selection: Selection, put: _Arguments) -> tuple[str, str, str]:
-    """(joins, lo, hi): the ranges of ordinals asked for; by name they are the runs of equal names."""
-    join, lows, highs = "", ["0::bigint"], ["s.size - 1"]
+def _windows(selection: Selection, put: _Arguments, condition: str, limit: str) -> tuple[str, str, str, str]:
+    """(source of s, joins, lo, hi): the ranges of ordinals asked for; by name they are the runs of equal names."""
+    source, join, lows, highs = "submission s", "", ["0::bigint"], ["s.size - 1"]
     if selection.name is not None:
         name = put(selection.name, "text")
+        most = f"LIMIT {limit}" if selection.windows is None and selection.worker is None else ""
+        source = (
+            f"((SELECT s.id FROM submission s WHERE s.name = {name} AND NOT s.named AND {condition} ORDER BY s.id DESC {most}) "
+            f"UNION SELECT n.submission FROM task_name n WHERE n.name = {name} AND n.submission IS NOT NULL "
+            f"UNION SELECT s.id FROM submission s WHERE s.name = {name} AND s.named) c "
+            "CROSS JOIN LATERAL (SELECT * FROM submission s WHERE s.id = c.id OFFSET 0) s"
+        )
         join += (
             " CROSS JOIN LATERAL (SELECT 0::bigint AS lo, s.size - 1 AS hi "
             f"WHERE NOT s.named AND s.name = {name} UNION ALL SELECT n.lo, n.hi FROM task_name n WHERE s.named "
@@ -109,20 +138,23 @@ def _windows(selection: Selection, put: _Arguments) -> tuple[str, str, str]:
         join += f" JOIN unnest({', '.join(arrays)}) AS w (submission, lo, hi) ON w.submission = s.id"
         lows.append("w.lo")
         highs.append("w.hi")
-    return join, f"greatest({', '.join(lows)})", f"least({', '.join(highs)})"
+    return source, join, f"greatest({', '.join(lows)})", f"least({', '.join(highs)})"
 
 
 def _by_worker(selection: Selection, count: int, after: Place | None, put: _Arguments) -> str:
-    """A worker's tasks by its own index; nothing untouched has a worker."""
-    where = [f"t.worker = {put(selection.worker, 'text')}", *_of_submission(selection, put)]
+    """A worker's tasks by its own index, two stretches of it after a cursor."""
+    limit = put(count, "bigint")
+    where = f"t.worker = {put(selection.worker, 'text')}"
     if selection.states:
-        where.append(f"t.state = ANY({put(list(selection.states), 'text[]')})")
+        where += f" AND t.state = ANY({put(list(selection.states), 'text[]')})"
+        if set(selection.states) <= ON_WORKER:
+            where += " AND t.state IN ('assigned', 'staging', 'running', 'delivering')"
+    stretches = ["true"]
     if after is not None:
         submission, index = put(after.submission, "bigint"), put(after.index, "bigint")
-        where.append(f"t.submission <= {submission} AND (t.submission < {submission} OR t.index > {index})")
-    windows, lo, hi = _windows(selection, put)
-    return (
-        f"SELECT t.submission, {_TASK} FROM task t JOIN submission s ON s.id = t.submission {windows} "
-        f"WHERE {' AND '.join(where)} AND t.index BETWEEN {lo} AND {hi} "
-        f"ORDER BY t.submission DESC, t.index LIMIT {put(count, 'bigint')}"
-    )
+        stretches = [f"t.submission = {submission} AND t.index > {index}", f"t.submission < {submission}"]
+    parts = [
+        f"(SELECT t.submission, {_TASK} FROM task t WHERE {where} AND {each} ORDER BY t.submission DESC, t.index LIMIT {limit})"
+        for each in stretches
+    ]
+    return f"SELECT * FROM ({' UNION ALL '.join(parts)}) x ORDER BY submission DESC, index LIMIT {limit}"

@@ -14,7 +14,7 @@ import msgspec
 from longshore_api.adapters import paging
 from longshore_api.adapters.store import away
 from longshore_api.core.selection import Place, Selection, Window
-from longshore_common.errors import NotFound
+from longshore_common.errors import BadInput, NotFound, Unreachable
 from longshore_common.model import TaskSpec
 
 #: Connections for reads; they are made when needed and closed after half a minute without use.
@@ -27,6 +27,12 @@ _spec: Final = msgspec.json.Decoder(TaskSpec).decode
 _entries: Final = msgspec.json.Decoder(list[str]).decode
 
 Row = Any  # an asyncpg.Record
+
+#: What asyncpg raises when the server is gone, going, coming or full; other errors are defects of ours.
+_AWAY: Final = (
+    OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError,
+)  # fmt: skip
 
 
 class Details(msgspec.Struct):
@@ -62,7 +68,11 @@ class Reader:
         try:
             async with self._pool.acquire(timeout=PATIENCE) as connection:
                 yield connection
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as err:
+        except asyncpg.UndefinedTableError as err:
+            raise Unreachable("the read model is being set up: ask again in a moment") from err
+        except _AWAY as err:
+            if isinstance(err, ValueError):
+                raise BadInput(f"a value is out of range: {err}") from err
             raise away(err) from err
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:

@@ -24,12 +24,15 @@ CREATE TABLE submission (
     key text NOT NULL, priority bigint NOT NULL, submitted_at float8 NOT NULL, requires text,
     spec bytea, start bigint NOT NULL, step bigint NOT NULL, named boolean NOT NULL,
     status text NOT NULL, reason text NOT NULL, duplicate_of bigint, by_index text, {COUNTERS},
-    open bigint GENERATED ALWAYS AS (waiting + queued + assigned + staging + running + delivering) STORED
+    open bigint GENERATED ALWAYS AS (waiting + queued + assigned + staging + running + delivering) STORED,
+    unsettled bigint GENERATED ALWAYS AS
+        (waiting + queued + assigned + staging + running + delivering + failed + cancelled) STORED
 );
 CREATE INDEX submission_batch ON submission (batch, id);
 CREATE INDEX submission_user ON submission (user_name, id);
 CREATE INDEX submission_name ON submission (name, id) WHERE name IS NOT NULL;
 CREATE INDEX submission_open ON submission (id) WHERE open > 0;
+CREATE INDEX submission_unsettled ON submission (id) WHERE unsettled > 0;
 CREATE INDEX submission_failed ON submission (id) WHERE failed > 0;
 CREATE INDEX submission_cancelled ON submission (id) WHERE cancelled > 0;
 
