@@ -111,6 +111,17 @@ async def test_another_worker_can_finish_a_publication(yard, tmp_path):
     assert (tmp_path / "out" / "x").read_text() == "x\n"
 
 
+async def test_a_task_of_another_user_owns_its_directories(yard, tmp_path):
+    await yard.start_agent()
+    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+        directory.chmod(0o755)
+    script = "id -u; echo x > $TEMP/x && echo y > $OUTPUT/y && echo kept"
+    (name,) = await yard.assign("sh", "-c", script, uid=65534, gid=65534)
+    (other,) = await yard.assign("sh", "-c", "id -u; ls $TEMP | wc -l")
+    assert (await yard.ended(name)).stdout.tail == "65534\nkept\n"
+    assert (await yard.ended(other)).stdout.tail == "0\n0\n"
+
+
 async def test_a_missing_input_fails_clearly_and_runs_nothing(yard, tmp_path):
     await yard.start_agent()
     (name,) = await yard.assign("true", inputs=(f"file://{tmp_path}/none",))

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from longshore_agent.core.attempts import Attempts
 from longshore_agent.core.reports import MOST, Pending
-from longshore_agent.core.verdict import Exit, judged
+from longshore_agent.core.verdict import Exit, judged, signal_number
 from longshore_common import events as e
 from longshore_common.model import TaskSpec
 
@@ -182,12 +182,27 @@ def test_pausing_one_that_waits_in_the_spawner_takes_it_back():
     assert bench.launch() == ["7.0.1"]
 
 
+def test_one_that_started_before_the_pause_reached_the_spawner_is_frozen():
+    bench = Bench(slots=1)
+    bench.assign(count=1)
+    bench.launch()
+    bench.want("pause", "7.0.1")
+    acts = bench.core.started(bench.core.held["7.0.1"], 1.0)
+    assert [(a.deed, a.attempt.id) for a in acts] == [("freeze", "7.0.1")]
+    assert [m.paused for m in bench.core.pending.take(1, 1).moved] == [True]
+
+
 def test_a_unix_signal_goes_to_what_runs_and_nowhere_else():
     bench = Bench(slots=1)
     bench.assign(count=2)
     bench.launch()
     bench.start("7.0.1")
     assert bench.want("run", "7.0.1", "7.1.1", signal="SIGUSR1") == [("send", "7.0.1")]
+
+
+def test_signals_have_names_with_and_without_prefix_and_numbers():
+    assert [signal_number(n) for n in ("SIGUSR1", "usr1", "10", "hup")] == [10, 10, 10, 1]
+    assert [signal_number(n) for n in ("SIGNOTHING", "", "999", "SIG_DFL")] == [None, None, None, None]
 
 
 def test_leave_to_publish_counts_whenever_it_comes():

@@ -152,7 +152,8 @@ class Attempts:
         if attempt is None:
             return []
         if event.signal:
-            return [Act("send", attempt, signal=event.signal)] if attempt.phase == "running" else []
+            # one that is only `launched` for all we know may run already: the spawner and the engine know
+            return [Act("send", attempt, signal=event.signal)] if attempt.phase in ("launched", "running") else []
         match event.wanted:
             case "publish":
                 self._grant(attempt)
@@ -260,11 +261,14 @@ class Attempts:
         self.ready.appendleft(attempt)
         return []
 
-    def started(self, attempt: Attempt, at: float) -> None:
-        """Its process runs since `at`."""
-        if attempt.phase == "launched":
-            attempt.phase, attempt.started_at = "running", at
-            self.pending.moved(attempt.id, "running", at)
+    def started(self, attempt: Attempt, at: float) -> list[Act]:
+        """Its process runs since `at`; one that was to pause before it started is frozen now."""
+        if attempt.phase != "launched":
+            return []
+        attempt.phase, attempt.started_at = "running", at
+        pause = attempt.wanted == "pause"
+        self.pending.moved(attempt.id, "running", at, paused=pause)
+        return [Act("freeze", attempt)] if pause else []
 
     def exited(self, attempt: Attempt, result: e.Ended) -> None:
         """Its process is over with this result; it keeps its place here until `end`. The slot is free."""

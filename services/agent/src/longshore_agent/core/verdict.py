@@ -60,6 +60,15 @@ def failed(attempt: Attempt, cause: Cause, reason: str, now: float) -> Ended:
     return Ended(attempt.id, "failed", before.exit_code, cause, reason, before.usage, stdout, stderr)
 
 
+def signal_number(name: str) -> int | None:
+    """The number of SIGUSR1, usr1 or 10; None if there is no such signal."""
+    if name.isascii() and name.isdigit():
+        return int(name) if int(name) in set(signal.Signals) else None
+    text = name.upper()
+    found = signal.Signals.__members__.get(text if text.startswith("SIG") else f"SIG{text}")
+    return None if found is None else int(found)
+
+
 def _said(code: int | None) -> str:
     """One line about an exit code."""
     if code is None:

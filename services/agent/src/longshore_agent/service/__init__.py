@@ -59,7 +59,7 @@ def restore(settings: Settings) -> Restored:
     try:
         records = journal.open()
         known = memory.recalled(records, settings.concurrency or (os.cpu_count() or 1))
-        if known.attempts.prefetch == -1:
+        if not known.attempts.resized:
             known.attempts.prefetch = settings.prefetch
         known.life += 1
         journal.rewrite([memory.state(known), Lived(known.life)])

@@ -4,6 +4,7 @@ What must not enter: containers, transfers, what a result means (`core.verdict`)
 """
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -69,8 +70,7 @@ class BareLane:
             try:
                 place = self._place(attempt)
             except OSError as err:
-                reason = f"no directory to work in: {err.strerror}"
-                self.desk.end(attempt, verdict.failed(attempt, "disk-full", reason, self.desk.clock.now()))
+                self._no_place(attempt, err)
                 continue
             attempt.place = place.name
             shared, argv = self._of_order(attempt.order)
@@ -90,10 +90,23 @@ class BareLane:
             self.on_acts(self.desk.attempts.withdrawn(attempt))
 
     def _place(self, attempt: Attempt) -> Place:
-        """Where it shall work: what was staged for it, or a set of empty directories."""
+        """Where it shall work: what was staged for it, or a set of empty directories; its user's own if it names one."""
         if self.noop:
             return NOWHERE
-        return self.desk.dirs.named(attempt.place) if attempt.place else self.desk.dirs.take()
+        place = self.desk.dirs.named(attempt.place) if attempt.place else self.desk.dirs.take()
+        spec = attempt.order.spec
+        if spec.uid is not None or spec.gid is not None:
+            for directory in place.places:
+                os.chown(directory, -1 if spec.uid is None else spec.uid, -1 if spec.gid is None else spec.gid)
+        return place
+
+    def _no_place(self, attempt: Attempt, err: OSError) -> None:
+        """It cannot have its directories, so it fails for the host's sake."""
+        cause: Cause = "disk-full" if err.errno == errno.ENOSPC else "host"
+        reason = f"no directory to work in: {err.strerror}"
+        if err.errno == errno.EPERM:
+            cause, reason = "launch", "only an agent that runs as root can start tasks as another user or group"
+        self.desk.end(attempt, verdict.failed(attempt, cause, reason, self.desk.clock.now()))
 
     def _of_order(self, order: Order) -> tuple[dict[str, str], list[str]]:
         """What all attempts of an order share, made once."""
@@ -136,9 +149,9 @@ class BareLane:
             case "thaw":
                 self.send([("k", name, int(signal.SIGCONT))])
             case "send":
-                number = getattr(signal, act.signal, None)
-                if isinstance(number, signal.Signals):
-                    self.send([("k", name, int(number))])
+                number = verdict.signal_number(act.signal)
+                if number is not None:
+                    self.send([("k", name, number)])
             case "cancel":
                 pass
 
@@ -156,20 +169,20 @@ class BareLane:
             if attempt is None:
                 continue
             if kind == "S":
-                self.desk.attempts.started(attempt, message[3])
+                self.on_acts(self.desk.attempts.started(attempt, message[3]))
             elif kind == "D":
                 self.on_acts(self.desk.attempts.withdrawn(attempt))
         self.desk.wake_reports()
         self.desk.turn()
 
     def _ended(self, message: Message) -> None:
-        seq, name, _pid, status, started, ended, *used, why, errno = message
+        seq, name, _pid, status, started, ended, *used, why, code_of = message
         self._seen = seq
         attempt = self.desk.attempts.held.get(name)
         if attempt is None or attempt.phase not in ("launched", "running"):
             return
         if status == -1:
-            cause: Cause = "disk-full" if errno == 28 else "launch"
+            cause: Cause = "disk-full" if code_of == errno.ENOSPC else "launch"
             self.desk.over(attempt, Exit(None, None, ended, cause=cause, reason=why))
             return
         code = status >> 8 if status & 0x7F == 0 else 128 + (status & 0x7F)
@@ -257,7 +270,7 @@ class BareLane:
         attempts = self.desk.attempts
         for attempt in self._handed():
             if attempt.id in known:
-                attempts.started(attempt, known[attempt.id])
+                attempts.started(attempt, known[attempt.id])  # `overdue_acts` below freezes it if it shall pause
             elif attempt.id not in there and attempt.phase == "launched":
                 self.on_acts(attempts.withdrawn(attempt))  # the message that handed it over was lost on its way
         strangers = [name for name in (*known, *hello.queued) if name not in attempts.held]

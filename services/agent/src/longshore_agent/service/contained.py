@@ -5,7 +5,6 @@ What must not enter: engines' APIs (`core.ports.ContainerEngine`), bare commands
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Coroutine
 
 from longshore_agent.adapters.journal import Phased
@@ -75,8 +74,8 @@ class ContainedLane:
                 await self.engine.pause(act.attempt.id)
             elif act.deed == "thaw":
                 await self.engine.unpause(act.attempt.id)
-            elif isinstance(number := getattr(signal, act.signal, None), signal.Signals):
-                await self.engine.signal(act.attempt.id, int(number))
+            elif (number := verdict.signal_number(act.signal)) is not None:
+                await self.engine.signal(act.attempt.id, number)
         except ContainerError as err:
             log.warning("container-refused", attempt=act.attempt.id, deed=act.deed, reason=err.reason)
 
@@ -114,11 +113,10 @@ class ContainedLane:
         if attempt.wanted in ("stop", "kill"):
             return Exit(None, None, self.desk.clock.now(), cause="operator", reason="it did not start")
         started = await self.engine.start(self._order(attempt))
-        self.desk.attempts.started(attempt, started)
+        for act in self.desk.attempts.started(attempt, started):
+            self.act(act)
         self.desk.wake_reports()
-        if attempt.wanted == "pause":
-            await self.engine.pause(attempt.id)
-        elif attempt.wanted in ("stop", "kill"):
+        if attempt.wanted in ("stop", "kill"):
             await self.engine.kill(attempt.id)
         limit = attempt.order.spec.run_timeout
         left = max(0.0, started + limit - self.desk.clock.now()) if limit else None
