@@ -6,6 +6,7 @@ came back; append with the fence. What must not enter: rules about tasks (core),
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from typing import Any, ClassVar, Final
@@ -137,11 +138,15 @@ class Dispatcher:
             self._catch_up()
 
     def _adopt(self, data: bytes, last: int) -> None:
+        gc.disable()  # nothing of what comes into being here is garbage; looking for it would take most of the time
         try:
             state = snapshot.from_bytes(data)
         except Unreadable as err:
             self._log.warning("snapshot-unusable", reason=str(err))
             return
+        finally:
+            gc.freeze()
+            gc.enable()
         if state.seq > last:
             self._log.warning("snapshot-of-another-log", seq=state.seq, last=last)
             return

@@ -44,7 +44,7 @@ class Need(Struct, frozen=True, array_like=True):
 PLAIN = Need()
 
 
-class Content(Struct, array_like=True):
+class Content(Struct, array_like=True, gc=False):
     """An array's one `spec` (and its entries in blobs), or different specs in blobs; blob k begins at `firsts[k]`.
 
     `weight` estimates the bytes one task adds to an order.

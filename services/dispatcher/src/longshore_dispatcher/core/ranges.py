@@ -11,7 +11,7 @@ from msgspec import Struct
 Run = tuple[int, int]
 
 
-class Ranges(Struct, array_like=True):
+class Ranges(Struct, array_like=True, gc=False):
     """Disjoint, non-adjacent runs `(lo, hi)`, both ends in, the lowest last so that taking from the front is a pop."""
 
     runs: list[Run] = []

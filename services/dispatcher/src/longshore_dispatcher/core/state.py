@@ -89,7 +89,7 @@ class Task(Struct, array_like=True, gc=False):
         return self.end is None and self.state != "queued"
 
 
-class Lot(Struct, array_like=True):
+class Lot(Struct, array_like=True, gc=False):
     """The queued tasks of a submission that need the same: untouched ones as runs, those queued again by ordinal."""
 
     need: Need
@@ -97,7 +97,7 @@ class Lot(Struct, array_like=True):
     again: dict[int, int] = {}
 
 
-class Submission(Struct):
+class Submission(Struct, gc=False):
     """An open submission. Its succeeded tasks are those that are nowhere else.
 
     `lot_starts` and `lot_of` say which lot a task belongs to (both empty: the first). `kept` are held tasks, `tried`
