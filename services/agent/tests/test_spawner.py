@@ -219,9 +219,12 @@ async def test_another_user_runs_it_if_asked(host, tmp_path):
     if os.geteuid():
         pytest.fail("this test needs root, as the machine that builds has")
     tmp_path.chmod(0o755)
-    name = host.run("id", "-u", uid=65534, gid=65534, cwd="/")
-    await host.ended(name)
-    assert host.said(name).strip() == b"65534", host.of("E", name)
+    both = host.run("sh", "-c", "id -u; id -g; id -G", uid=65534, gid=65533, cwd="/")
+    user = host.run("sh", "-c", "id -u; id -g; id -G", uid=65534, cwd="/")
+    await host.ended(both)
+    await host.ended(user)
+    assert host.said(both).split() == [b"65534", b"65533", b"65533"]
+    assert host.said(user).split() == [b"65534", b"65534", b"65534"]
 
 
 async def test_two_thousand_quick_tasks_all_end_once_with_their_output(host):
@@ -234,6 +237,19 @@ async def test_two_thousand_quick_tasks_all_end_once_with_their_output(host):
         await host.ended(name)
     assert len([x for x in host.events if x[0] == "E"]) == 2000
     assert all(host.said(names[k]) == f"{k}\n".encode() for k in range(0, 2000, 20))
+
+
+async def test_without_an_agent_and_with_much_to_do_it_still_sleeps(host):
+    for _ in range(20):
+        host.run("sleep", "600")
+    await until(lambda: len([x for x in host.events if x[0] == "S"]) == 2)
+    host.link.close()
+    with open(f"/proc/{host.process.pid}/status") as file:
+        before = int(next(x.split()[1] for x in file if x.startswith("voluntary")))
+    await asyncio.sleep(0.5)
+    with open(f"/proc/{host.process.pid}/status") as file:
+        after = int(next(x.split()[1] for x in file if x.startswith("voluntary")))
+    assert after - before < 10
 
 
 async def test_it_starts_fast_and_small(host):

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from time import monotonic, time  # noqa: TID251  the spawner is its own clock: instants of starts and ends are made here
+from time import gmtime, monotonic, strftime, time  # noqa: TID251  the spawner is its own clock: instants of starts and ends are made here
 
 TYPE_CHECKING = False  # `typing` itself is too large to enter
 if TYPE_CHECKING:
@@ -73,8 +73,6 @@ class Spawner:
         self.poll = select.poll()
         self.poll.register(self.listener, select.POLLIN)
         self.poll.register(self.wake, select.POLLIN)
-
-    # --- processes ---
 
     def fill(self) -> None:
         """Start what is queued while slots are free."""
@@ -172,27 +170,16 @@ class Spawner:
 
     def clockwork(self) -> float:
         """Enforce time limits and graces that are due; seconds until the next, -1 if none."""
-        now, soonest = monotonic(), -1.0
-        for one in [r for r in self.running.values() if r.deadline]:
-            if one.deadline <= now:
-                one.deadline, one.overdue = 0, True
-                self.terminate(one.attempt, GRACE)
-            elif soonest < 0 or one.deadline - now < soonest:
-                soonest = one.deadline - now
-        waiting = []
+        now = monotonic()
+        for one in [r for r in self.running.values() if 0 < r.deadline <= now]:
+            one.deadline, one.overdue = 0, True
+            self.terminate(one.attempt, GRACE)
         for when, attempt in self.kills:
-            one_ = self.running.get(attempt)
-            if one_ is None:
-                continue
-            if when <= now:
-                _killpg(one_.pid, signal.SIGKILL)
-                continue
-            waiting.append((when, attempt))
-            soonest = when - now if soonest < 0 else min(soonest, when - now)
-        self.kills = waiting
-        return soonest
-
-    # --- the agent's side ---
+            if when <= now and attempt in self.running:
+                _killpg(self.running[attempt].pid, signal.SIGKILL)
+        self.kills = [(when, a) for when, a in self.kills if when > now and a in self.running]
+        ahead = [r.deadline for r in self.running.values() if r.deadline] + [when for when, _ in self.kills]
+        return min(ahead) - now if ahead else -1.0
 
     def obey(self, message: Message) -> None:
         """One request of the agent."""
@@ -262,7 +249,7 @@ class Spawner:
     def flush(self) -> None:
         """Send events as one frame; what the socket does not take waits for it to be writable."""
         if self.peer is None:
-            self.outgoing.clear()
+            self.outgoing, self.due = [], 0.0
             return
         if self.outgoing and not self.may_wait():
             over = {event[2] for event in self.outgoing if event[0] == "E"}
@@ -270,10 +257,8 @@ class Spawner:
             self.unsent += len(body).to_bytes(4, "big") + body
             self.outgoing = []
             self.due = 0.0
-        if not self.unsent:
-            return
         try:
-            sent = self.peer.send(self.unsent)
+            sent = self.peer.send(self.unsent) if self.unsent else 0
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -290,8 +275,6 @@ class Spawner:
         if not self.due:
             self.due = now + COMPANY
         return now < self.due
-
-    # --- the loop ---
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then every group is killed."""
@@ -356,26 +339,22 @@ def _killpg(group: int, number: int) -> None:
 
 
 def _as_user(program: str, request: Message) -> int:
-    """Start under another user or group: rare, slower, and the only use of `subprocess`, so it is imported here."""
+    """Start under another user or group: rare and slower, so what it needs is imported here.
+
+    A user without a group gets his own, never the spawner's.
+    """
+    import pwd
     import subprocess
 
     _, argv, env, cwd, out, err, uid, gid, _ = request
+    if gid is None:
+        gid = next((entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == uid), uid)
     with open(out, "ab") as stdout, open(err, "ab") as stderr:
-        child = subprocess.Popen(
-            argv,
-            executable=program,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            user=uid,
-            group=gid,
-            extra_groups=[],
-            start_new_session=True,
-        )
+        more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, "extra_groups": []}
+        more |= {"user": uid, "group": gid, "start_new_session": True}
+        child = subprocess.Popen(argv, executable=program, env=env, cwd=cwd, **more)
     child.returncode = 0  # we wait for it ourselves; Popen must not
-    return child.pid
+    return int(child.pid)
 
 
 def _why(argv: list[str], problem: Exception) -> str:
@@ -409,16 +388,9 @@ def main() -> None:
 
 
 def _say(event: str) -> None:
-    sys.stdout.write(
-        f'{{"service":"spawner","event":"{event}","level":"info","pid":{os.getpid()},"time":"{_iso()}"}}\n'
-    )
+    at = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
+    sys.stdout.write(f'{{"service":"spawner","event":"{event}","level":"info","pid":{os.getpid()},"time":"{at}"}}\n')
     sys.stdout.flush()
-
-
-def _iso() -> str:
-    from time import gmtime, strftime
-
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
 
 
 if __name__ == "__main__":
