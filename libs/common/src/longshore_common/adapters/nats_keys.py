@@ -106,7 +106,8 @@ def server_conf(operator: str, system_account: str, accounts: dict[str, str]) ->
 
     The resolver is memory with preload: the accounts are two and change only when keys are rotated, which is a new
     file and a reload signal (SIGHUP); a `full` resolver would keep a second copy in a directory and a way to write it.
-    Revoking one user is the same reload with the account's JWT naming it in `revocations`.
+    Revoking one user is the same reload with an account JWT that names it in `revoked`. Keep the operator's JWT: a reload
+    with another one, even if only newer, is refused by the server as a whole.
     """
     preload = "\n".join(f"  {key}: {jwt}" for key, jwt in accounts.items())
     return f"operator: {operator}\nsystem_account: {system_account}\nresolver: MEMORY\nresolver_preload: {{\n{preload}\n}}\n"

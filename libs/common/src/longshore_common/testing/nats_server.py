@@ -40,6 +40,7 @@ class NatsServer:
         self.signing_seed = nats_keys.make_seed("account")
         self.account = nats_keys.public_key(self.account_seed)
         self.system = nats_keys.public_key(nats_keys.make_seed("account"))
+        self.operator = nats_keys.operator_jwt(self.operator_seed, self.system)
         self.revoked: dict[str, int] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self._opened: list[NatsTransport] = []
@@ -60,8 +61,7 @@ class NatsServer:
             revoked=self.revoked,
         )
         system = nats_keys.account_jwt(self.operator_seed, nats_keys.Holder("SYS", self.system), jetstream=False)
-        operator = nats_keys.operator_jwt(self.operator_seed, self.system)
-        return text + nats_keys.server_conf(operator, self.system, {self.account: ours, self.system: system})
+        return text + nats_keys.server_conf(self.operator, self.system, {self.account: ours, self.system: system})
 
     def revoke(self, public_key: str, at: int) -> None:
         """Void what this user was issued up to `at` (Unix seconds), by the reload an operator would do."""
