@@ -37,7 +37,7 @@ async def test_a_hint_ends_the_wait_without_a_read(client, hub, api):
     await client.listen()
     receipt = await client.submit_array(["true"], 2)
     seen = []
-    end = asyncio.create_task(client.wait(receipt, watch=seen.append))
+    end = asyncio.create_task(client.wait(receipt, watch=seen.append, timeout=5))
     await hint(hub, 1, 2, 5, succeeded=1)
     await asyncio.sleep(0.01)
     await hint(hub, 1, 2, 7, succeeded=2)
@@ -73,7 +73,7 @@ async def test_waiting_goes_on_while_the_api_is_away(client, api, reply, monkeyp
 async def test_failures_are_counted_not_raised(client, hub, api):
     api.routes["/submissions/1"] = lambda query: record(succeeded=1, failed=1)
     receipt = await client.submit_array(["false"], 2)
-    end = asyncio.create_task(client.wait(receipt))
+    end = asyncio.create_task(client.wait(receipt, timeout=5))
     await asyncio.sleep(0.01)
     await hint(hub, 1, 2, 9, succeeded=1, failed=1)
     found = await end
