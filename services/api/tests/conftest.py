@@ -120,7 +120,7 @@ async def project(store: Store, memory: Memory, records: list[Recorded]) -> None
     await store.apply(memory.drain())
 
 
-@pytest.fixture(name="project")
+@pytest.fixture(scope="session", name="project")
 def _project() -> Any:
     """`project(store, memory, records)`: fold and commit one batch."""
     return project
@@ -187,7 +187,7 @@ class Book:
         )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_book() -> type[Book]:
     """To write several logs in one test."""
     return Book

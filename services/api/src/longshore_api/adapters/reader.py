@@ -21,6 +21,10 @@ from longshore_common.model import TaskSpec
 CONNECTIONS: Final = 4
 #: Seconds a question may take.
 PATIENCE: Final = 20
+#: Pages are few rows by an index, from memory or flash: the planner must not think each costs a seek of a disk.
+SETTINGS: Final = {
+    "application_name": "longshore-api", "random_page_cost": "1.1", "jit": "off", "max_parallel_workers_per_gather": "0",
+}  # fmt: skip
 
 _specs: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _spec: Final = msgspec.json.Decoder(TaskSpec).decode
@@ -55,7 +59,7 @@ class Reader:
         """A pool that connects at the first question; PostgreSQL need not be there yet."""
         pool = await asyncpg.create_pool(
             url, min_size=0, max_size=CONNECTIONS, command_timeout=PATIENCE, timeout=5,
-            max_inactive_connection_lifetime=30, server_settings={"application_name": "longshore-api"},
+            max_inactive_connection_lifetime=30, server_settings=SETTINGS,
         )  # fmt: skip
         return cls(pool)
 
