@@ -186,3 +186,12 @@ def test_large_orders_are_cut_into_events_that_fit(desk):
 def test_a_million_queued_tasks_are_one_pair_of_numbers(desk):
     sub = desk.accepted(1_000_000)
     assert desk.state.submissions[sub].lots[0].fresh.runs == [(0, 999_999)]
+
+
+def test_max_running_counts_tasks_of_different_needs_together(desk):
+    desk.worker(slots=5)
+    specs = (TaskSpec(command=("a",), cpus=1), TaskSpec(command=("b",)))
+    sub = desk.submitted(body=Specs(specs=specs), max_running=1)
+    desk.when_settled()
+    assert len(desk.starts()["w1"]) == 1
+    assert sorted(desk.states(sub, range(2))) == ["assigned", "queued"]

@@ -115,3 +115,17 @@ def test_requiring_a_duplicate_that_has_no_answer_yet_waits_for_its_first(desk):
     desk.ended("w1", (first, 0, 1))
     desk.when_settled()
     assert desk.state_of(third) == "assigned"
+
+
+def test_with_any_outcome_a_retried_task_has_to_end_again(desk):
+    first, second = pair(desk, requires_any_outcome=True)
+    desk.ended("w1", (first, 0, 1), "failed", "exit", code=1)
+    desk.when_settled()
+    desk.given(e.RetryRequested(tasks=desk.tasks(first, 0)), "ada")
+    desk.when_settled()
+    desk.ended("w1", (first, 1, 1))
+    desk.when_settled()
+    assert desk.state_of(second) == "waiting"
+    desk.ended("w1", (first, 0, 2))
+    desk.when_settled()
+    assert desk.state_of(second) == "assigned"

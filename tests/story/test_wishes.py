@@ -2,6 +2,7 @@
 
 from longshore_common import events as e
 from longshore_common.ids import TaskRange
+from longshore_common.model import TaskSpec
 
 
 def running(desk, size=3, slots=1, prefetch=1, **more):
@@ -235,3 +236,11 @@ def test_wishes_that_come_together_are_answered_as_if_one_after_the_other(desk):
     desk.worker("w1", slots=2)
     desk.when_settled()
     assert desk.starts() == {"w1": [(sub, 0, 1), (sub, 1, 1)]}
+
+
+def test_a_task_that_failed_as_its_cancel_came_is_cancelled_and_nothing_else_in_that_turn(desk):
+    sub = running(desk, size=1, spec=TaskSpec(command=("false",), retries=3))
+    desk.ended("w1", (sub, 0, 1), "failed", "exit", code=1)
+    desk.given(e.CancelRequested(tasks=desk.tasks(sub, 0)), "ada")
+    desk.when_decided()
+    assert [type(event) for event, _ in desk.decided] == [e.TasksCancelled]

@@ -148,6 +148,34 @@ async def test_a_deposed_leader_appends_nothing_more(harbour):
         assert harbour.events(e.SubmissionAccepted) == []
 
 
+class Gated:
+    """A log whose appends wait at a gate, as when a process is stopped in the middle of one."""
+
+    def __init__(self, log) -> None:
+        self._log, self.gate, self.at_gate = log, asyncio.Event(), 0
+
+    async def append_all(self, entries, **how):
+        self.at_gate += 1
+        await self.gate.wait()
+        return await self._log.append_all(entries, **how)
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+
+async def test_what_was_decided_before_another_election_and_arrives_after_it_is_refused(harbour):
+    async with harbour.dispatcher("d1") as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        gated = dispatcher._transport.log = Gated(dispatcher._transport.log)
+        harbour.submit(1)
+        await harbour.until(lambda: gated.at_gate)
+        harbour.write(e.LeaderElected(dispatcher="other"), "")
+        gated.gate.set()
+        await harbour.until(lambda: not dispatcher.leading)
+        await harbour.moments()
+        assert harbour.events(e.SubmissionAccepted) == []
+
+
 async def test_the_beat_of_an_old_leader_does_not_count(harbour):
     harbour.write(e.LeaderElected(dispatcher="dead"), "")
     harbour.write(e.LeaderElected(dispatcher="dead"), "")

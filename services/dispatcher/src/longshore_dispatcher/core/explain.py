@@ -109,7 +109,8 @@ def _on_worker(state: State, task: Task, now: float) -> Iterator[Reason]:
             f"it is {task.state} on {task.worker} since {since:.0f} s; {ahead} of {worker.concurrency} slots are in use",
         )
     else:
-        yield Reason(f"it is {task.state} on {task.worker} since {since:.0f} s")
+        why = f": {task.reason}" if task.reason else ""
+        yield Reason(f"it is {task.state} on {task.worker} since {since:.0f} s{why}")
 
 
 def _waiting(state: State, sub: Submission, index: int) -> Iterator[Reason]:

@@ -50,7 +50,7 @@ def _move(state: State, load: Load, task: Task, move: e.Move) -> None:
             load.charge(sub.lots[changes.lot_index(sub, task.index)].need, -1)
     if move.state == "running" and task.state != "running":
         task.started = move.at
-    task.state = move.state
+    task.state, task.reason = move.state, move.reason[:400]
 
 
 def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
