@@ -198,7 +198,7 @@ def servers() -> Iterator[dict[str, str]]:
     shutil.rmtree(layout.root)
 
 
-def test_an_outside_server_and_database_take_the_place_of_ours(home, servers):
+def test_an_outside_server_and_database_take_the_place_of_ours(servers, home):
     home.up(**servers)
     names = [p["name"] for p in home.status()["processes"]]
     assert names == [p for p in PARTS if p not in ("nats", "postgres")]

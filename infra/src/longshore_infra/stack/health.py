@@ -94,7 +94,7 @@ def last_words(layout: Layout, *parts: str) -> str:
     for part in parts:
         lines = _tail(layout.log(part))
         troubled = [text for level, text in lines if level in ("warning", "error", "critical", "exception")]
-        found += [f"\n  {part}: {text}" for text in troubled[-5:]]
+        found += [f"\n  {part}: {text}" for text in list(dict.fromkeys(troubled))[-5:]]
     return "".join(found)
 
 
