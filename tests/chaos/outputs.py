@@ -59,9 +59,12 @@ class Evidence:
         projected = self.stack.tasks(self.submission)
         for k in range(self.size):
             yield from self._faults_of(k, projected.get(f"{self.submission}.{k}", {}))
-        hidden = self.out / ".longshore"
-        if left := sorted(p.name for p in hidden.iterdir() if p.is_dir() and any(q.is_file() for q in p.rglob("*"))):
-            yield f"bytes left in private prefixes of {left[:5]} ({len(left)})"
+        won = {f"{name}.{task['attempt']}" for name, task in projected.items()}
+        private = {
+            p for p in (self.out / ".longshore").iterdir() if p.is_dir() and any(q.is_file() for q in p.rglob("*"))
+        }
+        if left := sorted(p.name for p in private if p.name in won):
+            yield f"published, but their private prefixes still hold bytes: {left[:5]} ({len(left)})"
 
     def _faults_of(self, k: int, task: dict[str, Any]) -> Iterator[str]:
         file = self.out / f"{k}.txt"

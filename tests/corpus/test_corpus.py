@@ -15,6 +15,16 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def holds(now, then):
+    """Whether all that was said then is said now; a list (a record without names) may have got fields at its end."""
+    if isinstance(then, dict):
+        return now.keys() == then.keys() and all(holds(now[k], then[k]) for k in then)
+    if isinstance(then, list):
+        grown = now[len(then) :]
+        return len(now) >= len(then) and all(map(holds, now, then)) and not any(grown)
+    return now == then
+
+
 @pytest.mark.parametrize("path", LOGS, ids=lambda p: p.stem)
 def test_every_event_of_a_released_version_decodes_to_what_it_said(path):
     for line in lines(path):
@@ -22,7 +32,7 @@ def test_every_event_of_a_released_version_decodes_to_what_it_said(path):
         author, event = codec.decode(line["subject"], body)
         assert author.role == AUTHOR[type(event)]
         again, _ = codec.encode(event)
-        assert json.loads(again) == line["event"], "a field was lost, renamed or got another default"
+        assert holds(json.loads(again), line["event"]), "a field was lost, renamed or got another default"
 
 
 def test_the_newest_log_has_every_event_kind():

@@ -324,12 +324,13 @@ class WorkerJoined(Event, frozen=True):
 
 
 class Move(Struct, frozen=True, array_like=True):
-    """An attempt entered a phase at an instant; `paused` tells if it is frozen."""
+    """An attempt entered a phase at an instant; `paused` tells if it is frozen, `reason` what keeps it in this phase."""
 
     attempt: AttemptId
     state: AttemptState
     at: float
     paused: bool = False
+    reason: str = ""
 
 
 class Delivered(Struct, frozen=True, array_like=True):

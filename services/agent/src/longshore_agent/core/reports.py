@@ -36,6 +36,10 @@ class Pending:
         """It entered a phase."""
         self._moved.append(Move(attempt, state, at, paused))
 
+    def hindered(self, attempt: AttemptId, state: AttemptState, at: float, reason: str) -> None:
+        """It stays in a phase, and why."""
+        self._moved.append(Move(attempt, state, at, reason=reason[:1000]))
+
     def delivered(self, attempt: AttemptId, files: tuple[OutputFile, ...]) -> None:
         """It asks leave to publish these."""
         self._delivered.append(Delivered(attempt, files))

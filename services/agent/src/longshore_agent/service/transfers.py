@@ -188,7 +188,7 @@ class Transfers:
                         if not err.retriable:
                             raise
                         last = err
-                        log.warning("output-waits", attempt=attempt.id, reason=err.reason)
+                        self._tell_why(attempt, err.reason)
                         await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
                         tries += 1
         except TimeoutError as err:
@@ -197,6 +197,11 @@ class Transfers:
             raise StagingError("stage-out", last.reason if tries else f"delivering took over {PATIENCE:g} s") from err
         except BadInput as err:
             raise StagingError("stage-out", str(err)) from err
+
+    def _tell_why(self, attempt: Attempt, reason: str) -> None:
+        log.warning("output-waits", attempt=attempt.id, reason=reason)
+        self.desk.attempts.output_waits(attempt, self.desk.clock.now(), reason)
+        self.desk.wake_reports()
 
     async def _publish(self, attempt: Attempt) -> None:
         order = attempt.order

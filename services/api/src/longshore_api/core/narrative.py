@@ -46,7 +46,8 @@ def _of(attempt: str, prefix: str) -> bool:
 def _reported(event: e.AttemptsReported, prefix: str) -> Iterable[str]:
     for move in event.moved:
         if _of(move.attempt, prefix):
-            yield f"attempt {move.attempt.removeprefix(prefix)} {move.state}{' (paused)' if move.paused else ''}"
+            paused = " (paused)" if move.paused else ""
+            yield f"attempt {move.attempt.removeprefix(prefix)} {move.state}{paused}{_because(None, move.reason)}"
     for given in event.delivered:
         if _of(given.attempt, prefix):
             yield f"attempt {given.attempt.removeprefix(prefix)} delivered {_count(len(given.files), 'file')}"

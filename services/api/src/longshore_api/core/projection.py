@@ -125,7 +125,7 @@ def _reported(memory: Memory, record: Recorded, event: e.AttemptsReported) -> No
 def _move(memory: Memory, row: Row, move: e.Move) -> None:
     if move.state not in ON_WORKER:
         return
-    row.paused = move.paused
+    row.paused, row.reason = move.paused, archive.clean(move.reason)
     if move.state == "running" and row.started_at is None:
         _started(memory, row, move.at)
     memory.enter(row, move.state)
