@@ -313,7 +313,8 @@ class Anything(RuleBasedStateMachine):
         if what == "recall":
             self.say(self.bench.recall(name))
         elif what == "send":
-            assert name in self.phase("running") or not self.bench.want("run", name, signal="SIGHUP")
+            told = self.bench.want("run", name, signal="SIGHUP")
+            assert bool(told) == (name in self.phase("launched", "running"))
         else:
             self.say(self.bench.want(what, name))
 
