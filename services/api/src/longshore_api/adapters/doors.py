@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer
@@ -30,8 +31,8 @@ _STATUS: Final[tuple[tuple[type[errors.LongshoreError], int], ...]] = (
     (errors.Unreachable, 503), (errors.Unreadable, 502),
 )  # fmt: skip
 
-Limit = Annotated[int, Parameter(ge=1, le=MOST_ITEMS, description="Most items of this page")]
-Cursor = Annotated[str | None, Parameter(description="`next` of the page before")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST_ITEMS, description="Most items of this page")]
+Cursor = Annotated[str | None, QueryParameter(description="`next` of the page before")]
 
 
 class TooLate(errors.Unreachable):
@@ -49,6 +50,11 @@ class House(NamedTuple):
     issuer: Issuer
     last: Callable[[], Awaitable[int]]
     rebuild: Callable[[], Awaitable[None]]
+
+
+TheHouse = NamedDependency[House]
+#: The projected position, once it has passed what the reader asked for.
+CaughtUp = NamedDependency[int]
 
 
 def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -71,8 +77,10 @@ def house(request: Request[Any, Any, Any]) -> House:
 
 
 async def caught_up(
-    house: House,
-    after: Annotated[int, Parameter(ge=0, description="Answer only once this sequence of the log is projected")] = 0,
+    house: TheHouse,
+    after: Annotated[
+        int, QueryParameter(ge=0, description="Answer only once this sequence of the log is projected")
+    ] = 0,
 ) -> int:
     """Waits for the projection to pass `after`, at most 10 seconds; the projected position."""
     if not await house.progress.passed(after):

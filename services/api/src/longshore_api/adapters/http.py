@@ -14,7 +14,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from longshore_api.adapters import http_places, http_tasks, views
-from longshore_api.adapters.doors import House, admit, caught_up, house, misused, problem, told
+from longshore_api.adapters.doors import House, TheHouse, admit, caught_up, house, misused, problem, told
 from longshore_common.errors import LongshoreError, Unreachable
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ async def healthz() -> views.Alive:
 
 
 @get("/readyz", summary="Whether reads are answered, and how far they are", tags=["health"], security=[])
-async def readyz(house: House) -> Response[views.Readiness]:
+async def readyz(house: TheHouse) -> Response[views.Readiness]:
     """503 while PostgreSQL or the log is away."""
     ready, last = house.progress.ready, 0
     try:

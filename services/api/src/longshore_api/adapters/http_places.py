@@ -4,22 +4,23 @@ from typing import Any, Final
 
 from litestar import Request, Router, get, post
 from litestar.exceptions import NotAuthorizedException
+from litestar.params import FromPath, JSONBody
 
 from longshore_api.adapters import present, views
-from longshore_api.adapters.doors import Cursor, House, Limit, bearer
+from longshore_api.adapters.doors import CaughtUp, Cursor, Limit, TheHouse, bearer
 from longshore_api.adapters.http_tasks import sequence
 from longshore_api.core import archive, narrative, selection
 from longshore_common.errors import BadInput
 
 
 @get("/submissions/{submission:int}", summary="A submission and its counts", tags=["submissions"])
-async def submission(house: House, caught_up: int, submission: int) -> views.Submission:
+async def submission(house: TheHouse, caught_up: CaughtUp, submission: FromPath[int]) -> views.Submission:
     """How many of its tasks are in each state; states without tasks are left out."""
     return present.submission(await house.reader.submission(submission))
 
 
 @get("/batches", summary="Batches, the newest first", tags=["batches"])
-async def batches(house: House, caught_up: int, limit: Limit = 1000, cursor: Cursor = None) -> views.Batches:
+async def batches(house: TheHouse, caught_up: CaughtUp, limit: Limit = 1000, cursor: Cursor = None) -> views.Batches:
     """A page of batches with their counts."""
     rows = await house.reader.batches(limit, _placed(cursor))
     shown = rows[:limit]
@@ -28,14 +29,14 @@ async def batches(house: House, caught_up: int, limit: Limit = 1000, cursor: Cur
 
 
 @get("/batches/{name:str}", summary="One batch", tags=["batches"])
-async def batch(house: House, caught_up: int, name: str) -> views.Batch:
+async def batch(house: TheHouse, caught_up: CaughtUp, name: FromPath[str]) -> views.Batch:
     """A batch with its counts."""
     return present.batch(await house.reader.batch(name))
 
 
 @get("/batches/{name:str}/history", summary="What happened to it, oldest first", tags=["batches"])
 async def batch_history(
-    house: House, caught_up: int, name: str, limit: Limit = 1000, cursor: Cursor = None
+    house: TheHouse, caught_up: CaughtUp, name: FromPath[str], limit: Limit = 1000, cursor: Cursor = None
 ) -> views.History:
     """Submissions, pauses and wishes."""
     await house.reader.batch(name)
@@ -45,7 +46,7 @@ async def batch_history(
 
 
 @get("/workers", summary="Workers by name", tags=["workers"])
-async def workers(house: House, caught_up: int, limit: Limit = 1000, cursor: Cursor = None) -> views.Workers:
+async def workers(house: TheHouse, caught_up: CaughtUp, limit: Limit = 1000, cursor: Cursor = None) -> views.Workers:
     """A page of workers with their load and when they were last heard of."""
     rows = await house.reader.workers(limit, ".".join(selection.read(cursor)) if cursor else "")
     shown = rows[:limit]
@@ -54,14 +55,14 @@ async def workers(house: House, caught_up: int, limit: Limit = 1000, cursor: Cur
 
 
 @get("/workers/{name:str}", summary="One worker", tags=["workers"])
-async def worker(house: House, caught_up: int, name: str) -> views.Worker:
+async def worker(house: TheHouse, caught_up: CaughtUp, name: FromPath[str]) -> views.Worker:
     """A worker with its load."""
     return present.worker(await house.reader.worker(name), house.heard.at(name))
 
 
 @get("/workers/{name:str}/history", summary="What happened to it, oldest first", tags=["workers"])
 async def worker_history(
-    house: House, caught_up: int, name: str, limit: Limit = 1000, cursor: Cursor = None
+    house: TheHouse, caught_up: CaughtUp, name: FromPath[str], limit: Limit = 1000, cursor: Cursor = None
 ) -> views.History:
     """Enrolment, joins, losses, pauses, sizes."""
     await house.reader.worker(name)
@@ -71,7 +72,7 @@ async def worker_history(
 
 
 @post("/workers/enrol", status_code=200, summary="Become a worker (bearer: the join secret)", tags=["workers"])
-async def enrol(request: Request[Any, Any, Any], house: House, data: views.Enrolment) -> views.Credentials:
+async def enrol(request: Request[Any, Any, Any], house: TheHouse, data: JSONBody[views.Enrolment]) -> views.Credentials:
     """Credentials for the host's own subjects; a repeat with the same key gets the same worker."""
     if not house.issuer.admits(bearer(request)):
         raise NotAuthorizedException("show the join secret of this stack: Authorization: Bearer <join secret>")
@@ -79,7 +80,7 @@ async def enrol(request: Request[Any, Any, Any], house: House, data: views.Enrol
 
 
 @post("/projection/rebuild", status_code=202, summary="Project the whole log again", tags=["projection"])
-async def rebuild(house: House) -> views.Rebuilding:
+async def rebuild(house: TheHouse) -> views.Rebuilding:
     """Reads show less than there is until the projection is at `last` again."""
     last = await house.last()
     await house.rebuild()

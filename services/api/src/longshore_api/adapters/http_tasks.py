@@ -3,11 +3,11 @@
 from typing import Annotated, Final, Literal, NamedTuple
 
 from litestar import Response, Router, get
-from litestar.di import Provide
-from litestar.params import Parameter
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from longshore_api.adapters import present, views
-from longshore_api.adapters.doors import Cursor, House, Limit
+from longshore_api.adapters.doors import CaughtUp, Cursor, House, Limit, TheHouse
 from longshore_api.adapters.output import LARGEST, Part, Span
 from longshore_api.core import selection
 from longshore_common.errors import BadInput, NotFound
@@ -23,17 +23,19 @@ class _Wanted(NamedTuple):
     span: Span
 
 
-def of_submissions(batch: _Text = None, user: _Text = None, submission: int | None = None) -> selection.Selection:
+def of_submissions(
+    batch: FromQuery[_Text] = None, user: FromQuery[_Text] = None, submission: FromQuery[int | None] = None
+) -> selection.Selection:
     """Filters on the submissions of tasks."""
     return selection.Selection(batch=batch, user=user, submission=submission)
 
 
 def of_tasks(
-    base: selection.Selection,
-    name: _Text = None,
-    worker: _Text = None,
-    wanted: Annotated[_Text, Parameter(query="state", description="States, separated by commas")] = None,
-    ids: Annotated[_Text, Parameter(description="1204.17, 1204.0-99 or 1204, separated by commas")] = None,
+    base: NamedDependency[selection.Selection],
+    name: FromQuery[_Text] = None,
+    worker: FromQuery[_Text] = None,
+    wanted: Annotated[_Text, QueryParameter(name="state", description="States, separated by commas")] = None,
+    ids: Annotated[_Text, QueryParameter(description="1204.17, 1204.0-99 or 1204, separated by commas")] = None,
 ) -> selection.Selection:
     """Filters on tasks themselves."""
     return selection.Selection(
@@ -49,7 +51,11 @@ def of_tasks(
 
 @get("/tasks", summary="Tasks, newest submission first, index ascending")
 async def tasks(
-    house: House, caught_up: int, chosen: selection.Selection, limit: Limit = 50, cursor: Cursor = None
+    house: TheHouse,
+    caught_up: CaughtUp,
+    chosen: NamedDependency[selection.Selection],
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> views.TaskPage:
     """A page of the tasks that all filters admit."""
     rows = await house.reader.tasks(chosen, limit, selection.place(cursor) if cursor else None)
@@ -61,7 +67,7 @@ async def tasks(
 
 
 @get("/tasks/{task:str}", summary="One task")
-async def task(house: House, caught_up: int, task: str) -> views.Task:
+async def task(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> views.Task:
     """The task with its whole command."""
     row = await house.reader.task(*split_task(task))
     (details,) = await house.reader.details([row])
@@ -69,7 +75,7 @@ async def task(house: House, caught_up: int, task: str) -> views.Task:
 
 
 @get("/tasks/{task:str}/attempts", summary="Its attempts, the first one first")
-async def attempts(house: House, caught_up: int, task: str) -> views.Attempts:
+async def attempts(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> views.Attempts:
     """Earlier attempts and the current one."""
     submission, index = split_task(task)
     row = await house.reader.task(submission, index)
@@ -81,7 +87,9 @@ async def attempts(house: House, caught_up: int, task: str) -> views.Attempts:
 
 
 @get("/tasks/{task:str}/history", summary="What happened to it, oldest first")
-async def history(house: House, caught_up: int, task: str, limit: Limit = 1000, cursor: Cursor = None) -> views.History:
+async def history(
+    house: TheHouse, caught_up: CaughtUp, task: FromPath[str], limit: Limit = 1000, cursor: Cursor = None
+) -> views.History:
     """The events of the log that say something about this task, as sentences."""
     submission, index = split_task(task)
     await house.reader.task(submission, index)
@@ -91,12 +99,12 @@ async def history(house: House, caught_up: int, task: str, limit: Limit = 1000, 
 
 
 def of_output(
-    stream: Annotated[Literal["stdout", "stderr"], Parameter(description="Which of the two")] = "stdout",
+    stream: Annotated[Literal["stdout", "stderr"], QueryParameter(description="Which of the two")] = "stdout",
     attempt: Annotated[
-        int | None, Parameter(ge=1, description="Its number; the current or last one if not given")
+        int | None, QueryParameter(ge=1, description="Its number; the current or last one if not given")
     ] = None,
-    offset: Annotated[int, Parameter(ge=0, description="Bytes to pass over")] = 0,
-    limit: Annotated[int, Parameter(ge=1, le=LARGEST, description="Most bytes of the answer")] = 1 << 20,
+    offset: Annotated[int, QueryParameter(ge=0, description="Bytes to pass over")] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=LARGEST, description="Most bytes of the answer")] = 1 << 20,
 ) -> _Wanted:
     """Which bytes are wanted."""
     return _Wanted(stream, attempt, Span(offset, limit))
@@ -107,7 +115,9 @@ def of_output(
     summary="Bytes of stdout or stderr, live or stored",
     media_type="application/octet-stream",
 )
-async def output(house: House, caught_up: int, task: str, bytes_of: _Wanted) -> Response[bytes]:
+async def output(
+    house: TheHouse, caught_up: CaughtUp, task: FromPath[str], bytes_of: NamedDependency[_Wanted]
+) -> Response[bytes]:
     """Headers: Longshore-Next-Offset, and Longshore-Ended: true when nothing will come after these bytes."""
     part = await _part(house, *split_task(task), bytes_of)
     following = str(bytes_of.span.offset + len(part.data))

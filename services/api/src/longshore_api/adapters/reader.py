@@ -74,9 +74,9 @@ class Reader:
                 yield connection
         except asyncpg.UndefinedTableError as err:
             raise Unreachable("the read model is being set up: ask again in a moment") from err
+        except asyncpg.DataError as err:
+            raise BadInput(f"a value is out of range: {err}") from err
         except _AWAY as err:
-            if isinstance(err, ValueError):
-                raise BadInput(f"a value is out of range: {err}") from err
             raise away(err) from err
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
