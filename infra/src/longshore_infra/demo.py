@@ -26,6 +26,9 @@ from longshore_infra.demo_s3 import Bucket, serve_s3
 
 #: Enough to see a queue at work, few enough for a coffee: about half a minute on two cores.
 FILES = 400
+#: How long a batch may take, in minutes, and how often its progress is told, in seconds.
+MINUTES = 10
+TELL_EVERY = 3.0
 COUNT = r"""
 export LC_ALL=C
 for f in "$INPUT"/*; do
@@ -75,7 +78,7 @@ def rehearse(root: Path, bucket: Bucket) -> None:
         if image
         else "no container engine: tasks run as plain processes"
     )
-    container = ["--container", image] if image else []
+    container = ["--container", image, "-O", "--network=none"] if image else []
     counts, table = bucket.uri("counts/"), bucket.uri("table/")
     first = longshore(
         "submit",
@@ -143,22 +146,23 @@ def summarise(table: str, bucket: Bucket) -> None:
 
 
 def watch(batch: str, size: int) -> None:
-    """Show the batch's states until all its tasks ended; `DemoFailed` if one did not succeed or 5 minutes pass."""
-    deadline, shown = time.monotonic() + 300, ""
+    """Show the batch's states until all its tasks ended; `DemoFailed` if one did not succeed or `MINUTES` pass."""
+    deadline, shown, told_at = time.monotonic() + MINUTES * 60, "", 0.0
     while time.monotonic() < deadline:
         states: dict[str, int] = json.loads(longshore("batch", "show", batch, "--json", quiet=True))["states"]
         line = f"{batch:>8}: " + ", ".join(f"{n} {s}" for s, n in sorted(states.items()) if n)
-        if line != shown:
-            print(line)
-            shown = line
+        over = states.get("succeeded", 0) == size
+        if line != shown and (over or time.monotonic() - told_at > TELL_EVERY):
+            print(line, flush=True)
+            shown, told_at = line, time.monotonic()
         bad = states.get("failed", 0) + states.get("cancelled", 0)
         if bad:
             print(longshore("task", "list", "--batch", batch, "--state", "failed", "--limit", "3", "--json"))
             raise DemoFailed(f"{bad} tasks of batch {batch} did not succeed (the first are above)")
-        if states.get("succeeded", 0) == size:
+        if over:
             return
-        time.sleep(1)
-    raise DemoFailed(f"batch {batch} was not done in 5 minutes: {shown}")
+        time.sleep(0.5)
+    raise DemoFailed(f"batch {batch} was not done in {MINUTES} minutes: {shown}")
 
 
 @contextmanager
