@@ -22,6 +22,8 @@ class Ledger:
         self.current: dict[Task, tuple[str, str] | None] = {}  # (attempt, worker)
         self.last_n: dict[Task, int] = {}
         self.granted: dict[Task, str] = {}
+        self.held: set[Task] = set()
+        self.met: set[int] = set()
         self.submitted: dict[int, e.TasksSubmitted] = {}
         self.parts: dict[tuple[str, str], dict[int, tuple[TaskSpec, ...]]] = {}
         self.facts: dict[str, e.WorkerJoined] = {}
@@ -44,9 +46,13 @@ class Ledger:
                 waiting = wish.requires or wish.held
                 for index in range(event.size):
                     self.state[(event.submission, index)] = "waiting" if waiting else "queued"
+                    if wish.held:
+                        self.held.add((event.submission, index))
             case e.RequirementsMet():
-                for sub in event.submissions:
-                    self._set([TaskRange(sub, 0, 10_000)], "queued", only=("waiting",))
+                self.met.update(event.submissions)
+                for task, where in self.state.items():
+                    if task[0] in event.submissions and where == "waiting" and task not in self.held:
+                        self.state[task] = "queued"
             case e.TasksRequeued():
                 for task in event.tasks:
                     assert self.current.get((task.submission, task.index)) is None
@@ -54,7 +60,8 @@ class Ledger:
                     self.state[(task.submission, task.index)] = "queued"
             case e.TasksRetried():
                 for task in self._tasks(event.tasks):
-                    waiting = self.submitted[task[0]].requires
+                    self.held.discard(task)
+                    waiting = self.submitted[task[0]].requires and task[0] not in self.met
                     self.state[task] = "waiting" if waiting else "queued"
                     self.granted.pop(task, None)
             case e.TasksFailed():
@@ -83,16 +90,11 @@ class Ledger:
         for index, spec in enumerate(specs):
             self.spec[(record.seq, index)] = spec
 
-    def _tasks(self, ranges: tuple[TaskRange, ...] | list[TaskRange]) -> Iterator[Task]:
+    def _tasks(self, ranges: tuple[TaskRange, ...]) -> Iterator[Task]:
         for run in ranges:
             for index in range(run.lo, run.hi + 1):
                 if (run.submission, index) in self.state:
                     yield run.submission, index
-
-    def _set(self, ranges: list[TaskRange], state: str, only: tuple[str, ...]) -> None:
-        for task in self._tasks(ranges):
-            if self.state[task] in only:
-                self.state[task] = state
 
     def _end(self, ranges: tuple[TaskRange, ...], state: str) -> None:
         for task in self._tasks(ranges):

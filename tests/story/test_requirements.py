@@ -129,3 +129,20 @@ def test_with_any_outcome_a_retried_task_has_to_end_again(desk):
     desk.ended("w1", (first, 0, 2))
     desk.when_settled()
     assert desk.state_of(second) == "assigned"
+
+
+def test_held_tasks_stay_held_when_what_they_require_is_met_and_go_on_when_released(desk):
+    desk.worker("w1", slots=10)
+    first = desk.accepted(1)
+    desk.when_settled()
+    desk.ended("w1", (first, 0, 1))
+    held = desk.submitted(2, requires=(TaskRange(first, 0, 0),), held=True)
+    desk.when_settled()
+    assert desk.every(e.RequirementsMet) == []
+    assert desk.states(held, range(2)) == ["waiting", "waiting"]
+    desk.given(e.RetryRequested(tasks=desk.tasks(held, 1)), "ada")
+    desk.when_settled()
+    assert desk.starts() == {"w1": [(held, 1, 1)]}
+    desk.given(e.RetryRequested(tasks=desk.tasks(held, 0)), "ada")
+    desk.when_settled()
+    assert desk.starts() == {"w1": [(held, 0, 1)]}

@@ -163,7 +163,7 @@ class RequestRefused(Event, frozen=True):
 
 
 class RequirementsMet(Event, frozen=True):
-    """The waiting tasks of these submissions are queued."""
+    """The waiting tasks of these submissions are queued; held ones stay `waiting` until they are retried."""
 
     submissions: tuple[SubmissionId, ...]
 
@@ -186,7 +186,10 @@ class TasksRequeued(Event, frozen=True):
 
 
 class TasksRetried(Event, frozen=True):
-    """By a user's wish these ended or held tasks are queued again, with a fresh budget of retries."""
+    """By a user's wish these ended or held tasks are queued again, with a fresh budget of retries.
+
+    Those of a submission that requires any, and that no `requirements-met` has named yet, are `waiting`.
+    """
 
     tasks: tuple[TaskRange, ...]
     request: int = 0

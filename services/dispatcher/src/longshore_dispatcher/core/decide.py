@@ -70,8 +70,8 @@ def _requirements(state: State, wished: set[int]) -> Iterator[Decision]:
         if state.open[waiting][1]:
             reason = "a task it requires failed or was cancelled"
             yield e.TasksFailed(tasks=_open_tasks(sub), cause="requirement", reason=reason), ""
-        else:
-            met.append(SubmissionId(waiting))
+        elif not sub.kept or any(lot.fresh.count for lot in sub.lots):
+            met.append(SubmissionId(waiting))  # where all is held there is nothing to queue yet
     if met:
         yield e.RequirementsMet(submissions=tuple(met)), ""
 

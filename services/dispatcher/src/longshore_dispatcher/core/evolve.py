@@ -100,6 +100,7 @@ def _met(state: State, _record: Recorded, event: e.RequirementsMet) -> None:
     for submission in event.submissions:
         if (sub := state.submissions.get(submission)) is not None:
             requirements.forget(state, sub)
+            sub.met = True
             changes.changed(state, sub)
 
 
@@ -139,7 +140,7 @@ def _retried(state: State, _record: Recorded, event: e.TasksRetried) -> None:
         if sub is None:
             continue
         changes.retry_run(state, sub, (run.lo, run.hi))
-        if sub.requires and sub.id not in state.open:
+        if sub.requires and not sub.met and sub.id not in state.open:
             requirements.register(state, sub)
         changes.changed(state, sub)
     state.wishes.pop(event.request, None)

@@ -102,7 +102,7 @@ class Submission(Struct, gc=False):
 
     `lot_starts` and `lot_of` say which lot a task belongs to (both empty: the first). `kept` are held tasks, `tried`
     the failed or cancelled ones that had attempts, `last` their last attempt where it is not the first.
-    `pace` is a moving average of run times in seconds, negative while unknown.
+    `waiting`: what it requires is open; `met`: it was, once, which holds for ever. `pace` is a moving average of run times in seconds, negative while unknown.
     """
 
     id: int
@@ -120,6 +120,7 @@ class Submission(Struct, gc=False):
     any_outcome: bool = False
     accepted: bool = False
     waiting: bool = False
+    met: bool = False
     fault: str = ""
     problems: list[tuple[int, str]] = []
     lot_starts: list[int] = []
