@@ -128,12 +128,15 @@ def _as_other_user(layout: Layout, binaries: Path) -> list[str]:
     uid, gid = _substitute(layout.postgres / "data")
     for each in directories:
         os.chown(each, uid, gid)
-    drop = [setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--pdeathsig=INT", "--no-new-privs"]
-    plain = [*drop, "--inh-caps=-all", "--bounding-set=-all", "--"]
+    drop = [setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs"]
+    # a second exec: the first with a capability left counts as privileged, which loads no libraries beside the program and
+    # forgets about the parent's death
+    then = ["--", setpriv, "--pdeathsig=INT", "--"]
+    plain = [*drop, "--inh-caps=-all", "--bounding-set=-all", *then]
     # passing through directories of root's, nothing else; access(2) asks for the securebit
     search = "-all,+dac_read_search"
     through = [*drop, f"--inh-caps={search}", f"--ambient-caps={search}", f"--bounding-set={search}",
-               "--securebits=+no_setuid_fixup", "--"]  # fmt: skip
+               "--securebits=+no_setuid_fixup", *then]  # fmt: skip
     for prefix in (plain, through):
         if _works(prefix, layout.postgres, binaries):
             return prefix
@@ -159,7 +162,8 @@ def _substitute(data: Path) -> tuple[int, int]:
 
 def _works(prefix: list[str], directory: Path, binaries: Path) -> bool:
     """Whether a command so prefixed can run the binaries and write into the directory."""
-    for command in (["test", "-w", str(directory)], [str(binaries / "postgres"), "--version"]):
+    programs = ([str(binaries / name), "--version"] for name in ("postgres", "initdb"))
+    for command in (["test", "-w", str(directory)], *programs):
         done = subprocess.run([*prefix, *command], env=_ENV, capture_output=True, timeout=20, check=False)
         if done.returncode:
             return False
