@@ -51,7 +51,7 @@ def part_sent(state: State, record: Recorded, event: e.SubmissionPartSent) -> No
 
 
 def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
-    sub.fault = validity.size_fault(sub.size)
+    sub.fault = validity.size_fault(sub.size) or validity.batch_fault(sub.batch)
     if sub.fault:
         return
     match body:

@@ -102,7 +102,8 @@ class Submission(Struct, gc=False):
 
     `lot_starts` and `lot_of` say which lot a task belongs to (both empty: the first). `kept` are held tasks, `tried`
     the failed or cancelled ones that had attempts, `last` their last attempt where it is not the first.
-    `waiting`: what it requires is open; `met`: it was, once, which holds for ever. `pace` is a moving average of run times in seconds, negative while unknown.
+    `waiting`: what it requires is open; `met`: it was met once, which holds for ever.
+    `pace` is a moving average of run times in seconds, negative while unknown.
     """
 
     id: int

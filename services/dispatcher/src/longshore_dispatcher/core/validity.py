@@ -5,6 +5,7 @@ What must not enter: whether a host, image or file exists; that is found out whe
 
 from collections.abc import Sequence
 
+from longshore_common.ids import TOKEN
 from longshore_common.model import Array, TaskSpec
 
 #: Largest submission, in tasks.
@@ -98,6 +99,13 @@ def array_fault(body: Array) -> str:
     if any(len(entry) > MAX_ARGUMENT // 4 for entry in body.entries):
         return f"an entry of the array has more than {MAX_ARGUMENT // 4} characters: put it into a file"
     return ""
+
+
+def batch_fault(batch: str) -> str:
+    """What is wrong with a batch's name, "" if nothing is."""
+    if TOKEN.fullmatch(batch):
+        return ""
+    return f"{batch[:80]!r} cannot name a batch: use 1-63 of a-z, 0-9, '-' and '_', beginning with a letter or digit"
 
 
 def size_fault(size: int) -> str:
