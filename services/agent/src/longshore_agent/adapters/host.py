@@ -11,6 +11,9 @@ from pathlib import Path
 
 from longshore_common.model import HostFacts
 
+#: Bytes left below which a disk counts as full: a failed write leaves a few blocks.
+FULL_BELOW = 64 * 1024
+
 
 def facts(directory: Path, engines: tuple[str, ...], problems: tuple[str, ...]) -> HostFacts:
     """What this host offers; `disk` is what is free where attempts work, in bytes."""
@@ -23,6 +26,12 @@ def facts(directory: Path, engines: tuple[str, ...], problems: tuple[str, ...]) 
         problems=problems,
         agent_version=version("longshore-agent"),
     )
+
+
+def disk_is_full(directory: Path) -> bool:
+    """Whether nothing more can be written where this directory is: less than a block for each of a few files."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize < FULL_BELOW or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def oom_kills() -> int:

@@ -193,7 +193,7 @@ class BareLane:
         self.desk.over(attempt, end)
 
     def _with_cause(self, attempt: Attempt, end: Exit, why: str) -> Exit:
-        """Whether its time limit or the kernel's memory killer ended it."""
+        """Whether its time limit, the kernel's memory killer or a full disk ended it."""
         if why == "timeout":
             limit = attempt.order.spec.run_timeout
             return end._replace(cause="timeout-running", reason=f"it ran longer than its limit of {limit:g} s")
@@ -204,6 +204,10 @@ class BareLane:
             if self._ooms > before and attempt.wanted not in ("stop", "kill"):
                 reason = "the kernel killed it for want of memory; ask for more, or run fewer at once"
                 return end._replace(cause="oom", reason=reason)
+        if host.disk_is_full(self.desk.dirs.base):
+            # its own words are lost as well: they would have been written there
+            reason = f"exit code {end.code} while the worker's disk was full ({self.desk.dirs.base}): free some there"
+            return end._replace(cause="disk-full", reason=reason)
         return end
 
     def acknowledge(self) -> None:
