@@ -47,6 +47,7 @@ def check_server(transport: NatsTransport) -> None:
 async def ensure_log(transport: NatsTransport, *, replicas: int = 1) -> None:
     """The stream of the log and the bucket of snapshots, as they should be. `Refused` if the server cannot hold them."""
     check_server(transport)
+    await _bucket(transport.wire, subjects.SNAPSHOTS, replicas)  # before the log: who sees that may count on this
     await _stream(
         transport.wire,
         {
@@ -64,7 +65,6 @@ async def ensure_log(transport: NatsTransport, *, replicas: int = 1) -> None:
             "duplicate_window": DUPLICATES * _S,
         },
     )
-    await _bucket(transport.wire, subjects.SNAPSHOTS, replicas)
 
 
 async def ensure_worker(transport: NatsTransport, worker: str, *, replicas: int = 1) -> None:
