@@ -119,7 +119,7 @@ class DockerEngine:
             oom=bool(state.get("OOMKilled")),
             peak_memory=used.peak_memory,
             cpu_seconds=used.cpu_seconds,
-            started_at=_instant(state["StartedAt"]),
+            started_at=min(_instant(state["StartedAt"]), _instant(state["FinishedAt"])),  # noted out of order at times
             ended_at=_instant(state["FinishedAt"]),
         )
 
