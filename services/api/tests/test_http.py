@@ -1,5 +1,6 @@
 """The HTTP surface over a projected log: bodies, errors that name the fix, doors, output, history, the OpenAPI document."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -516,3 +517,34 @@ async def test_unreadable_events_do_not_hide_a_history(api: Api) -> None:
     await api.shown()
     assert len((await api.json("tasks/1.0/history"))["items"]) == 1
     assert SubmissionId(1) == 1
+
+
+async def test_a_wish_is_answered_done_or_refused_with_the_reason_or_not_yet(api: Api) -> None:
+    sub = api.book.submit(3)
+    done = api.book.write(e.CancelRequested(tasks=(TaskRange(sub, 0, 0),)))
+    part = api.book.write(e.CancelRequested(tasks=(TaskRange(sub, 1, 9),)))
+    signal = api.book.write(e.SignalRequested(tasks=(TaskRange(sub, 2, 2),), signal="pause"))
+    api.book.write(e.TasksCancelled(tasks=(TaskRange(sub, 0, 0),), request=done))
+    api.book.write(e.TasksCancelled(tasks=(TaskRange(sub, 1, 2),), request=part))
+    api.last = refused = api.book.write(e.RequestRefused(request=part, reason="1.3-9 is unknown"))
+    api.book.write(e.AttemptsSignalled(attempts=(), wanted="pause", request=signal, more=True), "w1")
+    await api.shown()
+    assert await api.json(f"requests/{done}") == {"request": done, "answer": "done", "reason": None, "seq": part + 2}
+    assert await api.json(f"requests/{part}") == {
+        "request": part, "answer": "refused", "reason": "1.3-9 is unknown", "seq": refused,
+    }  # fmt: skip
+    assert (await api.json(f"requests/{signal}", wait=0.01))["answer"] == "none"
+    assert (await api.get("requests/99999999999999999999")).status_code == 400
+    assert (await api.get(f"requests/{done}", wait=11)).status_code == 400
+
+
+async def test_the_answer_to_a_wish_is_waited_for(api: Api) -> None:
+    api.book.submit(1)
+    wish = api.book.write(e.WorkerPauseRequested(workers=()))
+    await api.shown()
+    asked = asyncio.create_task(api.json(f"requests/{wish}", wait=10))
+    while not api.progress.urgent.is_set():  # it waits
+        await asyncio.sleep(0)
+    api.last = api.book.write(e.RequestRefused(request=wish, reason="no worker is known"))
+    await api.shown()
+    assert (await asked)["answer"] == "refused"

@@ -29,7 +29,7 @@ MOST_ROWS: Final = 4_000
 #: Rows (see `weight`) that wait to be folded; more are not read from the log.
 MOST_WAITING: Final = 20_000
 #: Seconds from one commit to the next while nobody waits: fewer, larger transactions under load.
-PAUSE: Final = 0.02
+PAUSE: Final = 0.1
 #: Seconds after which an idle projector looks whether the database is still where it left it.
 LOOK: Final = 2.0
 _BACK_OFF: Final = (0.1, 0.5, 1.0, 2.0)

@@ -1,6 +1,6 @@
 """What the api answers: one struct per kind of body. Times are ISO 8601 with zone or null, sizes bytes, durations seconds."""
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -174,6 +174,18 @@ class Alive(Struct):
     """This process answers."""
 
     alive: bool = True
+
+
+class Answer(Struct):
+    """What became of a wish: `refused` if nothing or not all of it was done, with the reason; `none` is no answer yet.
+
+    `seq` is the last event of the answer, 0 for none.
+    """
+
+    request: int
+    answer: Literal["done", "refused", "none"]
+    reason: str | None = None
+    seq: int = 0
 
 
 class Enrolment(Struct, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Which rows keep an event itself: the archive, and what makes the history of a worker or a batch quick to find."""
+"""Which rows keep an event itself: the archive, and what makes the history of a worker, a batch or a wish quick to find."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,6 +10,8 @@ from longshore_common.log import Malformed, Recorded
 
 #: Stands for all workers where an event names none.
 EVERY: Final = "*"
+#: The kind under which an answer is kept for the wish it answers, whose sequence is the name.
+REQUEST: Final = "request"
 
 
 def clean(text: str) -> str:
@@ -35,7 +37,12 @@ def keep(changes: Changes, record: Recorded) -> None:
 
 
 def abouts(record: Recorded, event: e.Event) -> Iterable[tuple[str, str]]:
-    """(worker | batch, name) of each worker and batch whose history this event belongs to; bulk events to none."""
+    """(kind, name) of each worker, batch and wish whose history this event belongs to; bulk events to none."""
+    request: int = getattr(event, "request", 0)
+    return [*_places(record, event), *([(REQUEST, str(request))] if request else ())]
+
+
+def _places(record: Recorded, event: e.Event) -> Iterable[tuple[str, str]]:
     match event:
         case (
             e.TasksSubmitted() | e.BatchPauseRequested() | e.BatchResumeRequested() | e.BatchPaused() | e.BatchResumed()

@@ -1,0 +1,55 @@
+"""The route that tells what became of a wish."""
+
+import asyncio
+from typing import Annotated, Final
+
+from litestar import Router, get
+from litestar.params import FromPath, QueryParameter
+
+from longshore_api.adapters import present, views
+from longshore_api.adapters.doors import House, TheHouse
+from longshore_api.core import archive
+from longshore_common import events as e
+from longshore_common.errors import Unreachable
+
+#: Events of one answer that are looked at: signals go to each worker in an event of their own, a refusal comes last.
+_MOST: Final = 10_000
+
+Patience = Annotated[float, QueryParameter(ge=0, le=10, description="Seconds to wait for the answer")]
+
+
+@get("/requests/{wish:int}", summary="What became of a wish: done, refused, or none yet", tags=["requests"])
+async def answer(house: TheHouse, wish: FromPath[int], wait: Patience = 0.0) -> views.Answer:
+    """`wish` is the sequence at which the log has it. Without a dispatcher there is no answer: the wish waits for one."""
+    until = asyncio.get_running_loop().time() + wait
+    while True:
+        position = house.progress.position
+        found = await _answer(house, wish)
+        left = until - asyncio.get_running_loop().time()
+        if found.answer != "none" or left <= 0:
+            return found if found.answer != "done" else await _whole(house, found, left)
+        await house.progress.passed(max(position, wish) + 1, left)
+
+
+async def _answer(house: House, wish: int) -> views.Answer:
+    rows = await house.reader.history_of(archive.REQUEST, [str(wish)], _MOST, wish)
+    events = [present.event(row) for row in rows]
+    reasons = [event.reason for event in events if isinstance(event, e.RequestRefused)]
+    if reasons:
+        return views.Answer(wish, "refused", "; ".join(reasons), rows[-1]["seq"])
+    complete = any(isinstance(event, e.Event) and not getattr(event, "more", False) for event in events)
+    return views.Answer(wish, "done", seq=rows[-1]["seq"]) if complete else views.Answer(wish, "none")
+
+
+async def _whole(house: House, found: views.Answer, patience: float) -> views.Answer:
+    """What was not done of it is refused by a later event of the same turn, which may not be projected yet."""
+    try:
+        last = await house.last()
+    except Unreachable:
+        return found
+    if last > found.seq and await house.progress.passed(last, max(patience, 0)):
+        return await _answer(house, found.request)
+    return found
+
+
+router: Final = Router("/", route_handlers=[answer])
