@@ -56,8 +56,8 @@ class Stack:
         if keep := os.environ.get("CHAOS_KEEP"):
             for part in ("logs", "nats"):
                 shutil.copytree(self.state / part, Path(keep) / self.state.name / part, dirs_exist_ok=True)
+        assert said.code == 0, f"longshore down: {said}"  # what still runs needs its directory to be stopped by
         shutil.rmtree(self.state, ignore_errors=True)
-        assert said.code == 0, f"longshore down: {said}"
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
