@@ -24,7 +24,7 @@ OURS = SERVICES - {"nats", "postgres"}
 
 
 class Composed:
-    """The product's compose file under a project name of our own."""
+    """The product's compose file under a project name of our own, always the same, so that images are made once."""
 
     def __init__(self, scratch: Path) -> None:
         self.client = scratch / "client"
@@ -39,7 +39,7 @@ class Composed:
             "--ansi",
             "never",
             "-p",
-            f"lstest{os.getpid()}",
+            "longshore-test",
         ]
         self.environ = os.environ | {
             "LONGSHORE_CLIENT_DIR": str(self.client),
