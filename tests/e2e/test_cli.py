@@ -224,6 +224,39 @@ def test_what_does_not_exist_is_said_with_the_fix(stack):
         assert said.err.count("\n") == 1
 
 
+def test_a_refused_wish_is_told_with_the_dispatchers_reason(stack):
+    done = stack.id("--wait", "true")
+    for line, why in (
+        (["task", "cancel", done], "nothing to cancel"), (["task", "signal", "USR1", done], "nothing to signal"),
+        (["task", "retry", "-b", "no-such-batch"], "no-such-batch"), (["batch", "resume", "never-paused"], "not paused"),
+        (["worker", "pause", "nobody"], "no worker is called nobody"), (["task", "pause", "999999.0"], "unknown"),
+    ):  # fmt: skip
+        said = stack.say(*line)
+        assert (said.code, said.out) == (1, ""), said
+        assert said.err.startswith("longshore: refused: ")
+        assert why in said.err
+        assert said.err.count("\n") == 1
+
+
+def test_a_wish_that_no_dispatcher_answers_is_on_record(stack):
+    parts = {part["name"]: part["pid"] for part in json.loads(stack.ok("status", "--json"))["processes"]}
+    dispatchers = [pid for name, pid in parts.items() if name.startswith("dispatcher")]
+    assert dispatchers
+    task = stack.id("--hold", "true")
+    for pid in dispatchers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        said = stack.say("task", "cancel", task)
+    finally:
+        for pid in dispatchers:
+            os.kill(pid, signal.SIGCONT)
+    assert (said.code, said.out.strip()) == (0, task), said
+    assert "on record" in said.err
+    assert "once a dispatcher is back" in said.err
+    assert stack.say("wait", task).code == 1
+    assert json.loads(stack.ok("task", "show", task, "--json"))["state"] == "cancelled"
+
+
 def test_the_first_page_of_a_million_comes_while_they_wait(stack):
     tasks = stack.id("-b", "million", "--hold", "--array", "0-999_999", "sleep", "60")
     assert tasks.endswith(".0-999999")
@@ -262,7 +295,12 @@ def test_a_join_retries_what_failed(stack, tmp_path):
 
 def test_while_the_stack_is_down_submissions_wait_on_this_disk(stack):
     stack.ok("down")
-    assert stack.say("task", "list").code == 3
+    for line in (["task", "list"], ["explain", "last.0"], ["submit", "true"], ["task", "cancel", "last.0"]):
+        began = time.monotonic()
+        said = stack.say(*line)
+        assert (said.code, said.out) == (3, ""), said
+        assert "longshore up" in said.err
+        assert time.monotonic() - began < 8, "it gives up after about 2 s; the rest is for a busy host"
     said = stack.say("submit", "--spool", "-n", "kept", "echo", "kept")
     assert (said.code, said.out) == (0, "")
     stack.ok("up", "--detach", "--workers", "1", "--concurrency", "2")

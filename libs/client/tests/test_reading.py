@@ -139,3 +139,14 @@ def test_a_read_model_that_is_behind_is_waited_for(reader, api, reply):
     answers = iter([reply(504, {"detail": "at 3, not yet at 9"}), {"name": "b"}])
     api.routes["/batches/b"] = lambda _query: next(answers)
     assert reader.batch("b").name == "b"
+
+
+def test_the_answer_to_a_wish_moves_the_bookmark_so_that_the_next_read_shows_it(profile, api):
+    bookmark = Bookmark(None)
+    bookmark.saw(7)
+    reader = Reader(profile, bookmark)
+    api.routes["/requests/7"] = lambda _query: {"request": 7, "answer": "refused", "reason": "no", "seq": 9}
+    assert reader.answer(7, wait=0.5).reason == "no"
+    assert api.asked == [("/requests/7", {"wait": "0.5"})]
+    assert bookmark.seq == 9
+    reader.close()

@@ -3,6 +3,8 @@
 Same keys, same bookmark and same events as `writer`. What must not enter: asyncio, waiting, many messages.
 """
 
+from typing import Final
+
 from longshore import chance
 from longshore.bookmark import Bookmark
 from longshore.parts import size_of
@@ -13,13 +15,16 @@ from longshore_common.errors import Unreachable
 from longshore_common.log import Entry
 from longshore_common.profile import Profile
 
+#: Seconds for which a refused connection is tried again: a server that starts anew is not away.
+REFUSED_FOR: Final = 1.0
+
 
 def wish(profile: Profile, bookmark: Bookmark, event: e.Event, *, key: str = "", deadline: float = 10) -> int:
     """Append one event of this user; its sequence once it is on disk. `Unreachable` names the fix."""
     key = key or chance.new_key()
     entry = Entry(event, profile.user, key, chance.traceparent(key))
     try:
-        seq = append_once(profile.nats_url, profile.nats_creds, entry, deadline=deadline)
+        seq = append_once(profile.nats_url, profile.nats_creds, entry, deadline=deadline, refused_for=REFUSED_FOR)
     except Unreachable as err:
         raise Unreachable(
             f"{err}: see `longshore status`, start the stack with `longshore up`, or submit with --spool"

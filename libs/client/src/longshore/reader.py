@@ -137,6 +137,12 @@ class Reader:
         """One worker."""
         return self.record(f"/workers/{quote(name)}", records.Worker)
 
+    def answer(self, request: int, *, wait: float = 2) -> records.Answer:
+        """What became of the wish at this sequence, waited for up to `wait` seconds (at most 10); the next read shows it."""
+        found = _decoded(self.request("GET", f"/requests/{request}?wait={wait}").body, records.Answer)
+        self.bookmark.saw(found.seq)
+        return found
+
     def history(self, kind: str, name: str) -> list[records.HistoryEntry]:
         """What happened to a task, batch or worker (`kind`: tasks, batches, workers), oldest first."""
         return [_decoded(raw, records.HistoryEntry) for raw in self.raw_items(f"/{kind}/{quote(name)}/history")]

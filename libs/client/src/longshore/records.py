@@ -4,7 +4,7 @@ Sizes are bytes, durations seconds. What must not enter: I/O.
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
@@ -137,6 +137,15 @@ class Explanation(Struct, frozen=True, kw_only=True):
     id: str = ""
     state: str = ""
     reasons: tuple[Reason, ...] = ()
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What became of the wish at sequence `request`; `seq` is the last event of the answer, 0 while there is none."""
+
+    request: int
+    answer: Literal["done", "refused", "none"]
+    reason: str | None = None
+    seq: int = 0
 
 
 class Submitted(Struct, frozen=True, kw_only=True):

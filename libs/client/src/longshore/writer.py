@@ -28,14 +28,21 @@ _IN_FLIGHT: Final = 4
 
 
 class Writer:
-    """A user's pen. Not shared between event loops; `close` what you made."""
+    """A user's pen. Not shared between event loops; `close` what you made. Connecting has `patience` seconds, or `deadline`."""
 
     def __init__(
-        self, profile: Profile, bookmark: Bookmark, *, transport: Transport | None = None, deadline: float = DEADLINE
+        self,
+        profile: Profile,
+        bookmark: Bookmark,
+        *,
+        transport: Transport | None = None,
+        deadline: float = DEADLINE,
+        patience: float | None = None,
     ) -> None:
         self.profile = profile
         self.bookmark = bookmark
         self.deadline = deadline
+        self._patience = deadline if patience is None else patience
         self.spool = Spool(bookmark.directory / "spool") if bookmark.directory else None
         self._transport = transport
         self._given = transport is not None
@@ -54,7 +61,7 @@ class Writer:
         door = self.profile
         try:
             return await nats_log.connect(
-                door.nats_url, creds=door.nats_creds, role="user", name=door.user, deadline=self.deadline
+                door.nats_url, creds=door.nats_creds, role="user", name=door.user, deadline=self._patience
             )
         except Unreachable as err:
             raise Unreachable(

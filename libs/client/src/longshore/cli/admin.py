@@ -1,11 +1,19 @@
 """`longshore db`, `longshore config`: what an operator asks for."""
 
 import os
-from typing import Final
 
 import msgspec
+import typer
 
-from longshore.cli.words import JSON, Command, Noun
+from longshore.cli.words import Json, add_noun, new_app
+
+
+def register(root: typer.Typer) -> None:
+    """Add these commands."""
+    app = new_app("the read model: PostgreSQL, made from the log")
+    app.command()(rebuild)
+    add_noun(root, "db", app)
+    root.command()(config)
 
 
 def rebuild() -> None:
@@ -17,7 +25,7 @@ def rebuild() -> None:
     note("the read model is made anew from the log; `longshore status` tells how far it is")
 
 
-def config(*, as_json: bool) -> None:
+def config(*, as_json: Json = False) -> None:
     """The settings in force, and where each comes from."""
     from longshore.cli.configured import configured
     from longshore.cli.printing import raw_lines, table
@@ -39,9 +47,3 @@ def config(*, as_json: bool) -> None:
         raw_lines(msgspec.json.encode(row) for row in rows)
     else:
         table(("name", "value", "origin"), (list(row.values()) for row in rows))
-
-
-COMMANDS: Final = {
-    "db": Noun("the read model: PostgreSQL, made from the log", {"rebuild": Command(rebuild)}),
-    "config": Command(config, (JSON,)),
-}

@@ -1,20 +1,40 @@
 """`longshore explain`, `history`, `wait`: questions about anything that has a name."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated
 
-from longshore.cli.words import JSON, SOME_IDS, Command, argument, flag, option
+import typer
+
+from longshore.cli import live
+from longshore.cli.words import Json, SomeIds
 from longshore_common.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from longshore.cli.door import Door
     from longshore.reader import Reader
 
-_WHAT: Final = argument("what", metavar="ID|BATCH|WORKER", help="a task, a submission, last, a batch or a worker")
-_IS_BATCH: Final = flag("--batch", help="it is the name of a batch")
-_IS_WORKER: Final = flag("--worker", help="it is the name of a worker")
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID|BATCH|WORKER",
+        help="a task, a submission, last, a batch or a worker",
+        autocompletion=live.anything,
+    ),
+]
+IsBatch = Annotated[bool, typer.Option("--batch", help="it is the name of a batch")]
+IsWorker = Annotated[bool, typer.Option("--worker", help="it is the name of a worker")]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="DURATION", help="give up after so long, such as 1h30m")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no progress")]
 
 
-def explain(*, what: str, batch: bool, worker: bool, as_json: bool) -> None:
+def register(root: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (explain, history, wait):
+        root.command()(command)
+
+
+def explain(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_json: Json = False) -> None:
     """Why it is not running, or idle, with counts and the fix."""
     import msgspec
 
@@ -33,7 +53,7 @@ def explain(*, what: str, batch: bool, worker: bool, as_json: bool) -> None:
         data(f"  {count}{reason.text}" + (f"\n    → {reason.fix}" if reason.fix else ""))
 
 
-def history(*, what: str, batch: bool, worker: bool, as_json: bool) -> None:
+def history(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_json: Json = False) -> None:
     """Everything that happened to it, from the log, with author and time."""
     from longshore.cli.door import Door
     from longshore.cli.listing import Columns, show_list
@@ -74,7 +94,7 @@ def _named(reader: "Reader", name: str) -> str:
     raise NotFound(f"no batch and no worker is called {name!r}: see `longshore batch list` and `longshore worker list`")
 
 
-def wait(*, ids: list[str], timeout: str | None, quiet: bool) -> int:
+def wait(*, ids: SomeIds, timeout: Timeout = None, quiet: Quiet = False) -> int:
     """Wait until they ended; exit 0 only if all succeeded, 1 if not or if the time is up. Ctrl-C cancels nothing."""
     from longshore.cli.door import Door
     from longshore.cli.waits import wait_for
@@ -83,17 +103,3 @@ def wait(*, ids: list[str], timeout: str | None, quiet: bool) -> int:
     door = Door()
     ranges = door.ranges(ids)
     return wait_for(door, ranges, timeout=duration(timeout) if timeout else None, quiet=quiet)
-
-
-COMMANDS: Final = {
-    "explain": Command(explain, (_WHAT, _IS_BATCH, _IS_WORKER, JSON)),
-    "history": Command(history, (_WHAT, _IS_BATCH, _IS_WORKER, JSON)),
-    "wait": Command(
-        wait,
-        (
-            SOME_IDS,
-            option("--timeout", meta="DURATION", help="give up after so long, such as 1h30m"),
-            flag("-q", "--quiet", help="no progress"),
-        ),
-    ),
-}

@@ -1,14 +1,27 @@
 """`longshore batch`: list, show, pause, resume."""
 
-from typing import Final
+from typing import Annotated
 
-from longshore.cli.words import EVERYTHING, JSON, LIMIT, Command, Noun, argument, flag
+import typer
+
+from longshore.cli import live
+from longshore.cli.words import Everything, Json, Limit, add_noun, new_app
 from longshore.specs import batch_name
 
-_NAME: Final = argument("name", metavar="NAME", help="the batch")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="the batch", autocompletion=live.batches)]
+Freeze = Annotated[bool, typer.Option("--freeze", help="pause what runs as well")]
 
 
-def list_batches(*, as_json: bool, limit: int, everything: bool) -> None:
+def register(root: typer.Typer) -> None:
+    """Add this noun."""
+    app = new_app("batches, which tie tasks together")
+    app.command("list")(list_batches)
+    for command in (show, pause, resume):
+        app.command()(command)
+    add_noun(root, "batch", app)
+
+
+def list_batches(*, as_json: Json = False, limit: Limit = 50, everything: Everything = False) -> None:
     """All batches with their counts."""
     from longshore.cli.door import Door
     from longshore.cli.listing import Columns, show_list
@@ -17,7 +30,7 @@ def list_batches(*, as_json: bool, limit: int, everything: bool) -> None:
     show_list(Door().reader, "/batches", {}, columns, None if everything else limit, as_json=as_json)
 
 
-def show(*, name: str, as_json: bool) -> None:
+def show(*, name: Name, as_json: Json = False) -> None:
     """One batch: counts per state, paused or not, since when."""
     from longshore.cli.door import Door
     from longshore.cli.listing import show_one
@@ -25,7 +38,7 @@ def show(*, name: str, as_json: bool) -> None:
     show_one(Door().reader.get(f"/batches/{batch_name(name)}").body, as_json=as_json)
 
 
-def pause(*, name: str, freeze: bool) -> None:
+def pause(*, name: Name, freeze: Freeze = False) -> None:
     """Hand out no more of it."""
     from longshore.cli.door import Door
     from longshore.cli.printing import data
@@ -35,7 +48,7 @@ def pause(*, name: str, freeze: bool) -> None:
     data(name)
 
 
-def resume(*, name: str) -> None:
+def resume(*, name: Name) -> None:
     """Hand it out again, and let what was frozen run on."""
     from longshore.cli.door import Door
     from longshore.cli.printing import data
@@ -43,16 +56,3 @@ def resume(*, name: str) -> None:
 
     Door().wish(BatchResumeRequested(batch=batch_name(name)))
     data(name)
-
-
-COMMANDS: Final = {
-    "batch": Noun(
-        "batches, which tie tasks together",
-        {
-            "list": Command(list_batches, (JSON, LIMIT, EVERYTHING)),
-            "show": Command(show, (_NAME, JSON)),
-            "pause": Command(pause, (_NAME, flag("--freeze", help="pause what runs as well"))),
-            "resume": Command(resume, (_NAME,)),
-        },
-    )
-}

@@ -1,11 +1,11 @@
 """`longshore completion`: what a shell asks while one types; words, options, and live names of batches, workers, tasks."""
 
 import sys
-from typing import Final
+from typing import Annotated, Final
 
-from longshore.cli.main import MODULES, commands
-from longshore.cli.words import Command
-from longshore_common.errors import BadInput, LongshoreError
+import typer
+
+from longshore_common.errors import BadInput
 
 _SCRIPTS: Final = {
     "bash": """_longshore() {
@@ -23,58 +23,31 @@ compdef _longshore longshore
 }
 
 
-def completion(*, words: list[str]) -> int:
+def register(root: typer.Typer) -> None:
+    """Add this command."""
+    root.command(context_settings={"allow_interspersed_args": False})(completion)
+
+
+def completion(
+    *,
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish")] = "",
+    words: Annotated[list[str] | None, typer.Argument(metavar="[WORD]...", hidden=True)] = None,
+) -> None:
     """Completion for a shell: eval "$(longshore completion bash)", or zsh, or fish."""
-    shell, *rest = words or [""]
     if shell == "words":
-        sys.stdout.writelines(word + "\n" for word in candidates(rest or [""]))
+        sys.stdout.writelines(word + "\n" for word in candidates(words or [""]))
     elif shell in _SCRIPTS:
         sys.stdout.write(_SCRIPTS[shell])
     else:
         raise BadInput(f"name a shell: {', '.join(_SCRIPTS)}, such as `longshore completion bash`")
-    return 0
 
 
 def candidates(words: list[str]) -> list[str]:
     """What the last of these words may become."""
+    from click.shell_completion import ShellComplete
+
+    from longshore.cli.root import tree
+
     *before, begun = words
-    return sorted(word for word in _possible(before, begun) if word.startswith(begun))
-
-
-def _possible(before: list[str], begun: str) -> list[str]:
-    if not before:
-        return [*MODULES, "--version", "--help"]
-    if before[0] not in MODULES:
-        return []
-    found = commands(before[0])
-    if not isinstance(found, Command):
-        if len(before) == 1:
-            return [*found.commands, "--help"]
-        if before[1] not in found.commands:
-            return []
-        found = found.commands[before[1]]
-    if begun.startswith("-"):
-        return [name for word in found.words for name in word.flags if name.startswith("--")] + ["--help"]
-    return _live(before)
-
-
-def _live(before: list[str]) -> list[str]:
-    """Names the api knows now; none if it does not answer."""
-    from itertools import islice
-
-    from longshore.cli.door import Door
-
-    try:
-        reader = Door().reader
-        if before[0] == "worker":
-            return [worker.name for worker in reader.workers()]
-        if before[0] == "batch" or before[-1] in ("-b", "--batch"):
-            return [batch.name for batch in reader.batches()]
-        if before[0] in ("task", "explain", "history", "wait") or before[-1] in ("-R", "--requires"):
-            return ["last", *(task.id for task in islice(reader.tasks(limit=50), 50))]
-    except LongshoreError:
-        return []
-    return []
-
-
-COMMANDS: Final = {"completion": Command(completion, rest="words")}
+    found = ShellComplete(tree(), {}, "longshore", "").get_completions(before, begun)
+    return sorted({item.value for item in found if item.value.startswith(begun)})

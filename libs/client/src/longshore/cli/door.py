@@ -6,9 +6,10 @@ Reading imports no asyncio and no NATS; writing imports no HTTP.
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from longshore.bookmark import Bookmark, home
+from longshore_common.errors import LongshoreError, Refused
 from longshore_common.ids import TaskRange
 from longshore_common.profile import Profile, load, state_dir
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from longshore_common.events import Event
 
 R = TypeVar("R")
+
+#: Seconds for which a stack that does not answer is tried: who types waits for the answer.
+PATIENCE: Final = 2.0
 
 
 class Door:
@@ -71,13 +75,13 @@ class Door:
         return found
 
     def write(self, work: "Callable[[Writer], Coroutine[Any, Any, R]]", *, deadline: float = 10) -> R:
-        """Do this with a writer, which is closed afterwards; each append has `deadline` seconds."""
+        """Do this with a writer, which is closed afterwards; each append has `deadline` seconds, connecting fewer."""
         import asyncio
 
         from longshore.writer import Writer
 
         async def doing() -> R:
-            writer = Writer(self.profile, self.bookmark, deadline=deadline)
+            writer = Writer(self.profile, self.bookmark, deadline=deadline, patience=min(PATIENCE, deadline))
             try:
                 return await work(writer)
             finally:
@@ -85,8 +89,20 @@ class Door:
 
         return asyncio.run(doing())
 
-    def wish(self, event: "Event") -> int:
-        """Append one wish and return its sequence; the bookmark makes the next read show it."""
+    def wish(self, event: "Event") -> None:
+        """Append one wish and wait a moment for its answer; `Refused` with the dispatcher's reason."""
         from longshore import once
+        from longshore.cli.printing import note
 
-        return once.wish(self.profile, self.bookmark, event)
+        seq = once.wish(self.profile, self.bookmark, event)
+        try:
+            answer = self.reader.answer(seq, wait=PATIENCE)
+        except LongshoreError as err:  # no failure of the wish, which the log has
+            note(f"the wish is on record (event {seq}); what became of it is not known: {err}")
+            return
+        if answer.answer == "refused":
+            raise Refused(f"refused: {answer.reason}")
+        if answer.answer == "none":
+            note(
+                f"the wish is on record (event {seq}) and not answered yet: it is carried out once a dispatcher is back"
+            )

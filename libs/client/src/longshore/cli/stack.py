@@ -2,37 +2,47 @@
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any
 
-from longshore.cli.words import JSON, Command, flag, option, whole
+import typer
+
+from longshore.cli.words import Json
 from longshore_common.errors import Refused
 from longshore_common.profile import state_dir
 
-_STATE_DIR: Final = option(
-    "--state-dir",
-    meta="DIR",
-    type=Path,
-    dest="directory",
-    help="where all is kept; default LONGSHORE_STATE_DIR or by XDG",
-)
+StateDir = Annotated[
+    Path | None,
+    typer.Option("--state-dir", metavar="DIR", help="where all is kept; default LONGSHORE_STATE_DIR or by XDG"),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="return when everything is ready")]
+Workers = Annotated[int, typer.Option("--workers", metavar="N", min=0, help="agents on this host")]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", metavar="N", min=0, help="slots of each; default: CPUs")
+]
 
 
-def up(*, detach: bool, directory: Path | None, workers: int, concurrency: int) -> int:
+def register(root: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (up, down, status):
+        root.command()(command)
+
+
+def up(
+    *, detach: Detach = False, directory: StateDir = None, workers: Workers = 1, concurrency: Concurrency = None
+) -> int:
     """Start a whole stack under one directory: NATS, PostgreSQL, the services and local workers."""
+    slots = (os.cpu_count() or 1) if concurrency is None else concurrency
     return int(
-        _stack().up(
-            _where(directory), detach=detach, workers=workers, concurrency=concurrency, environ=dict(os.environ)
-        )
-        or 0
+        _stack().up(_where(directory), detach=detach, workers=workers, concurrency=slots, environ=dict(os.environ)) or 0
     )
 
 
-def down(*, directory: Path | None) -> int:
+def down(*, directory: StateDir = None) -> int:
     """Stop the stack; all state is kept."""
     return int(_stack().down(_where(directory)) or 0)
 
 
-def status(*, directory: Path | None, as_json: bool) -> int:
+def status(*, directory: StateDir = None, as_json: Json = False) -> int:
     """The parts of the stack and their health; exit 3 if nothing runs."""
     found: dict[str, Any] = _stack().status(_where(directory))
     if as_json:
@@ -63,20 +73,3 @@ def _stack() -> Any:
             "or set LONGSHORE_STATE_DIR to that of a stack elsewhere"
         ) from err
     return stack
-
-
-COMMANDS: Final = {
-    "up": Command(
-        up,
-        (
-            flag("--detach", help="return when everything is ready"),
-            _STATE_DIR,
-            option("--workers", meta="N", type=whole, default=1, help="agents on this host; default 1"),
-            option(
-                "--concurrency", meta="N", type=whole, default=os.cpu_count() or 1, help="slots of each; default: CPUs"
-            ),
-        ),
-    ),
-    "down": Command(down, (_STATE_DIR,)),
-    "status": Command(status, (_STATE_DIR, JSON)),
-}

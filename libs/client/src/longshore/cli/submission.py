@@ -30,22 +30,22 @@ _SPOOL_AFTER = 2
 class Given(msgspec.Struct, frozen=True, kw_only=True):
     """The options as they were typed; see `longshore submit --help`."""
 
-    command: list[str]
-    batch: str | None
-    name: str | None
-    container: str | None
-    container_option: list[str]
-    inputs: list[str]
-    resource: list[str]
-    output: list[str]
-    requires: list[str]
+    command: list[str] = []
+    batch: str | None = None
+    name: str | None = None
+    container: str | None = None
+    container_option: list[str] = []
+    inputs: list[str] = []
+    resource: list[str] = []
+    output: list[str] = []
+    requires: list[str] = []
     requires_any_outcome: bool
     retry: int
     shell: bool
-    uid: int | None
-    gid: int | None
-    env: list[str]
-    secret: list[str]
+    uid: int | None = None
+    gid: int | None = None
+    env: list[str] = []
+    secret: list[str] = []
     use_cache: bool
     cpus: float
     memory: str
@@ -56,15 +56,15 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     download_timeout: str
     upload_timeout: str
     hold: bool
-    array: str | None
-    each_line: str | None
-    each: str | None
-    from_json: str | None
+    array: str | None = None
+    each_line: str | None = None
+    each: str | None = None
+    from_json: str | None = None
     test: bool
     wait: bool
     follow: bool
     spool: bool
-    key: str | None
+    key: str | None = None
     quiet: bool
 
 

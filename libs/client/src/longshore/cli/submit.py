@@ -3,70 +3,153 @@
 What must not enter: HTTP, unless the words ask for it; a million tasks are to cost what one costs.
 """
 
-from typing import Any, Final
+from typing import Annotated
 
-from longshore.cli.words import Command, flag, option, repeated, whole
+import typer
+
+from longshore.cli import live
+
+Command = Annotated[list[str] | None, typer.Argument(metavar="[--] COMMAND...", help="kept to the byte")]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        "-b", "--batch", metavar="NAME", help="belongs to this batch; default `default`", autocompletion=live.batches
+    ),
+]
+Name = Annotated[str | None, typer.Option("-n", "--name", metavar="NAME", help="a name to find it by")]
+Container = Annotated[
+    str | None, typer.Option("-d", "--container", metavar="IMAGE", help="run in a container of this image")
+]
+ContainerOption = Annotated[
+    list[str] | None,
+    typer.Option("-O", "--container-option", metavar="OPTION", help="passed on to the engine; may be repeated"),
+]
+Inputs = Annotated[
+    list[str] | None, typer.Option("-i", "--input", metavar="URI", help="fetched into $INPUT; may be repeated")
+]
+Resource = Annotated[
+    list[str] | None,
+    typer.Option("-r", "--resource", metavar="URI", help="shared on its host in $RESOURCE; may be repeated"),
+]
+Output = Annotated[
+    list[str] | None, typer.Option("-o", "--output", metavar="URI", help="where the files of $OUTPUT go")
+]
+Requires = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-R", "--requires", metavar="ID", help="tasks that must succeed first: ids, ranges, submissions, last",
+        autocompletion=live.tasks,
+    ),
+]  # fmt: skip
+AnyOutcome = Annotated[bool, typer.Option("--requires-any-outcome", help="it is enough that the required ones ended")]
+Retry = Annotated[int, typer.Option("--retry", metavar="N", min=0, help="tries again after failures of its own")]
+Shell = Annotated[bool, typer.Option("--shell", help="run COMMAND by /bin/sh -c; further words are its $1, $2, …")]
+Uid = Annotated[int | None, typer.Option("--uid", metavar="N", min=0, help="as this user id")]
+Gid = Annotated[int | None, typer.Option("--gid", metavar="N", min=0, help="as this group id")]
+Env = Annotated[list[str] | None, typer.Option("-e", "--env", metavar="K=V", help="a variable; may be repeated")]
+Secret = Annotated[list[str] | None, typer.Option("--secret", metavar="NAME", help="not there yet")]
+UseCache = Annotated[bool, typer.Option("--use-cache", help="not there yet")]
+Cpus = Annotated[float, typer.Option("--cpus", metavar="N", show_default=False, help="such as 2 or 0.5")]
+Memory = Annotated[
+    str, typer.Option("--memory", metavar="SIZE", show_default=False, help="such as 4G; units are binary")
+]
+Gpus = Annotated[int, typer.Option("--gpus", metavar="N", min=0, show_default=False, help="how many")]
+Disk = Annotated[str, typer.Option("--disk", metavar="SIZE", show_default=False, help="such as 20G")]
+Priority = Annotated[int, typer.Option("--priority", metavar="N", help="higher goes first")]
+RunTimeout = Annotated[
+    str, typer.Option("--run-timeout", metavar="TIME", show_default=False, help="such as 1h30m, 90s, 2-03:00:00")
+]
+Download = Annotated[str, typer.Option("--download-timeout", metavar="TIME", show_default=False, help="for its inputs")]
+Upload = Annotated[str, typer.Option("--upload-timeout", metavar="TIME", show_default=False, help="for its outputs")]
+Hold = Annotated[bool, typer.Option("--hold", help="not before `longshore task retry`")]
+Array = Annotated[
+    str | None,
+    typer.Option(
+        "--array",
+        metavar="A-B[:STEP][%LIMIT]",
+        help="a task per number, in $LONGSHORE_INDEX; at most LIMIT at once",
+    ),
+]
+EachLine = Annotated[
+    str | None, typer.Option("--each-line", metavar="FILE|-", help="a task per line, in $LONGSHORE_ENTRY")
+]
+Each = Annotated[str | None, typer.Option("--each", metavar="GLOB", help="a task per local path, in $LONGSHORE_ENTRY")]
+FromJson = Annotated[
+    str | None,
+    typer.Option(
+        "--from-json",
+        metavar="FILE|-",
+        help="a task per JSON object, one per line or in an array; options are defaults",
+    ),
+]
+Test = Annotated[bool, typer.Option("--test", help="print the event, send nothing")]
+Wait = Annotated[bool, typer.Option("--wait", help="until all ended; exit 0 only if all succeeded")]
+Follow = Annotated[bool, typer.Option("--follow", help="show its output as it comes, and wait")]
+Spool = Annotated[bool, typer.Option("--spool", help="keep it on this disk if the stack is away")]
+Key = Annotated[str | None, typer.Option("--key", metavar="KEY", help="idempotency key: the same one submits once")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="just the id")]
 
 
-def submit(**words: Any) -> int:
+def register(root: typer.Typer) -> None:
+    """Add these commands."""
+    root.command(context_settings={"allow_interspersed_args": False})(submit)
+    root.command()(flush)
+
+
+def submit(  # noqa: PLR0913 -- one per option
+    *,
+    batch: Batch = None,
+    name: Name = None,
+    container: Container = None,
+    container_option: ContainerOption = None,
+    inputs: Inputs = None,
+    resource: Resource = None,
+    output: Output = None,
+    requires: Requires = None,
+    requires_any_outcome: AnyOutcome = False,
+    retry: Retry = 0,
+    shell: Shell = False,
+    uid: Uid = None,
+    gid: Gid = None,
+    env: Env = None,
+    secret: Secret = None,
+    use_cache: UseCache = False,
+    cpus: Cpus = 0.0,
+    memory: Memory = "0",
+    gpus: Gpus = 0,
+    disk: Disk = "0",
+    priority: Priority = 0,
+    run_timeout: RunTimeout = "0",
+    download_timeout: Download = "0",
+    upload_timeout: Upload = "0",
+    hold: Hold = False,
+    array: Array = None,
+    each_line: EachLine = None,
+    each: Each = None,
+    from_json: FromJson = None,
+    test: Test = False,
+    wait: Wait = False,
+    follow: Follow = False,
+    spool: Spool = False,
+    key: Key = None,
+    quiet: Quiet = False,
+    command: Command = None,
+) -> int:
     """Submit a command, or many; prints the task's id, or <submission>.0-N for many.
 
     Options end at the first word that is none: it begins COMMAND, which is kept to the byte. The exit code is 0 done,
     1 refused or a task failed (with --wait), 2 misuse, 3 unreachable.
     """
+    typed = {name: value for name, value in locals().items() if value is not None}
     from longshore.cli.submission import Given, send
 
-    return send(Given(**words))
+    return send(Given(**typed))
 
 
-def flush() -> int:
+def flush() -> None:
     """Send what `submit --spool` kept while the stack was away."""
     from longshore.cli.door import Door
     from longshore.cli.printing import note
 
     sent = Door().write(lambda writer: writer.flush())
     note(f"{len(sent)} sent")
-    return 0
-
-
-WORDS: Final = (
-    option("-b", "--batch", meta="NAME", help="belongs to this batch; default `default`"),
-    option("-n", "--name", meta="NAME", help="a name to find it by"),
-    option("-d", "--container", meta="IMAGE", help="run in a container of this image"),
-    repeated("-O", "--container-option", meta="OPTION", help="passed on to the engine; may be repeated"),
-    repeated("-i", "--input", dest="inputs", meta="URI", help="fetched into $INPUT; may be repeated"),
-    repeated("-r", "--resource", meta="URI", help="shared on its host in $RESOURCE; may be repeated"),
-    repeated("-o", "--output", meta="URI", help="where the files of $OUTPUT go"),
-    repeated("-R", "--requires", meta="ID", help="tasks that must succeed first: ids, ranges, submissions, last"),
-    flag("--requires-any-outcome", help="it is enough that the required ones ended"),
-    option("--retry", meta="N", type=whole, default=0, help="tries again after failures of its own"),
-    flag("--shell", help="run COMMAND by /bin/sh -c; further words are its $1, $2, …"),
-    option("--uid", meta="N", type=whole, help="as this user id"),
-    option("--gid", meta="N", type=whole, help="as this group id"),
-    repeated("-e", "--env", meta="K=V", help="a variable; may be repeated"),
-    repeated("--secret", meta="NAME", help="not there yet"),
-    flag("--use-cache", help="not there yet"),
-    option("--cpus", meta="N", type=float, default=0.0, help="such as 2 or 0.5"),
-    option("--memory", meta="SIZE", default="0", help="such as 4G; units are binary"),
-    option("--gpus", meta="N", type=whole, default=0, help="how many"),
-    option("--disk", meta="SIZE", default="0", help="such as 20G"),
-    option("--priority", meta="N", type=int, default=0, help="higher goes first"),
-    option("--run-timeout", meta="TIME", default="0", help="such as 1h30m, 90s, 2-03:00:00"),
-    option("--download-timeout", meta="TIME", default="0", help="for its inputs"),
-    option("--upload-timeout", meta="TIME", default="0", help="for its outputs"),
-    flag("--hold", help="not before `longshore task retry`"),
-    option("--array", meta="A-B[:STEP][%%LIMIT]", help="a task per number, in $LONGSHORE_INDEX; at most LIMIT at once"),
-    option("--each-line", meta="FILE|-", help="a task per line, in $LONGSHORE_ENTRY"),
-    option("--each", meta="GLOB", help="a task per local path, in $LONGSHORE_ENTRY"),
-    option(
-        "--from-json", meta="FILE|-", help="a task per JSON object, one per line or in an array; options are defaults"
-    ),
-    flag("--test", help="print the event, send nothing"),
-    flag("--wait", help="until all ended; exit 0 only if all succeeded"),
-    flag("--follow", help="show its output as it comes, and wait"),
-    flag("--spool", help="keep it on this disk if the stack is away"),
-    option("--key", meta="KEY", help="idempotency key: the same one submits once"),
-    flag("-q", "--quiet", help="just the id"),
-)
-
-COMMANDS: Final = {"submit": Command(submit, WORDS, rest="command"), "flush": Command(flush)}

@@ -1,42 +1,57 @@
 """`longshore task`: list, show, logs, cancel, retry, pause, resume, signal."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated
 
-from longshore.cli.words import (
-    BATCH,
-    EVERYTHING,
-    IDS,
-    JSON,
-    LIMIT,
-    ONE_ID,
-    SOME_IDS,
-    Command,
-    Noun,
-    argument,
-    counted,
-    flag,
-    option,
-    whole,
-)
+import typer
+
+from longshore.cli import live
+from longshore.cli.words import Batch, Everything, Ids, Json, Limit, OneId, SomeIds, add_noun, new_app
 from longshore_common.errors import BadInput
 
 if TYPE_CHECKING:
     from longshore_common.ids import TaskRange
 
 
+State = Annotated[str | None, typer.Option("-s", "--state", metavar="STATE", help="in this state")]
+Name = Annotated[str | None, typer.Option("-n", "--name", metavar="NAME", help="with this name")]
+Worker = Annotated[
+    str | None,
+    typer.Option("-w", "--worker", metavar="NAME", help="on this worker", autocompletion=live.workers),
+]
+User = Annotated[str | None, typer.Option("-u", "--user", metavar="NAME", help="of this user")]
+Submission = Annotated[int | None, typer.Option("--submission", metavar="N", min=0, help="of this submission")]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="go on until the attempt has ended")]
+Stderr = Annotated[bool, typer.Option("--stderr", help="what it wrote to stderr")]
+Stdout = Annotated[bool, typer.Option("--stdout", help="what it wrote to stdout; the default")]
+Attempt = Annotated[
+    int | None, typer.Option("--attempt", metavar="N", min=1, help="of this attempt; default: the last")
+]
+Offset = Annotated[int, typer.Option("--offset", metavar="BYTES", min=0, help="from here on")]
+Signal = Annotated[str, typer.Argument(metavar="SIGNAL", help="stop, kill, pause, continue, or such as SIGUSR1")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add this noun."""
+    app = new_app("tasks: look at them and steer them")
+    app.command("list")(list_tasks)
+    for command in (show, logs, cancel, retry, pause, resume, signal):
+        app.command()(command)
+    add_noun(root, "task", app)
+
+
 def list_tasks(  # noqa: PLR0913 -- one per filter
     *,
-    ids: list[str],
-    batch: str | None,
-    state: str | None,
-    name: str | None,
-    worker: str | None,
-    user: str | None,
-    submission: int | None,
-    limit: int,
-    everything: bool,
-    as_json: bool,
+    ids: Ids = None,
+    batch: Batch = None,
+    state: State = None,
+    name: Name = None,
+    worker: Worker = None,
+    user: User = None,
+    submission: Submission = None,
+    limit: Limit = 50,
+    everything: Everything = False,
+    as_json: Json = False,
 ) -> None:
     """Tasks, the newest submission first."""
     from longshore.cli.door import Door
@@ -75,7 +90,7 @@ def _single(word: str) -> "TaskRange":
     return ranges[0]
 
 
-def show(*, task: str, as_json: bool) -> None:
+def show(*, task: OneId, as_json: Json = False) -> None:
     """One task with its attempts."""
     import msgspec
 
@@ -101,7 +116,13 @@ def show(*, task: str, as_json: bool) -> None:
 
 
 def logs(  # noqa: PLR0913 -- one per option
-    *, ids: list[str], follow: bool, stderr: bool, stdout: bool, attempt: int | None, offset: int
+    *,
+    ids: SomeIds,
+    follow: Follow = False,
+    stderr: Stderr = False,
+    stdout: Stdout = False,
+    attempt: Attempt = None,
+    offset: Offset = 0,
 ) -> None:
     """The bytes a task wrote, untouched; of a range, one task after the other."""
     from longshore.cli.door import Door
@@ -121,39 +142,39 @@ def _each(ranges: "tuple[TaskRange, ...]") -> "Iterator[str]":
             yield f"{one.submission}.{index}"
 
 
-def cancel(*, ids: list[str], batch: str | None) -> None:
+def cancel(*, ids: Ids = None, batch: Batch = None) -> None:
     """They shall not run, or stop."""
     from longshore.cli.door import Door
     from longshore_common.events import CancelRequested
 
     door = Door()
-    tasks = _some(door.ranges(ids), batch)
+    tasks = _some(door.ranges(ids or ()), batch)
     door.wish(CancelRequested(tasks=tasks, batch=batch))
     _tell(tasks, batch)
 
 
-def retry(*, ids: list[str], batch: str | None) -> None:
+def retry(*, ids: Ids = None, batch: Batch = None) -> None:
     """Failed or cancelled ones run again, held ones are released."""
     from longshore.cli.door import Door
     from longshore_common.events import RetryRequested
 
     door = Door()
-    tasks = _some(door.ranges(ids), batch)
+    tasks = _some(door.ranges(ids or ()), batch)
     door.wish(RetryRequested(tasks=tasks, batch=batch))
     _tell(tasks, batch)
 
 
-def pause(*, ids: list[str]) -> None:
+def pause(*, ids: SomeIds) -> None:
     """Freeze what runs of them."""
     _signal(ids, "pause")
 
 
-def resume(*, ids: list[str]) -> None:
+def resume(*, ids: SomeIds) -> None:
     """Let what was frozen run on."""
     _signal(ids, "continue")
 
 
-def signal(*, signal: str, ids: list[str]) -> None:
+def signal(*, signal: Signal, ids: SomeIds) -> None:
     """Send a signal to what runs of them."""
     import signal as unix
 
@@ -194,50 +215,3 @@ def _tell(tasks: "tuple[TaskRange, ...]", batch: str | None) -> None:
         data(str(one))
     if batch is not None:
         data(batch)
-
-
-COMMANDS: Final = {
-    "task": Noun(
-        "tasks: look at them and steer them",
-        {
-            "list": Command(
-                list_tasks,
-                (
-                    IDS,
-                    BATCH,
-                    option("-s", "--state", meta="STATE", help="in this state"),
-                    option("-n", "--name", meta="NAME", help="with this name"),
-                    option("-w", "--worker", meta="NAME", help="on this worker"),
-                    option("-u", "--user", meta="NAME", help="of this user"),
-                    option("--submission", meta="N", type=whole, help="of this submission"),
-                    LIMIT,
-                    EVERYTHING,
-                    JSON,
-                ),
-            ),
-            "show": Command(show, (ONE_ID, JSON)),
-            "logs": Command(
-                logs,
-                (
-                    SOME_IDS,
-                    flag("-f", "--follow", help="go on until the attempt has ended"),
-                    flag("--stderr", help="what it wrote to stderr"),
-                    flag("--stdout", help="what it wrote to stdout; the default"),
-                    option("--attempt", meta="N", type=counted, help="of this attempt; default: the last"),
-                    option("--offset", meta="BYTES", type=whole, default=0, help="from here on"),
-                ),
-            ),
-            "cancel": Command(cancel, (IDS, BATCH)),
-            "retry": Command(retry, (IDS, BATCH)),
-            "pause": Command(pause, (SOME_IDS,)),
-            "resume": Command(resume, (SOME_IDS,)),
-            "signal": Command(
-                signal,
-                (
-                    argument("signal", metavar="SIGNAL", help="stop, kill, pause, continue, or such as SIGUSR1"),
-                    SOME_IDS,
-                ),
-            ),
-        },
-    )
-}

@@ -1,17 +1,33 @@
 """`longshore worker`: list, show, pause, resume, resize; by name or `--all`."""
 
-from typing import Final
+from typing import Annotated
 
-from longshore.cli.words import EVERYTHING, JSON, LIMIT, Command, Noun, argument, flag, option, whole
+import typer
+
+from longshore.cli import live
+from longshore.cli.words import Everything, Json, Limit, add_noun, new_app
 from longshore_common.errors import BadInput
 from longshore_common.ids import WorkerId, token
 
-_NAME: Final = argument("name", metavar="NAME", help="the worker")
-_NAMES: Final = argument("names", nargs="*", metavar="NAME", help="the workers")
-_ALL: Final = flag("--all", dest="everyone", help="all workers that are known")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="the worker", autocompletion=live.workers)]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="the workers", autocompletion=live.workers)
+]
+All = Annotated[bool, typer.Option("--all", help="all workers that are known")]
+Concurrency = Annotated[int | None, typer.Option("-c", "--concurrency", metavar="N", min=0, help="tasks at once")]
+Prefetch = Annotated[str | None, typer.Option("-p", "--prefetch", metavar="N|auto", help="attempts taken in advance")]
 
 
-def list_workers(*, as_json: bool, limit: int, everything: bool) -> None:
+def register(root: typer.Typer) -> None:
+    """Add this noun."""
+    app = new_app("workers, the hosts that run tasks")
+    app.command("list")(list_workers)
+    for command in (show, pause, resume, resize):
+        app.command()(command)
+    add_noun(root, "worker", app)
+
+
+def list_workers(*, as_json: Json = False, limit: Limit = 50, everything: Everything = False) -> None:
     """All workers with their load."""
     from longshore.cli.door import Door
     from longshore.cli.listing import Columns, show_list
@@ -20,7 +36,7 @@ def list_workers(*, as_json: bool, limit: int, everything: bool) -> None:
     show_list(Door().reader, "/workers", {}, columns, None if everything else limit, as_json=as_json)
 
 
-def show(*, name: str, as_json: bool) -> None:
+def show(*, name: Name, as_json: Json = False) -> None:
     """One worker: its load and what its host offers."""
     from longshore.cli.door import Door
     from longshore.cli.listing import show_one
@@ -28,7 +44,7 @@ def show(*, name: str, as_json: bool) -> None:
     show_one(Door().reader.get(f"/workers/{token(name, 'worker')}").body, as_json=as_json)
 
 
-def pause(*, names: list[str], everyone: bool) -> None:
+def pause(*, names: Names = None, everyone: All = False) -> None:
     """Assign nothing more to them; what runs goes on."""
     from longshore.cli.door import Door
     from longshore_common.events import WorkerPauseRequested
@@ -37,7 +53,7 @@ def pause(*, names: list[str], everyone: bool) -> None:
     _tell(names)
 
 
-def resume(*, names: list[str], everyone: bool) -> None:
+def resume(*, names: Names = None, everyone: All = False) -> None:
     """Assign to them again."""
     from longshore.cli.door import Door
     from longshore_common.events import WorkerResumeRequested
@@ -46,7 +62,9 @@ def resume(*, names: list[str], everyone: bool) -> None:
     _tell(names)
 
 
-def resize(*, names: list[str], everyone: bool, concurrency: int | None, prefetch: str | None) -> None:
+def resize(
+    *, names: Names = None, everyone: All = False, concurrency: Concurrency = None, prefetch: Prefetch = None
+) -> None:
     """Change slots and prefetch at once; lowering kills nothing."""
     from longshore.cli.door import Door
     from longshore_common.events import WorkerResizeRequested
@@ -65,37 +83,15 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _workers(names: list[str], *, everyone: bool) -> tuple[WorkerId, ...]:
+def _workers(names: list[str] | None, *, everyone: bool) -> tuple[WorkerId, ...]:
     """The names, or none for all; never all by an oversight."""
     if bool(names) == everyone:
         raise BadInput("name workers, or give --all")
-    return tuple(WorkerId(token(name, "worker")) for name in names)
+    return tuple(WorkerId(token(name, "worker")) for name in names or ())
 
 
-def _tell(names: list[str]) -> None:
+def _tell(names: list[str] | None) -> None:
     from longshore.cli.printing import data
 
     for name in names or ["all"]:
         data(name)
-
-
-COMMANDS: Final = {
-    "worker": Noun(
-        "workers, the hosts that run tasks",
-        {
-            "list": Command(list_workers, (JSON, LIMIT, EVERYTHING)),
-            "show": Command(show, (_NAME, JSON)),
-            "pause": Command(pause, (_NAMES, _ALL)),
-            "resume": Command(resume, (_NAMES, _ALL)),
-            "resize": Command(
-                resize,
-                (
-                    _NAMES,
-                    _ALL,
-                    option("-c", "--concurrency", meta="N", type=whole, help="tasks at once"),
-                    option("-p", "--prefetch", meta="N|auto", help="attempts taken in advance"),
-                ),
-            ),
-        },
-    )
-}

@@ -46,14 +46,17 @@ class _Again(Exception):
     """It may or may not be in: repeat with the same id."""
 
 
-def append_once(url: str, creds: str | None, entry: Entry, *, deadline: float = 10) -> int:
+def append_once(
+    url: str, creds: str | None, entry: Entry, *, deadline: float = 10, refused_for: float = REFUSED_FOR
+) -> int:
     """Append one event as the user `entry.name` and return its sequence once it is on disk.
 
-    Repeats with the same id for up to `deadline` seconds, so a lost acknowledgement never makes two. `Unreachable` after
-    that, `Refused` if the credentials do not allow it, `BadInput` if the event is too large or the address is none.
+    Repeats with the same id for up to `deadline` seconds, `refused_for` where nobody listens, so a lost acknowledgement
+    never makes two. `Unreachable` after that, `Refused` if the credentials do not allow it, `BadInput` if the event is
+    too large or the address is none.
     """
     until = time.monotonic() + deadline
-    refused_until = min(until, time.monotonic() + REFUSED_FOR)
+    refused_until = min(until, time.monotonic() + refused_for)
     pause = BACK_OFF[0]
     while True:
         why: Exception | None = None
