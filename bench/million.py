@@ -29,7 +29,7 @@ def main() -> int:
         submission = ids[0].strip().split(".")[0]
         report.at_most("submit acknowledged, without CLI start", wall - start, 0.2, "s", f"CLI start {start:.2f} s")
         listed = until(lambda: stack.get(f"/submissions/{submission}")["states"].get("queued") == n, 60, "projection")
-        report.at_least("projected, tasks/s", n / listed, 50_000, "/s")
+        report.at_most("seen in the read model after another", listed, 1, "s")  # one row: see `restart` for the rate
         pages = [seconds(lambda: stack.get("/tasks", limit=50)) for _ in range(21)]
         report.at_most("first page over HTTP, p50", 1000 * statistics.median(pages), 100, "ms")
         walls = [seconds(lambda: stack.cli("task", "list", "--json", "--limit", "50")) for _ in range(5)]
