@@ -84,7 +84,7 @@ def test_what_asks_too_much_does_not_hold_up_what_is_behind_it(desk):
     modest = desk.accepted(1)
     desk.when_settled()
     assert desk.starts() == {"w1": [(modest, 0, 1)]}
-    assert "too small" in desk.reasons(huge)
+    assert "they have" in desk.reasons(huge)
 
 
 def test_different_needs_in_one_submission_are_looked_at_apart(desk):

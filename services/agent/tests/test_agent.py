@@ -58,6 +58,8 @@ async def test_a_program_that_is_not_there_fails_with_cause_launch(yard):
     (name,) = await yard.assign("no-such-program")
     end = await yard.ended(name)
     assert (end.outcome, end.cause, end.exit_code) == ("failed", "launch", None)
+    assert end.usage.started_at is None
+    assert end.usage.ended_at > 1e9  # an instant, not the beginning of the epoch
     assert "no-such-program" in end.reason
 
 

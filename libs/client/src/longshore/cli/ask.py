@@ -49,8 +49,7 @@ def explain(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_
         return
     data(f"{answer.id or name} is {answer.state}" if answer.state else answer.id or name)
     for reason in answer.reasons:
-        count = f"{reason.count} × " if reason.count > 1 else ""
-        data(f"  {count}{reason.text}" + (f"\n    → {reason.fix}" if reason.fix else ""))
+        data(f"  {reason.text}" + (f"\n    → {reason.fix}" if reason.fix else ""))
 
 
 def history(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_json: Json = False) -> None:

@@ -98,7 +98,7 @@ class Spawner:
             self.found.clear()
             self.seq += 1
             code = getattr(problem, "errno", None) or 0
-            self.record((self.seq, attempt, 0, -1, time(), 0, 0, 0, 0, 0, f"{_why(argv, problem)}", code))
+            self.record((self.seq, attempt, 0, -1, 0.0, time(), 0, 0, 0, 0, f"{_why(argv, problem)}", code))
             return
         now = time()
         one = Running(attempt, pid, now, monotonic() + timeout if timeout else 0)

@@ -99,7 +99,8 @@ class Projector:
                 raise away(err) from err
             self._suspect(records, err)
         self._progress.reach(memory.position)
-        await self._rest()
+        if not inbox.crowded:
+            await self._rest()
 
     async def _rest(self) -> None:
         """Let more events gather, unless somebody waits."""
@@ -171,6 +172,11 @@ class _Inbox:
                 async with asyncio.timeout(patience):
                     await self._arrived.wait()
         return bool(self._waiting)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a whole transaction's worth waits already: nothing is gained by letting more gather."""
+        return self._rows >= MOST_ROWS
 
     def take(self, most: int) -> list[Recorded]:
         """The next events, by number and by weight."""

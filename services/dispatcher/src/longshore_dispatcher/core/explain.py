@@ -4,14 +4,19 @@ What must not enter: changes of state; the wording for terminals (the client's).
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec import Struct
 
 from longshore_common.errors import BadInput
 from longshore_common.ids import split_task
 from longshore_dispatcher.core import changes
+from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.seats import Seat, able
 from longshore_dispatcher.core.state import Closed, Lot, State, Submission, Task, Worker
+
+#: Seconds to a next try within which only the wait is worth telling, not who could take it meanwhile.
+SOON: Final = 10.0
 
 
 class Reason(Struct, omit_defaults=True):
@@ -127,6 +132,8 @@ def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[R
     if task is not None and task.not_before > now:
         why = f" after: {task.reason}" if task.reason else ""
         yield Reason(f"it is tried again in {task.not_before - now:.0f} s{why}")
+        if task.not_before - now < SOON:
+            return
     batch = state.batches.get(sub.batch)
     if batch is not None and batch.paused:
         yield Reason(f"its batch {sub.batch!r} is paused", f"longshore batch resume {sub.batch}")
@@ -159,8 +166,19 @@ def _hindrance(state: State, worker: Worker, sub: Submission, lot: Lot) -> tuple
     if lot.need.container and not worker.facts.engines:
         return "have no container engine", "install one there, or submit without a container"
     if not able(worker, sub.batch, lot.need):
-        return "are too small for what it asks (cpus, memory, gpus)", "ask for less, or add a larger worker"
+        return "lack " + _lacking(worker, lot.need), "ask for less, or add a larger worker"
     return _busy(worker, Seat(worker, state.load(worker.name)), lot)
+
+
+def _lacking(worker: Worker, need: Need) -> str:
+    """What the host has too little of: "cpus (it asks for 64, they have 2), memory (it asks for 20 GB, they have 8 GB)"."""
+    facts = worker.facts
+    asked = (
+        ("cpus", need.cpus > facts.cpus * 1000, f"{need.cpus / 1000:g}", f"{facts.cpus:g}"),
+        ("memory", need.memory > facts.memory, f"{need.memory / 1e9:.3g} GB", f"{facts.memory / 1e9:.3g} GB"),
+        ("gpus", need.gpus > facts.gpus, str(need.gpus), str(facts.gpus)),
+    )
+    return ", ".join(f"{name} (it asks for {wants}, they have {has})" for name, short, wants, has in asked if short)
 
 
 def _busy(worker: Worker, seat: Seat, lot: Lot) -> tuple[str, str]:
@@ -200,7 +218,9 @@ def _closed_submission(closed: Closed) -> Reason:
 
 def _progress(sub: Submission) -> Iterator[Reason]:
     done = sub.succeeded + sub.failed.count + sub.cancelled.count
-    yield Reason(f"{done} of {sub.size} tasks have ended, {sub.placed} are on workers", "", sub.size)
+    yield Reason(
+        f"submission {sub.id}: {done} of {sub.size} tasks have ended, {sub.placed} are on workers", "", sub.size
+    )
 
 
 def _first_open(sub: Submission) -> int | None:
