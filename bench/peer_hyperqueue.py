@@ -69,8 +69,10 @@ class HyperQueue:
 
     def __enter__(self) -> Self:
         command = [sys.executable, __file__, str(self.slots)]
+        self.directory = tempfile.TemporaryDirectory(prefix="longshore-peer-")
+        environ = {**os.environ, "TMPDIR": self.directory.name}  # it leaves its server's directory behind
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ
         )
         self.run(10)
         return self
@@ -99,6 +101,8 @@ class HyperQueue:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
+        self.directory.cleanup()
 
 
 if __name__ == "__main__":
