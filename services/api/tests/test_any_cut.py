@@ -13,7 +13,7 @@ from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.model import Parts, Specs, TaskSpec
 
-TABLES = ("submission", "task_range", "task", "attempt", "spec_part", "task_name", "batch", "worker", "event",
+TABLES = ("submission", "task_range", "task", "attempt", "part", "spec_part", "task_name", "batch", "worker", "event",
           "event_range", "event_about")  # fmt: skip
 
 #: A step of a story: which event, and numbers it chooses by.

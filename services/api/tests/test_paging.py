@@ -17,7 +17,7 @@ from longshore_api.core.selection import place as read_place
 from longshore_common import events as e
 from longshore_common.errors import BadInput
 from longshore_common.ids import TaskRange
-from longshore_common.model import Specs, TaskSpec
+from longshore_common.model import Parts, Specs, TaskSpec
 
 
 class Model(NamedTuple):
@@ -48,7 +48,12 @@ def _write(book: Any) -> list[Model]:
         if k % 4 == 3:
             names = ["n1" if i % 3 == 0 else None for i in range(size)]
             specs = tuple(TaskSpec(command=("true",), name=n) for n in names)
-            sub = book.write(e.TasksSubmitted(key=f"k{k}", batch=batch, body=Specs(specs=specs), name=name), user)
+            body: Specs | Parts = Specs(specs=specs)
+            if k == 7:
+                body = Parts(parts=2, size=size)
+                book.write(e.SubmissionPartSent(key=f"k{k}", part=1, specs=specs[2:]), user)
+                book.write(e.SubmissionPartSent(key=f"k{k}", part=0, specs=specs[:2]), user)
+            sub = book.write(e.TasksSubmitted(key=f"k{k}", batch=batch, body=body, name=name), user)
             names = [n or name for n in names]
         else:
             sub = book.submit(size, user=user, batch=batch, name=name)

@@ -18,7 +18,7 @@ from longshore_common.adapters.memory_log import Hub, MemoryTransport
 from longshore_common.errors import Conflict, Unreachable
 from longshore_common.ids import SubmissionId
 from longshore_common.log import Entry
-from longshore_common.model import Array, TaskSpec
+from longshore_common.model import Array, Parts, TaskSpec
 
 
 class Still:
@@ -195,6 +195,43 @@ async def test_work_in_flight_is_in_memory_again_after_a_restart(database: str, 
         await store.close()
     assert await one(database, "SELECT succeeded FROM submission") == 2
     assert await one(database, "SELECT count(*) FROM recount()") == 0
+
+
+async def test_a_submission_adopts_its_parts_without_writing_their_names_and_specs_again(
+    database: str, book: Any, project: Any
+) -> None:
+    for part in range(2):
+        specs = tuple(TaskSpec(command=("true",), name=f"n{part}-{k}") for k in range(300))
+        book.write(e.SubmissionPartSent(key="k", part=part, specs=specs))
+    store = await Store.open(database)
+    written = (
+        "SELECT array_agg(DISTINCT xmin::text) FROM (SELECT xmin FROM task_name UNION SELECT xmin FROM spec_part) x"
+    )
+    try:
+        memory = await store.load()
+        await project(store, memory, book.records)
+        before = await one(database, written)
+        book.write(e.TasksSubmitted(key="k", batch="b", body=Parts(parts=2, size=600)))
+        await project(store, memory, book.records[-1:])
+    finally:
+        await store.close()
+    assert await one(database, written) == before
+    assert await one(database, "SELECT array_agg((submission, base) ORDER BY seq) FROM part") == [(3, 0), (3, 300)]
+
+
+async def test_a_duplicate_leaves_none_of_its_parts(database: str, book: Any, project: Any) -> None:
+    for _ in range(2):
+        book.write(e.SubmissionPartSent(key="k", part=0, specs=(TaskSpec(command=("true",), name="n"),)))
+        book.write(e.TasksSubmitted(key="k", batch="b", body=Parts(parts=1, size=1)))
+    book.write(e.SubmissionDuplicated(submission=SubmissionId(4), first=SubmissionId(2)))
+    store = await Store.open(database)
+    try:
+        await project(store, await store.load(), book.records)
+    finally:
+        await store.close()
+    left = "SELECT array_agg(x) FROM (SELECT part_seq FROM task_name UNION ALL SELECT part_seq FROM spec_part) y (x)"
+    assert await one(database, left) == [1, 1]
+    assert await one(database, "SELECT count(*) FROM part") == 1
 
 
 async def test_batches_under_load_are_cut_by_weight(database: str, hub: Hub) -> None:

@@ -8,7 +8,18 @@ import asyncpg
 import pytest
 
 from longshore_api.adapters import schema
-from longshore_api.adapters.tables import ATTEMPT, BATCH, EVENT, RANGE, SPEC_PART, SUBMISSION, TASK, WORKER
+from longshore_api.adapters.tables import (
+    ATTEMPT,
+    BATCH,
+    EVENT,
+    PART,
+    RANGE,
+    SPEC_PART,
+    SUBMISSION,
+    TASK,
+    TASK_NAME,
+    WORKER,
+)
 from longshore_common.errors import Refused, Unreachable
 
 
@@ -50,7 +61,8 @@ async def test_a_database_that_is_not_there_is_unreachable(postgres: str) -> Non
     ("table", "columns"),
     [
         ("submission", SUBMISSION), ("task", TASK), ("attempt", ATTEMPT), ("task_range", RANGE), ("batch", BATCH),
-        ("worker", WORKER), ("event", EVENT), ("spec_part", SPEC_PART),
+        ("worker", WORKER), ("event", EVENT), ("part", PART),
+        ("spec_part", SPEC_PART), ("task_name", TASK_NAME),
     ],
 )  # fmt: skip
 async def test_tables_have_the_columns_the_projector_writes(

@@ -122,14 +122,16 @@ def _windows(selection: Selection, put: _Arguments, condition: str, limit: str) 
         most = f"LIMIT {limit}" if selection.windows is None and selection.worker is None else ""
         source = (
             f"((SELECT s.id FROM submission s WHERE s.name = {name} AND NOT s.named AND {condition} ORDER BY s.id DESC {most}) "
-            f"UNION SELECT n.submission FROM task_name n WHERE n.name = {name} AND n.submission IS NOT NULL "
+            f"UNION SELECT p.submission FROM task_name n JOIN part p ON p.seq = n.part_seq "
+            f"WHERE n.name = {name} AND p.submission IS NOT NULL "
             f"UNION SELECT s.id FROM submission s WHERE s.name = {name} AND s.named) c "
             "CROSS JOIN LATERAL (SELECT * FROM submission s WHERE s.id = c.id OFFSET 0) s"
         )
         join += (
             " CROSS JOIN LATERAL (SELECT 0::bigint AS lo, s.size - 1 AS hi "
-            f"WHERE NOT s.named AND s.name = {name} UNION ALL SELECT n.lo, n.hi FROM task_name n WHERE s.named "
-            f"AND n.submission = s.id AND (n.name = {name} OR (n.name = '' AND s.name = {name}))) n"
+            f"WHERE NOT s.named AND s.name = {name} UNION ALL SELECT p.base + n.lo, p.base + n.hi FROM part p "
+            f"JOIN task_name n ON n.part_seq = p.seq WHERE s.named AND p.submission = s.id "
+            f"AND n.name IN ({name}, CASE WHEN s.name = {name} THEN '' END)) n"
         )
         lows.append("n.lo")
         highs.append("n.hi")

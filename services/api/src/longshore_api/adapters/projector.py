@@ -127,6 +127,8 @@ def _is_away(err: Exception) -> bool:
     """Whether the database failed us, rather than the event the database."""
     if isinstance(err, asyncpg.PostgresError):
         return not isinstance(err, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError)
+    if isinstance(err, asyncpg.InternalClientError):  # a connection that broke in the middle of a word
+        return True
     return isinstance(err, asyncpg.InterfaceError) and not isinstance(err, ValueError)
 
 

@@ -121,10 +121,11 @@ class Reader:
             return {}
         places = [(r["submission"], r["index"]) for r in tasks]
         found = await self.fetch(
-            "SELECT DISTINCT p.part_seq, p.chunk, p.submission, p.lo, p.count, p.kind, p.body "
-            "FROM unnest($1::bigint[], $2::bigint[]) AS v (submission, index) CROSS JOIN (VALUES ('specs'), ('entries')) "
-            "AS k (kind) CROSS JOIN LATERAL (SELECT * FROM spec_part p WHERE p.submission = v.submission "
-            "AND p.kind = k.kind AND p.lo <= v.index ORDER BY p.lo DESC LIMIT 1) p WHERE p.lo + p.count > v.index",
+            "SELECT DISTINCT q.submission, q.base + p.lo AS lo, p.count, p.kind, p.body "
+            "FROM unnest($1::bigint[], $2::bigint[]) AS v (submission, index) CROSS JOIN LATERAL (SELECT * FROM part q "
+            "WHERE q.submission = v.submission AND q.base <= v.index AND q.base + q.count > v.index "
+            "ORDER BY q.base DESC LIMIT 1) q CROSS JOIN LATERAL (SELECT * FROM spec_part p WHERE p.part_seq = q.seq "
+            "AND p.lo <= v.index - q.base ORDER BY p.lo DESC LIMIT 1) p",
             *zip(*places, strict=True),
         )
         result: dict[tuple[int, int, str], msgspec.Raw] = {}

@@ -93,14 +93,10 @@ class Store:
         return memory
 
     async def _load_pending(self, memory: Memory) -> None:
-        rows = await self._db.fetch(
-            "SELECT part_seq, owner, sum(count)::bigint AS count, "
-            "EXISTS (SELECT 1 FROM task_name n WHERE n.part_seq = p.part_seq AND n.submission IS NULL AND name <> '') "
-            "AS named FROM spec_part p WHERE submission IS NULL GROUP BY 1, 2 ORDER BY 1"
-        )
+        rows = await self._db.fetch("SELECT seq, owner, count, named FROM part WHERE submission IS NULL ORDER BY seq")
         for r in rows:
             user, part, key = r["owner"].split(" ", 2)
-            memory.pending.setdefault((user, key), {}).setdefault(int(part), (r["part_seq"], r["count"], r["named"]))
+            memory.pending.setdefault((user, key), {}).setdefault(int(part), (r["seq"], r["count"], r["named"]))
 
     async def admit_submissions(self, memory: Memory, ids: Iterable[int]) -> None:
         """Read these submissions and their spans into the memory; unknown ones are passed over."""
@@ -170,12 +166,12 @@ class Store:
         await self._run(t.CHANGE_SUBMISSIONS, changes.submissions_changed)
         await self._run(t.REMOVE_RANGES, changes.spans_removed)
         await self._run(t.WRITE_RANGES, changes.spans_written)
+        await self._copy("part", t.PART, changes.parts)
         await self._copy("spec_part", t.SPEC_PART, changes.specs)
         await self._copy("task_name", t.TASK_NAME, changes.names)
-        await self._run(t.ADOPT_SPECS, changes.specs_adopted)
-        await self._run(t.ADOPT_NAMES, changes.specs_adopted)
-        await self._run(t.DROP_SPECS, changes.specs_dropped)
-        await self._run(t.DROP_NAMES, changes.specs_dropped)
+        await self._run(t.ADOPT_PARTS, changes.parts_adopted)
+        for statement in t.DROP_PARTS:
+            await self._run(statement, changes.parts_dropped)
 
     async def _write_tasks(self, changes: Changes) -> None:
         await self._copy("attempt", t.ATTEMPT, changes.attempts)

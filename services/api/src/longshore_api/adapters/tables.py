@@ -23,8 +23,9 @@ ATTEMPT: Final = (
     "reason", "report",
 )  # fmt: skip
 RANGE: Final = ("submission", "lo", "hi", "state", "cause", "reason", "at")
-SPEC_PART: Final = ("part_seq", "chunk", "submission", "lo", "count", "kind", "owner", "body")
-TASK_NAME: Final = ("part_seq", "submission", "lo", "hi", "name")
+PART: Final = ("seq", "owner", "count", "named", "submission", "base")
+SPEC_PART: Final = ("part_seq", "lo", "count", "kind", "body")
+TASK_NAME: Final = ("part_seq", "lo", "hi", "name")
 BATCH: Final = (
     "name", "paused", "frozen", "size", "submissions", "users", "submitted_at", "started_at", "ended_at", *COUNTERS,
 )  # fmt: skip
@@ -95,19 +96,18 @@ LATE_ATTEMPTS: Final = (
     f"UPDATE attempt t SET {_LATE_SET} FROM {_unnest(LATE)} WHERE t.submission = v.submission AND t.index = v.index "
     "AND t.n = v.attempt AND t.worker = v.worker AND t.report IS NULL"
 )
-ADOPT_SPECS: Final = (
-    "UPDATE spec_part p SET submission = v.submission, lo = p.lo + v.base "
-    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS v (part_seq, submission, base) "
-    "WHERE p.part_seq = v.part_seq AND p.submission IS NULL"
+#: One row a part: what hangs on the part's own sequence is never written again.
+ADOPT_PARTS: Final = (
+    "UPDATE part p SET submission = v.submission, base = v.base "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS v (seq, submission, base) WHERE p.seq = v.seq"
 )
-ADOPT_NAMES: Final = (
-    "UPDATE task_name n SET submission = v.submission, lo = n.lo + v.base, hi = n.hi + v.base "
-    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS v (part_seq, submission, base) "
-    "WHERE n.part_seq = v.part_seq AND n.submission IS NULL"
+_OF_DROPPED: Final = "= ANY(ARRAY(SELECT seq FROM part WHERE submission = ANY($1::bigint[])))"
+DROP_PARTS: Final = (
+    f"DELETE FROM spec_part WHERE part_seq {_OF_DROPPED}",
+    f"DELETE FROM task_name WHERE part_seq {_OF_DROPPED}",
+    "DELETE FROM part WHERE submission = ANY($1::bigint[])",
 )
-DROP_SPECS: Final = "DELETE FROM spec_part WHERE submission = ANY($1::bigint[])"
-DROP_NAMES: Final = "DELETE FROM task_name WHERE submission = ANY($1::bigint[])"
 EMPTY: Final = (
-    "TRUNCATE event_about, event_range, event, worker, batch, task_name, spec_part, attempt, task, task_range, "
+    "TRUNCATE event_about, event_range, event, worker, batch, task_name, spec_part, part, attempt, task, task_range, "
     "submission; UPDATE position SET seq = 0, at = 0"
 )

@@ -309,7 +309,7 @@ def _duplicated(memory: Memory, record: Recorded, event: e.SubmissionDuplicated)
             submission.counts[span.state] -= len(span)
         batch = memory.batch(submission.batch)
         batch.size, batch.submissions = batch.size - submission.size, batch.submissions - 1
-        memory.changes.specs_dropped.append((submission.id,))
+        memory.changes.parts_dropped.append((submission.id,))
 
 
 def _answered(memory: Memory, record: Recorded, sid: int) -> Submission | None:

@@ -146,9 +146,10 @@ class Changes(Struct):
     tasks_changed: list[Tuple] = []
     attempts: list[Tuple] = []
     late: dict[tuple[int, int, int], Tuple] = {}
+    parts: list[Tuple] = []
+    parts_adopted: list[Tuple] = []
+    parts_dropped: list[Tuple] = []
     specs: list[Tuple] = []
-    specs_adopted: list[Tuple] = []
-    specs_dropped: list[Tuple] = []
     names: list[Tuple] = []
     batches: list[Tuple] = []
     workers: list[Tuple] = []

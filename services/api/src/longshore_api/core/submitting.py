@@ -57,9 +57,9 @@ def part_sent(memory: Memory, record: Recorded, event: e.SubmissionPartSent) -> 
     """Kept aside until the submission of this user and key closes it; of a repeated part the first counts."""
     parts = memory.pending.setdefault((record.author.name, event.key), {})
     if event.part not in parts:
-        named = _keep_specs(
-            memory, record, None, event.specs, f"{record.author.name} {event.part} {archive.clean(event.key)}"
-        )
+        named = _keep_specs(memory, record, event.specs)
+        owner = f"{record.author.name} {event.part} {archive.clean(event.key)}"
+        memory.changes.parts.append((record.seq, owner, len(event.specs), named, None, 0))
         parts[event.part] = (record.seq, len(event.specs), named)
 
 
@@ -73,33 +73,39 @@ def _keep_body(memory: Memory, record: Recorded, submission: Submission, event: 
             submission.spec, submission.start, submission.step = _encode(body.spec), body.start, body.step
             if body.spec.name:
                 submission.name = archive.clean(body.spec.name)
-            for chunk, lo in enumerate(range(0, len(body.entries), ENTRIES)):
+            for lo in range(0, len(body.entries), ENTRIES):
                 some = body.entries[lo : lo + ENTRIES]
-                memory.changes.specs.append(
-                    (record.seq, chunk, submission.id, lo, len(some), "entries", "", _pack(some))
-                )
+                memory.changes.specs.append((record.seq, lo, len(some), "entries", _pack(some)))
+            if body.entries:
+                _own_part(memory, submission, len(body.entries))
         case Specs() as body:
-            submission.named = _keep_specs(memory, record, submission.id, body.specs, "")
+            submission.named = _keep_specs(memory, record, body.specs)
+            _own_part(memory, submission, len(body.specs))
         case Parts():
             lo = 0
             for _, (seq, count, named) in sorted(memory.pending.pop((submission.user, event.key), {}).items()):
-                memory.changes.specs_adopted.append((seq, submission.id, lo))
+                memory.changes.parts_adopted.append((seq, submission.id, lo))
                 submission.named |= named
                 lo += count
 
 
-def _keep_specs(memory: Memory, record: Recorded, sid: int | None, specs: Sequence[TaskSpec], owner: str) -> bool:
+def _own_part(memory: Memory, submission: Submission, count: int) -> None:
+    """The submission's event brought its specs or entries itself."""
+    memory.changes.parts.append((submission.id, "", count, submission.named, submission.id, 0))
+
+
+def _keep_specs(memory: Memory, record: Recorded, specs: Sequence[TaskSpec]) -> bool:
     """Blobs of the specs, and runs of equal names; whether any has a name of its own."""
-    for chunk, lo in enumerate(range(0, len(specs), CHUNK)):
+    for lo in range(0, len(specs), CHUNK):
         some = specs[lo : lo + CHUNK]
-        memory.changes.specs.append((record.seq, chunk, sid, lo, len(some), "specs", owner, _pack(some)))
+        memory.changes.specs.append((record.seq, lo, len(some), "specs", _pack(some)))
     lo = 0
     named = any(spec.name for spec in specs)
-    if sid is not None and not named:
-        return False
+    if not named and isinstance(record.event, e.TasksSubmitted):
+        return False  # of a part nobody knows yet whether a later one is named
     for at in range(1, len(specs) + 1):
         if at == len(specs) or specs[at].name != specs[lo].name:
-            memory.changes.names.append((record.seq, sid, lo, at - 1, archive.clean(specs[lo].name or "")))
+            memory.changes.names.append((record.seq, lo, at - 1, archive.clean(specs[lo].name or "")))
             lo = at
     return named
 
