@@ -284,6 +284,14 @@ def test_the_sdk_submits_waits_and_reads(stack):
         assert client.batch("sdk").states == {"succeeded": 2, "failed": 2}
 
 
+def test_explain_tells_the_cause_of_what_failed(stack):
+    first = stack.say("submit", "--wait", "sh", "-c", "exit 7").out.split()[0]
+    assert "cause exit: exit code 7" in stack.ok("explain", first)
+    after = stack.ok("submit", "--requires", first, "true").strip()
+    assert stack.say("wait", after).code == 1
+    assert "cause requirement" in stack.ok("explain", after)
+
+
 def test_a_join_retries_what_failed(stack, tmp_path):
     tmp_path.chmod(0o777)
     tmp_path.parent.chmod(0o755)

@@ -50,6 +50,23 @@ def explain(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_
     data(f"{answer.id or name} is {answer.state}" if answer.state else answer.id or name)
     for reason in answer.reasons:
         data(f"  {reason.text}" + (f"\n    → {reason.fix}" if reason.fix else ""))
+    if kind == "task" and answer.state in ("failed", "cancelled"):
+        _tell_cause(door, name)
+
+
+def _tell_cause(door: "Door", task: str) -> None:
+    """Why it ended so: the dispatcher forgets the reasons of what has ended, the read model keeps them."""
+    import msgspec
+
+    from longshore.cli.printing import data
+    from longshore_common.errors import LongshoreError
+
+    try:
+        row = msgspec.json.decode(door.reader.get(f"/tasks/{task}").body)
+    except LongshoreError:
+        return  # the answer above stands without it
+    if row.get("cause"):
+        data(f"  cause {row['cause']}" + (f": {row['reason']}" if row.get("reason") else ""))
 
 
 def history(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_json: Json = False) -> None:
