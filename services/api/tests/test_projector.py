@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from longshore_api.adapters import projector
 from longshore_api.adapters import store as stores
 from longshore_api.adapters.progress import Progress
-from longshore_api.adapters.projector import Projector
 from longshore_api.adapters.store import Store
 from longshore_common import events as e
 from longshore_common import subjects
@@ -48,7 +48,7 @@ async def append(hub: Hub, *events: e.Event, name: str = "ann") -> int:
 async def running(url: str, transport: MemoryTransport) -> AsyncIterator[Progress]:
     """A projector at work."""
     progress = Progress()
-    task = asyncio.create_task(Projector(url, transport.log, progress).run())
+    task = asyncio.create_task(projector.Projector(url, transport.log, progress).run())
     try:
         yield progress
     finally:
@@ -154,6 +154,26 @@ async def test_rebuild_projects_the_whole_log_again(database: str, hub: Hub) -> 
         await eventually(rebuilt)
     assert await one(database, "SELECT count(*) FROM recount()") == 0
     assert await one(database, "SELECT sum(queued) FROM submission") == 6
+
+
+async def test_a_projector_that_is_told_to_look_sees_at_once_that_it_begins_anew(
+    database: str, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "LOOK", 3600.0)
+    progress = Progress()
+    told = projector.Projector(database, hub.connect().log, progress)
+    running = asyncio.create_task(told.run())
+    assert await progress.passed(await append(hub, submission("a")))
+    await stores.rebuild(database)
+
+    async def rebuilt() -> bool:
+        told.look()
+        return bool(await one(database, "SELECT seq = 1 FROM position"))
+
+    await eventually(rebuilt)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 async def test_a_second_writer_is_fenced_by_the_position(database: str, book: Any, project: Any) -> None:

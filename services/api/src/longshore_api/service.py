@@ -123,6 +123,12 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     transport, clock, progress = parts.transport, SystemClock(), Progress()
     heard = Heard(transport.hints, clock)
     names = Names(parts.reader, progress, heard)
+    projector = Projector(found.database_url, transport.log, progress)
+
+    async def rebuild() -> None:
+        await store.rebuild(found.database_url)
+        projector.look()
+
     house = House(
         token=_secret(found.api_token_file),
         reader=parts.reader,
@@ -131,12 +137,12 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         outputs=Outputs(transport),
         issuer=Issuer(parts.secrets, transport.log, lambda w: nats_setup.ensure_worker(transport, w), names),
         last=transport.log.last,
-        rebuild=lambda: store.rebuild(found.database_url),
+        rebuild=rebuild,
     )
     server = _server(found, house)
     tasks = {
         asyncio.create_task(server.serve(), name="http"),
-        asyncio.create_task(_project(parts, Projector(found.database_url, transport.log, progress)), name="project"),
+        asyncio.create_task(_project(parts, projector), name="project"),
         asyncio.create_task(heard.listen(), name="beats"),
     }
     told = asyncio.create_task(stop.wait(), name="told")

@@ -23,11 +23,11 @@ from longshore_common.log import Log, Malformed, Recorded
 
 log = structlog.get_logger()
 
-#: Events and rows of one transaction at most.
-MOST_EVENTS: Final = 1_000
-MOST_ROWS: Final = 4_000
+#: Events and rows of one transaction at most: in a backlog most tasks then begin and end in one, and are written once.
+MOST_EVENTS: Final = 2_000
+MOST_ROWS: Final = 16_000
 #: Rows (see `weight`) that wait to be folded; more are not read from the log.
-MOST_WAITING: Final = 20_000
+MOST_WAITING: Final = 32_000
 #: Seconds from one commit to the next while nobody waits: fewer, larger transactions under load.
 PAUSE: Final = 0.1
 #: Seconds after which an idle projector looks whether the database is still where it left it.
@@ -43,6 +43,7 @@ class Projector:
         self._log = source
         self._progress = progress
         self._carefully = 0
+        self._inbox: _Inbox | None = None
         self._passed_over: dict[int, str] = {}
 
     async def run(self) -> None:
@@ -61,6 +62,11 @@ class Projector:
                 log.warning("projection interrupted", reason=str(err) or type(err).__name__, retry_seconds=pause)
                 await asyncio.sleep(pause)
 
+    def look(self) -> None:
+        """The read model was emptied: see it at once, not at the next look."""
+        if self._inbox is not None:
+            self._inbox.wake()
+
     async def _project(self) -> None:
         store = await Store.open(self._url)
         try:
@@ -68,11 +74,12 @@ class Projector:
             memory = await store.load()
             self._progress.reach(memory.position)
             log.info("projecting", position=memory.position)
-            inbox = _Inbox(self._log, memory.position)
+            inbox = self._inbox = _Inbox(self._log, memory.position)
             try:
                 while True:
                     await self._step(store, memory, inbox)
             finally:
+                self._inbox = None
                 await inbox.close()
         finally:
             await store.close()
@@ -174,6 +181,10 @@ class _Inbox:
                 async with asyncio.timeout(patience):
                     await self._arrived.wait()
         return bool(self._waiting)
+
+    def wake(self) -> None:
+        """Whoever waits for an event is to look around."""
+        self._arrived.set()
 
     @property
     def crowded(self) -> bool:
