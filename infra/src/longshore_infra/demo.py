@@ -133,7 +133,8 @@ def summarise(table: str, bucket: Bucket) -> None:
     for line in lines[:8]:
         n, word = line.split("\t")
         print(f"{int(n):8,}  {word}")
-    tasks = [json.loads(t) for t in longshore("task", "list", "--batch", "count", "--all", "--json").splitlines()]
+    listed = longshore("task", "list", "--batch", "count", "--all", "--json", quiet=True)
+    tasks = [json.loads(line) for line in listed.splitlines()]
     by_worker = Counter(t["worker"] for t in tasks)
     cpu = sum(t["cpu_seconds"] or 0 for t in tasks)
     peak = max(t["peak_memory"] or 0 for t in tasks)
@@ -180,7 +181,7 @@ def longshore(*words: str, quiet: bool = False) -> str:
     """Run the command line as a user would and return what it printed; `DemoFailed` with its words if it refuses."""
     if not quiet:
         shown = shlex.join(words)
-        say("longshore " + (shown if len(shown) < 160 else shown[:150].split("\n")[0] + " …'"))
+        say("longshore " + (shown if len(shown) < 200 else shown.split("\n")[0] + " …'"))
     done = subprocess.run([command(), *words], check=False, timeout=180, capture_output=True, text=True)
     if done.returncode:
         raise DemoFailed(f"`longshore {words[0]}` exited {done.returncode}: {done.stderr.strip()[-2000:]}")
