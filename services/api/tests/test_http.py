@@ -302,11 +302,14 @@ async def test_health_needs_no_token_and_tells_how_far_the_projection_is(api: Ap
     api.token = None
     assert (await api.get("/healthz")).status_code == 200
     away = await api.get("/readyz")
-    assert (away.status_code, away.json()) == (503, {"ready": False, "position": 0, "last": 0})
+    assert (away.status_code, away.json()) == (503, {"ready": False, "position": 0, "last": 0, "passed_over": 0})
     api.last = 9
     api.progress.reach(4)
     ready = await api.get("/readyz")
-    assert (ready.status_code, ready.json()) == (200, {"ready": True, "position": 4, "last": 9})
+    assert (ready.status_code, ready.json()) == (200, {"ready": True, "position": 4, "last": 9, "passed_over": 0})
+    api.book.unreadable()
+    await api.shown()
+    assert (await api.json("/readyz"))["passed_over"] == 1
 
 
 async def test_reads_answer_503_while_the_database_is_away(api: Api) -> None:

@@ -102,7 +102,22 @@ async def test_an_event_the_database_cannot_hold_is_passed_over_and_the_rest_goe
         assert await progress.passed(seq)
     assert await one(database, "SELECT array_agg(key ORDER BY id) FROM submission") == ["a", "c"]
     assert await one(database, "SELECT type FROM event WHERE seq = 2") == "unreadable"
+    assert await one(database, "SELECT array_agg(seq) FROM event_about WHERE kind = 'passed-over'") == [2]
     assert await one(database, "SELECT count(*) FROM recount()") == 0
+
+
+async def test_an_event_that_fails_once_is_tried_again_before_it_is_passed_over(database: str, hub: Hub) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "CREATE SEQUENCE tries; CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF nextval('tries') = 1 THEN RAISE EXCEPTION 'odd' USING ERRCODE = '22003'; END IF; RETURN NEW; END $$; "
+        "CREATE TRIGGER odd BEFORE INSERT ON submission FOR EACH ROW EXECUTE FUNCTION fail_once()"
+    )
+    await connection.close()
+    async with running(database, hub.connect()) as progress:
+        assert await progress.passed(await append(hub, submission("a")))
+    assert await one(database, "SELECT array_agg(key) FROM submission") == ["a"]
+    assert await one(database, "SELECT count(*) FROM event_about WHERE kind = 'passed-over'") == 0
 
 
 async def test_bytes_that_are_no_event_are_archived_and_change_nothing(database: str, hub: Hub) -> None:

@@ -33,12 +33,14 @@ async def healthz() -> views.Alive:
 @get("/readyz", summary="Whether reads are answered, and how far they are", tags=["health"], security=[])
 async def readyz(house: TheHouse) -> Response[views.Readiness]:
     """503 while PostgreSQL or the log is away."""
-    ready, last = house.progress.ready, 0
+    ready, last, passed_over = house.progress.ready, 0, 0
     try:
         last = await house.last()
+        passed_over = await house.reader.passed_over() if ready else 0
     except Unreachable:
         ready = False
-    return Response(views.Readiness(ready, house.progress.position, last), status_code=200 if ready else 503)
+    body = views.Readiness(ready, house.progress.position, last, passed_over)
+    return Response(body, status_code=200 if ready else 503)
 
 
 def _unexpected(_: Request[object, object, State], err: Exception) -> Response[views.Problem]:

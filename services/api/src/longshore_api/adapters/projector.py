@@ -1,8 +1,9 @@
 """The loop that keeps the read model at the head of the log, for ever, whatever goes away and comes back.
 
-Events come by following the log; each batch is folded and committed with its position. An event that the database
-cannot hold is archived as unreadable and passed over, so that one never stops the rest. What must not enter: the
-meaning of events.
+Events come by following the log; each batch is folded and committed with its position. An event that twice cannot be
+projected alone is archived as unreadable and passed over, so that one never stops the rest, whether the event or our own
+fold is to blame: /readyz counts those, and a rebuild by a release that can projects them. What must not enter: the meaning
+of events.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class Projector:
         self._log = source
         self._progress = progress
         self._carefully = 0
+        self._failed_alone = 0
         self._inbox: _Inbox | None = None
         self._passed_over: dict[int, str] = {}
 
@@ -120,14 +122,15 @@ class Projector:
         return record if reason is None else record._replace(event=Malformed(reason), body=b"")
 
     def _suspect(self, records: list[Recorded], err: Exception) -> None:
-        """One of these cannot be projected: fold them again one by one, and pass over the one that fails alone."""
-        if len(records) == 1:
-            seq = records[0].seq
+        """One of these cannot be projected: fold them again one by one, and pass over the one that fails alone, twice."""
+        seq = records[-1].seq
+        if len(records) == 1 and seq == self._failed_alone:
             self._passed_over[seq] = repr(err)
             log.error("an event cannot be projected and is passed over", seq=seq, reason=repr(err), exc_info=err)
         else:
-            self._carefully = records[-1].seq
-        raise Conflict(f"a batch up to {records[-1].seq} cannot be projected: {err!r}") from err
+            self._carefully = seq
+            self._failed_alone = seq if len(records) == 1 else 0
+        raise Conflict(f"a batch up to {seq} cannot be projected: {err!r}") from err
 
 
 def _is_away(err: Exception) -> bool:

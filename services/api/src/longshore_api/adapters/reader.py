@@ -13,6 +13,7 @@ import msgspec
 
 from longshore_api.adapters import paging
 from longshore_api.adapters.store import away
+from longshore_api.core import archive
 from longshore_api.core.selection import Place, Selection, Window
 from longshore_common.errors import BadInput, NotFound, Unreachable
 from longshore_common.model import TaskSpec
@@ -184,6 +185,11 @@ class Reader:
             "AND seq > $4) r ON r.seq = e.seq ORDER BY e.seq LIMIT $3",
             kind, list(names), limit, after,
         )  # fmt: skip
+
+    async def passed_over(self) -> int:
+        """How many events are archived that could not be read or projected."""
+        found = await self.fetch("SELECT count(*) AS n FROM event_about WHERE kind = $1", archive.PASSED_OVER)
+        return int(found[0]["n"])
 
     def _one(self, rows: list[Row], what: str) -> Row:
         if not rows:

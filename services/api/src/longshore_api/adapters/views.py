@@ -163,11 +163,13 @@ class Workers(Struct):
 
 
 class Readiness(Struct):
-    """Whether reads are answered, the projected sequence, and the newest one in the log."""
+    """Whether reads are answered, the projected sequence, the newest one in the log, and how many events changed nothing
+    because this release could not read or project them (0 while not ready)."""
 
     ready: bool
     position: int
     last: int
+    passed_over: int
 
 
 class Alive(Struct):

@@ -12,6 +12,8 @@ from longshore_common.log import Malformed, Recorded
 EVERY: Final = "*"
 #: The kind under which an answer is kept for the wish it answers, whose sequence is the name.
 REQUEST: Final = "request"
+#: The kind under which events are kept that this release could not read or not project; they have no name.
+PASSED_OVER: Final = "passed-over"
 
 
 def clean(text: str) -> str:
@@ -29,6 +31,7 @@ def keep(changes: Changes, record: Recorded) -> None:
     event = record.event
     if isinstance(event, Malformed):
         tag, body = "unreadable", record.body or event.reason.encode()
+        changes.abouts.append((PASSED_OVER, "", record.seq))
     else:
         tag, body = str(type(event).__struct_config__.tag), record.body or codec.encode(event)[0]
         for kind, name in abouts(record, event):
