@@ -24,11 +24,11 @@ from longshore_common.log import Log, Malformed, Recorded
 
 log = structlog.get_logger()
 
-#: Events and rows of one transaction at most: in a backlog most tasks then begin and end in one, and are written once.
-MOST_EVENTS: Final = 2_000
-MOST_ROWS: Final = 16_000
+#: Events and rows of one transaction at most.
+MOST_EVENTS: Final = 1_000
+MOST_ROWS: Final = 4_000
 #: Rows (see `weight`) that wait to be folded; more are not read from the log.
-MOST_WAITING: Final = 32_000
+MOST_WAITING: Final = 20_000
 #: Seconds from one commit to the next while nobody waits: fewer, larger transactions under load.
 PAUSE: Final = 0.1
 #: Seconds after which an idle projector looks whether the database is still where it left it.
