@@ -133,6 +133,7 @@ class Yard:
             worker_dir=str(self.directory / "w1"),
             concurrency=self.options.get("slots", 2),
             spawner_socket=str(self.spawner.socket),
+            output_store=self.options.get("output_store", ""),
         )
         restored = service.restore(settings)
         transport = self.hub.connect("worker", "w1")

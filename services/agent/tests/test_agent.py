@@ -10,6 +10,7 @@ from longshore_common import subjects
 from longshore_common.errors import Unreachable
 
 from .conftest import alive, kill, until
+from .storage import Server
 
 
 async def test_many_quick_commands_all_succeed_in_few_reports(yard):
@@ -386,3 +387,44 @@ async def _says(yard, name, wanted):
     async with asyncio.timeout(10):
         while (await _ask(yard, name))[1] != wanted:
             await asyncio.sleep(0.005)
+
+
+async def test_a_large_output_goes_to_s3_if_a_folder_is_set_and_is_read_back_through_the_agent(
+    yard, tmp_path, monkeypatch
+):
+    root = tmp_path / "s3"
+    (root / "logs").mkdir(parents=True)
+    server = Server("rclone", root).start()
+    try:
+        for variable, value in server.environ.items():
+            monkeypatch.setenv(variable, value)
+        agent = await yard.start_agent(output_store="s3://logs/out/")
+        (name,) = await yard.assign("sh", "-c", "seq 200000")
+        end = await yard.ended(name)
+        whole = "".join(f"{k}\n" for k in range(1, 200001)).encode()
+        assert end.stdout.stored == f"s3://logs/out/{name}.stdout#1"
+        assert gzip.decompress((root / "logs/out" / f"{name}.stdout.0.gz").read_bytes()) == whole
+        ask = {"attempt": "", "stream": "", "offset": 100, "limit": 50}
+        answer = await agent.answer_output(json.dumps({**ask, "stored": end.stdout.stored}).encode())
+        assert answer.partition(b"\n")[2] == whole[100:150]
+        foreign = await agent.answer_output(json.dumps({**ask, "stored": "s3://logs/secret#1"}).encode())
+        assert "is not below" in json.loads(foreign)["error"]
+    finally:
+        server.stop()
+
+
+async def test_an_output_that_s3_refuses_leaves_its_tail_and_digest(yard, tmp_path, monkeypatch):
+    root = tmp_path / "s3"
+    root.mkdir()
+    server = Server("rclone", root).start()
+    try:
+        for variable, value in {**server.environ, "AWS_SECRET_ACCESS_KEY": "another-secret"}.items():
+            monkeypatch.setenv(variable, value)
+        await yard.start_agent(output_store="s3://logs/out/")
+        (name,) = await yard.assign("sh", "-c", "seq 20000")
+        end = await yard.ended(name)
+        assert (end.outcome, end.stdout.stored) == ("succeeded", "")
+        assert end.stdout.size > 4096
+        assert end.stdout.tail.endswith("20000\n")
+    finally:
+        server.stop()

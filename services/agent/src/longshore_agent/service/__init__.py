@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from longshore_agent.adapters import enrolment, host
 from longshore_agent.adapters.journal import Journal, Lived
+from longshore_agent.adapters.output_store import BucketStore, FolderStore, OutputStore
 from longshore_agent.adapters.staging import StorageStager
 from longshore_agent.adapters.workdirs import WorkDirs
 from longshore_agent.core.contract import Host
@@ -23,7 +24,7 @@ from longshore_agent.service.desk import Desk
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.settings import Settings
 from longshore_agent.service.transfers import Transfers
-from longshore_common import logs
+from longshore_common import logs, subjects
 from longshore_common.clock import Clock, SystemClock
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
 from longshore_common.ids import token
@@ -84,13 +85,19 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     socket = Path(settings.spawner_socket) if settings.spawner_socket else directory / "spawner.sock"
     bare = BareLane(desk, socket, own=own, spawner_id=known.spawner, noop=settings.executor == "noop")
     contained = ContainedLane(desk, outside.engine)
-    transfers = Transfers(desk, outside.stager, outside.engine, outside.transport.blobs)
+    transfers = Transfers(desk, outside.stager, outside.engine, _output_store(settings, outside))
     agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers))
     agent.facts, agent.batch = facts, settings.batch
     reporter.state = lambda: memory.state(
         memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id)
     )
     return agent
+
+
+def _output_store(settings: Settings, outside: Outside) -> OutputStore:
+    if settings.output_store:
+        return FolderStore(settings.output_store)
+    return BucketStore(outside.transport.blobs, subjects.outputs(settings.worker))
 
 
 async def run(settings: Settings) -> None:

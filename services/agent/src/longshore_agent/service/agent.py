@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterable
 
 from longshore_agent.adapters import host, outputs
 from longshore_agent.adapters.journal import Addressed, Heard
+from longshore_agent.adapters.output_store import FolderStore
 from longshore_agent.core.attempts import Act
 from longshore_agent.service.bare import AHEAD, BareLane
 from longshore_agent.service.contained import ContainedLane
@@ -17,7 +18,7 @@ from longshore_agent.service.desk import Desk
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.transfers import Transfers
 from longshore_common import logs, subjects
-from longshore_common.errors import LongshoreError
+from longshore_common.errors import LongshoreError, Refused
 from longshore_common.log import Malformed, Slice, Transport
 from longshore_common.model import HostFacts, Output
 
@@ -186,6 +187,8 @@ class Agent:
             return json.dumps(
                 {"offset": 0, "size": 0, "ended": False, "error": f"unreadable question: {err!r}"}
             ).encode()
+        if ask.get("stored"):
+            return await self._answer_stored(str(ask["stored"]), offset, limit)
         attempt = self.desk.attempts.held.get(name)  # type: ignore[call-overload]
         if attempt is not None and stream in ("stdout", "stderr"):
             place = self.desk.place(attempt)
@@ -194,6 +197,16 @@ class Agent:
             return _answer(data, offset, size, ended=attempt.result is not None)
         stdout, stderr = self.desk.recent.get(name, (None, None))
         return _from_tail(stdout if stream == "stdout" else stderr, offset, limit)
+
+    async def _answer_stored(self, address: str, offset: int, limit: int) -> bytes:
+        """Output that this worker stored where only its own credentials reach."""
+        store = self.transfers.store
+        try:
+            if not isinstance(store, FolderStore):
+                raise Refused("this worker has no LONGSHORE_OUTPUT_STORE (any more)")
+            return _answer(await store.read(address, offset, limit), offset, 0, ended=True)
+        except (LongshoreError, OSError, EOFError) as err:
+            return json.dumps({"offset": offset, "size": 0, "ended": True, "error": str(err)}).encode()
 
 
 def _from_tail(output: Output | None, offset: int, limit: int) -> bytes:

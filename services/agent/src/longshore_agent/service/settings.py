@@ -13,7 +13,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `nats_url` and `nats_creds` override what enrolment gives. `spawner_socket` empty: a spawner of our own is started when
     none serves; named: whoever supervises it starts it. `executor` noop ends every attempt at once without a process, for
-    benches only. `stop` kill: SIGTERM ends all attempts instead of leaving them to the next agent.
+    benches only. `stop` kill: SIGTERM ends all attempts instead of leaving them to the next agent. `output_store`: a folder
+    on S3, such as s3://bucket/logs/, for output too large for a report; empty: the log's object store.
     """
 
     worker: str = ""
@@ -28,5 +29,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     spawner_socket: str = ""
     executor: Literal["process", "noop"] = "process"
     stop: Literal["leave", "kill"] = "leave"
+    output_store: str = ""
 
     ENV: ClassVar[dict[str, str]] = {"nats_url": "NATS_URL", "nats_creds": "NATS_CREDS"}

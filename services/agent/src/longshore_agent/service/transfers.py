@@ -9,15 +9,15 @@ from typing import Final, TypeVar
 
 from longshore_agent.adapters import outputs
 from longshore_agent.adapters.journal import Phased
+from longshore_agent.adapters.output_store import OutputStore
 from longshore_agent.core import contract, verdict
 from longshore_agent.core.attempts import Attempt, changed
 from longshore_agent.core.ports import ContainerEngine, ContainerError, Stager, StagingError
 from longshore_agent.service.desk import Desk
-from longshore_common import logs, subjects
-from longshore_common.errors import BadInput, Unreachable
+from longshore_common import logs
+from longshore_common.errors import BadInput, LongshoreError, Unreachable
 from longshore_common.events import Ended
 from longshore_common.ids import TaskId, attempt_id
-from longshore_common.log import Blobs
 from longshore_common.model import Cause, Output, OutputFile
 
 log = logs.get_logger()
@@ -33,8 +33,8 @@ T = TypeVar("T")
 class Transfers:
     """The running transfers of all attempts."""
 
-    def __init__(self, desk: Desk, stager: Stager, engine: ContainerEngine, blobs: Blobs) -> None:
-        self.desk, self.stager, self.engine, self.blobs = desk, stager, engine, blobs
+    def __init__(self, desk: Desk, stager: Stager, engine: ContainerEngine, store: OutputStore) -> None:
+        self.desk, self.stager, self.engine, self.store = desk, stager, engine, store
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._fetching = 0
         self._publishers: set[str] = set()
@@ -77,6 +77,7 @@ class Transfers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.store.close()
 
     def _start(self, attempt: Attempt, work: Coroutine[None, None, None]) -> None:
         if attempt.id in self._tasks:
@@ -229,24 +230,23 @@ class Transfers:
 
     async def _keep(self, attempt: Attempt, stream: str, path: str) -> Output:
         """Compress and store an output piece by piece; without the store its tail and digest are all that is kept."""
-        bucket = subjects.outputs(self.desk.host.worker)
         name = f"{attempt.id}.{stream}"
         parts = outputs.pieces(path)
         count = 0
         try:
             while (piece := await asyncio.to_thread(next, parts, None)) is not None:
-                await self._put_piece(bucket, f"{name}.{piece.k}.gz", piece.data)
+                await self._put_piece(f"{name}.{piece.k}.gz", piece.data)
                 count += 1
-        except (Unreachable, OSError) as err:
+        except (LongshoreError, OSError) as err:
             log.error("output-not-stored", attempt=attempt.id, stream=stream, reason=str(err))
             return await asyncio.to_thread(outputs.summary, path, "")
-        return await asyncio.to_thread(outputs.summary, path, f"nats:{bucket}/{name}#{count}")
+        return await asyncio.to_thread(outputs.summary, path, self.store.address(name, count))
 
-    async def _put_piece(self, bucket: str, name: str, data: bytes) -> None:
-        """Store one piece; while the log is away this waits as reports do, for an hour."""
+    async def _put_piece(self, name: str, data: bytes) -> None:
+        """Store one piece; while the store is away this waits as reports do, for an hour."""
         for pause in (*_PAUSES, *(30.0,) * 120):
             try:
-                await self.blobs.put(bucket, name, data)
+                await self.store.put(name, data)
                 return
             except Unreachable as err:
                 log.warning("output-waits", object=name, reason=str(err))

@@ -43,6 +43,7 @@ class _Header(msgspec.Struct):
     offset: int
     size: int
     ended: bool = False
+    error: str = ""
 
 
 class Outputs:
@@ -52,8 +53,8 @@ class Outputs:
         self._transport = transport
         self._kept: tuple[str, bytes] = ("", b"")
 
-    async def stored(self, output: Output | None, span: Span) -> Part:
-        """Of an attempt that has reported; `NotFound` if its stored output is gone."""
+    async def stored(self, output: Output | None, span: Span, worker: str) -> Part:
+        """Of an attempt that has reported; `NotFound` if its stored output is gone. `worker` had the attempt."""
         if output is None or span.offset >= output.size:
             return Part(b"", ended=True)
         if not output.stored:
@@ -61,12 +62,34 @@ class Outputs:
             data = data[span.offset : span.offset + span.limit]
             return Part(data, span.offset + len(data) >= output.size)
         if not output.stored.startswith(_STORED):
-            raise Refused(f"this output is stored at {output.stored}: read it there with credentials of your own")
+            return await self._by_worker(output, span, worker)
         piece = await self._piece(output.stored, span.offset // PIECE)
         data = piece[span.offset % PIECE :][: span.limit]
         if not data:
             raise NotFound(f"{output.stored} holds fewer than the {output.size} bytes reported")
         return Part(data, span.offset + len(data) >= output.size)
+
+    async def _by_worker(self, output: Output, span: Span, worker: str) -> Part:
+        """Of a store for which only the workers have credentials."""
+        wish = {"attempt": "", "stream": "", "offset": span.offset, "limit": span.limit, "stored": output.stored}
+        elsewhere = f"this output is stored at {output.stored}: read it there with credentials of your own"
+        try:
+            header, data = await self._asked(worker, wish)
+        except Unreachable as err:
+            raise Unreachable(f"{worker} does not answer; {elsewhere}") from err
+        if header.error or not data:
+            raise Refused(f"{worker} cannot read it ({header.error or 'nothing is there'}); {elsewhere}")
+        return Part(data, span.offset + len(data) >= output.size)
+
+    async def _asked(self, worker: str, wish: dict[str, object]) -> "tuple[_Header, bytes]":
+        """(header, bytes) that the worker answers; `Unreachable`, or `Unreadable`."""
+        body = msgspec.json.encode(wish)
+        answer = await self._transport.hints.ask(subjects.ask_output(worker), body, deadline=_PATIENCE)
+        head, _, data = answer.partition(b"\n")
+        try:
+            return msgspec.json.decode(head, type=_Header), data
+        except msgspec.DecodeError as err:
+            raise Unreadable(f"{worker} answered something else than output: {head[:200]!r}") from err
 
     async def _piece(self, stored: str, k: int) -> bytes:
         """Piece `k` of `nats:<bucket>/<name>#<pieces>`, named `<name>.<k>.gz`; without pieces one object of gzip members."""
@@ -91,14 +114,7 @@ class Outputs:
         """Of an attempt that is on its worker; nothing while the worker does not answer: ask again."""
         wish = {"attempt": attempt, "stream": stream, "offset": span.offset, "limit": span.limit}
         try:
-            answer = await self._transport.hints.ask(
-                subjects.ask_output(worker), msgspec.json.encode(wish), deadline=_PATIENCE
-            )
+            header, data = await self._asked(worker, wish)
         except Unreachable:
             return Part(b"", ended=False)
-        head, _, data = answer.partition(b"\n")
-        try:
-            header = msgspec.json.decode(head, type=_Header)
-        except msgspec.DecodeError as err:
-            raise Unreadable(f"{worker} answered something else than output: {head[:200]!r}") from err
         return Part(data[: span.limit], header.ended and header.offset + len(data) >= header.size)

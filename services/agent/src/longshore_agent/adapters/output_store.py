@@ -1,0 +1,91 @@
+"""Where output goes that is too large for a report: the worker's bucket beside the log, or a folder on S3 if one is set.
+
+Both hold gzip members `<attempt>.<stream>.<k>.gz`, named together by one address. The credentials for S3 stay on this host,
+so the api asks the agent for bytes of them. What must not enter: what is stored, and when.
+"""
+
+import asyncio
+import gzip
+import os
+from collections.abc import Mapping
+from typing import Protocol
+
+from longshore_agent.adapters.outputs import PIECE
+from longshore_agent.adapters.staging.store import StoreError
+from longshore_agent.core import uri
+from longshore_common.errors import BadInput, Unreachable
+from longshore_common.log import Blobs
+
+
+class OutputStore(Protocol):
+    """Keeps pieces by name. `Unreachable` if trying again may help, another `LongshoreError` if not."""
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Store one piece, replacing what had its name."""
+        ...
+
+    def address(self, name: str, pieces: int) -> str:
+        """Where an output of so many pieces is, for a report."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class BucketStore:
+    """The worker's own bucket in the log's object store; the api reads it there."""
+
+    def __init__(self, blobs: Blobs, bucket: str) -> None:
+        self._blobs, self._bucket = blobs, bucket
+
+    async def put(self, name: str, data: bytes) -> None:
+        """See `OutputStore`."""
+        await self._blobs.put(self._bucket, name, data)
+
+    def address(self, name: str, pieces: int) -> str:
+        """nats:<bucket>/<name>#<pieces>"""
+        return f"nats:{self._bucket}/{name}#{pieces}"
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class FolderStore:
+    """A folder on S3, with the worker's own credentials (`AWS_…`)."""
+
+    def __init__(self, folder: str, environ: Mapping[str, str] = os.environ) -> None:
+        from longshore_agent.adapters.staging.s3_client import S3Settings
+        from longshore_agent.adapters.staging.s3_store import S3Store
+
+        self._folder = uri.parse(folder)
+        if self._folder.scheme != "s3" or not self._folder.folder:
+            raise BadInput(f"LONGSHORE_OUTPUT_STORE is a folder on S3 such as s3://bucket/logs/, not {folder!r}")
+        self._store = S3Store(S3Settings.from_environ(environ), connections=8)
+
+    async def put(self, name: str, data: bytes) -> None:
+        """See `OutputStore`."""
+        try:
+            await self._store.put_bytes(data, self._folder.below(name))
+        except StoreError as err:
+            if err.retriable:
+                raise Unreachable(str(err)) from err
+            raise
+
+    def address(self, name: str, pieces: int) -> str:
+        """s3://<bucket>/<folder>/<name>#<pieces>"""
+        return f"{self._folder.below(name)}#{pieces}"
+
+    async def read(self, address: str, offset: int, limit: int) -> bytes:
+        """At most `limit` bytes from `offset`, within one piece; `BadInput` for an address outside the folder."""
+        place, _, _ = address.rpartition("#")
+        name = place.removeprefix(str(self._folder))
+        if name == place or "/" in name:
+            raise BadInput(f"{address} is not below {self._folder}, where this worker stores output")
+        data = await self._store.read_bytes(self._folder.below(f"{name}.{offset // PIECE}.gz"))
+        raw = await asyncio.to_thread(gzip.decompress, data)
+        return raw[offset % PIECE :][:limit]
+
+    async def close(self) -> None:
+        """See `OutputStore`."""
+        await self._store.close()
