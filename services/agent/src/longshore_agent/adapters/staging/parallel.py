@@ -17,8 +17,8 @@ P = ParamSpec("P")
 LEAVE_AFTER = 0.7
 
 
-class Stopped(Exception):  # noqa: N818: it is no error, only the way out of a thread
-    """Raised inside a thread whose caller was cancelled, so that it cleans up and ends."""
+class Stopped(Exception):
+    """No error, only the way out of a thread whose caller was cancelled: it cleans up and ends."""
 
 
 async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]], width: int) -> list[R]:
