@@ -5,6 +5,7 @@ import json
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from longshore_common import events as e
 from longshore_common import subjects
@@ -287,3 +288,17 @@ async def test_rubbish_on_the_log_does_not_stop_it(harbour):
         await harbour.until(lambda: submission in dispatcher.state.submissions)
         await harbour.until(lambda: any(r.event.submission == submission for r in harbour.events(e.SubmissionAccepted)))
         assert len(harbour.events(e.SubmissionRejected)) == 1
+
+
+async def test_a_submission_is_one_line_in_the_log_of_its_leader_with_the_trace_of_its_submitter(harbour):
+    with capture_logs() as lines:
+        async with harbour.dispatcher() as dispatcher:
+            await harbour.until(lambda: dispatcher.leading)
+            event = e.TasksSubmitted(key="traced", batch="b", body=Array(spec=TRUE, size=3))
+            seq = harbour.hub.append(Entry(event, "ada", "traced", f"00-{'a' * 32}-{'b' * 16}-01"), 0)
+            await harbour.until(lambda: dispatcher.state.seq >= seq)
+            await harbour.moments()
+    told = [line for line in lines if line["event"] == "submitted"]
+    assert told == [
+        {"event": "submitted", "log_level": "info", "submission": seq, "user": "ada", "trace": "a" * 32},
+    ]

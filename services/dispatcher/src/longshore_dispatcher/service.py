@@ -18,7 +18,7 @@ from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.clock import Clock, SystemClock
 from longshore_common.errors import BadInput, Conflict, Deposed, LongshoreError, Unreachable, Unreadable
-from longshore_common.log import Entry, Slice, Transport
+from longshore_common.log import Entry, Recorded, Slice, Transport
 from longshore_dispatcher.adapters import snapshots
 from longshore_dispatcher.core import snapshot
 from longshore_dispatcher.core.decide import Decision, decide, next_instant
@@ -190,12 +190,20 @@ class Dispatcher:
                 evolve(state, record)
             except Exception:  # one event must not stop all work; every fold leaves out the same
                 self._log.exception("event-not-folded", seq=record.seq, subject=record.subject)
+            if isinstance(record.event, e.TasksSubmitted) and self.leading:
+                self._mention(record)
         if self._awaited:
             self._awaited.difference_update(record.id for record in batch.records)
         if self._lead.fence and state.leader > self._lead.fence:
             self._step_down("another was elected")
         if not self._caught_up.is_set() and state.seq >= self._last:
             self._catch_up()
+
+    def _mention(self, record: Recorded) -> None:
+        """Where the log of the services and a trace of the submitter meet: the one line per submission."""
+        trace = record.traceparent.split("-")[1] if record.traceparent.count("-") == 3 else ""
+        ids = {"submission": record.seq, "user": record.author.name, "trace": trace}
+        self._log.info("submitted", **{name: value for name, value in ids.items() if value})
 
     def _catch_up(self) -> None:
         self.state.news.clear()

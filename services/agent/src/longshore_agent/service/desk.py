@@ -85,6 +85,10 @@ class Desk:
         if attempt.id not in self.attempts.held:
             return
         self.attempts.end(attempt, result)
+        if result.outcome == "failed":
+            task = attempt.id[: attempt.id.rindex(".")]
+            ids = {"worker": self.host.worker, "task": task, "attempt": attempt.id}
+            log.warning("attempt-failed", **ids, cause=result.cause, reason=result.reason)
         self.leave(attempt)
         if (result.stdout and result.stdout.size) or (result.stderr and result.stderr.size):
             self.recent[attempt.id] = (result.stdout, result.stderr)
