@@ -34,6 +34,16 @@ def test_automatic_prefetch_grows_for_short_tasks_but_not_beyond_its_limit(desk)
     assert desk.state.loads["w1"].unstarted == 2002
 
 
+def test_a_container_takes_its_slot_longer_than_it_runs_so_few_are_taken_in_advance(desk):
+    desk.worker(slots=2)
+    a = desk.accepted(1_000, spec=TaskSpec(command=("true",), container="busybox:1"))
+    desk.when_settled()
+    for k in range(3):
+        desk.ended("w1", (a, k, 1), took=0.001)
+    desk.when_settled()
+    assert desk.state.loads["w1"].unstarted == 4
+
+
 def test_higher_priority_goes_first_then_earlier_submissions(desk):
     low, high, later = desk.accepted(1), desk.accepted(1, priority=5), desk.accepted(1)
     desk.worker(slots=3, prefetch=0)
