@@ -5,11 +5,10 @@ from typing import Annotated, Any, Final
 
 import click
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
+from longshore.cli.noun import Noun, misuse
 from longshore.cli.words import new_app
-from longshore_common.errors import BadInput
 
 #: First word -> the module in this package that registers it.
 MODULES: Final = {
@@ -19,32 +18,6 @@ MODULES: Final = {
     "explain": "ask", "history": "ask", "wait": "ask",
     "db": "admin", "config": "admin", "completion": "completion",
 }  # fmt: skip
-
-
-class Noun(TyperGroup):
-    """Commands under one word; the word alone is a question for help."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Nothing typed is `--help`, on stdout and with exit code 0."""
-        return super().parse_args(ctx, args or ["--help"])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command of the first word; `BadInput` names those there are."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            there_are = ", ".join(self.list_commands(ctx))
-            raise BadInput(
-                f"`{ctx.command_path}` has no {args[0]!r}; it has {there_are}. Try `{ctx.command_path} --help`."
-            )
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Call the command; misuse of it is `BadInput`."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as err:
-            raise _misuse(err, f"{ctx.command_path} {ctx.invoked_subcommand}") from err
 
 
 class Root(Noun):
@@ -92,13 +65,7 @@ def called(words: list[str]) -> int:
         with command.make_context("longshore", ["--help"] if words == ["help"] else words) as ctx:
             code = command.invoke(ctx)
     except click.UsageError as err:
-        raise _misuse(err, "longshore") from err
+        raise misuse(err, "longshore") from err
     except click.exceptions.Exit as err:
         return err.exit_code
     return code if isinstance(code, int) else 0
-
-
-def _misuse(err: click.UsageError, path: str) -> BadInput:
-    """`path` is whose help tells more, if the error does not know."""
-    known = err.ctx.command_path if err.ctx else path
-    return BadInput(f"{err.format_message().rstrip('.')}. Try `{known} --help`.")

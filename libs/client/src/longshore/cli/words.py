@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from longshore.cli import live
+from longshore.cli.noun import Noun
 
 _IDS: Final = "1204.17, 1204.0-99, 1204 for a whole submission, last, or a task's name"
 
@@ -33,6 +34,4 @@ def new_app(help_text: str = "") -> typer.Typer:
 
 def add_noun(root: typer.Typer, word: str, app: typer.Typer) -> None:
     """The app's commands under one word."""
-    from longshore.cli.root import Noun
-
     root.add_typer(app, name=word, cls=Noun)
