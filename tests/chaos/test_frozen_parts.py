@@ -27,12 +27,12 @@ def test_tasks_run_to_their_end_while_a_part_that_decides_nothing_hangs(start, p
 
 def test_the_agent_works_on_while_the_log_hangs_and_reports_later(start):
     stack = start(concurrency=4)
-    evidence = Evidence(stack, 40, 0.2)
+    evidence = Evidence(stack, 16, 1.0)  # long enough that what is prefetched has come before the log hangs
     eventually(lambda: any(evidence.ran.iterdir()), "the first process runs")
     with stack.frozen("nats"):
         ran = len(list(evidence.ran.iterdir()))
         eventually(lambda: len(list(evidence.ran.iterdir())) >= ran + 4, "prefetched attempts go on running", 15)
-    stack.finish(evidence.submission, 40)
+    stack.finish(evidence.submission, 16)
     check_books(stack, evidence)
     assert evidence.run_more_than_once() == {}
 

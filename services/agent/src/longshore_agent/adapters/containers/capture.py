@@ -58,7 +58,15 @@ class Capture:
             if not await self._exists():
                 return
 
-    async def _follow(self) -> bool:
+    async def rest(self) -> None:
+        """What the follower may have missed, once the container has ended: the engine at times closes the stream of one
+        that is just ending before it sent anything. At most 5 seconds.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await self._follow(on=False)
+
+    async def _follow(self, *, on: bool = True) -> bool:
         """Whether the engine told us the end of the output, rather than that the connection broke."""
         from aiodocker import DockerError
 
@@ -70,7 +78,7 @@ class Capture:
         try:
             async with self._docker._query(
                 f"containers/{self._name}/logs",
-                params={"stdout": 1, "stderr": 1, "follow": 1},
+                params={"stdout": 1, "stderr": 1, "follow": int(on)},
                 timeout=ClientTimeout(sock_connect=5),
             ) as answer:
                 try:

@@ -350,6 +350,8 @@ class DockerEngine:
         if not done:
             running.capture.lost = f"the engine did not end the output within {DRAIN:.0f} s"
             running.output.cancel()
+        else:
+            await running.capture.rest()
         if running.capture.lost:
             _log.warning("output-incomplete", attempt=attempt, reason=running.capture.lost)
 
