@@ -60,11 +60,14 @@ class Capture:
 
     async def rest(self) -> None:
         """What the follower may have missed, once the container has ended: the engine at times closes the stream of one
-        that is just ending before it sent anything. At most 5 seconds.
+        that is just ending before it sent anything. At most 5 seconds; `lost` says if that was in vain.
         """
+        whole = False
         with suppress(TimeoutError):
             async with asyncio.timeout(5):
-                await self._follow(on=False)
+                whole = await self._follow(on=False)
+        if not whole:
+            self.lost = self.lost or "the engine did not answer when the output was read to its end"
 
     async def _follow(self, *, on: bool = True) -> bool:
         """Whether the engine told us the end of the output, rather than that the connection broke."""
