@@ -20,6 +20,7 @@ from longshore_common.adapters.memory_log import Hub
 from longshore_common.clock import SystemClock
 from longshore_common.log import Entry
 from longshore_common.model import TaskSpec
+from longshore_data.storage import Storage
 
 
 async def until(condition, seconds=20.0):
@@ -139,7 +140,7 @@ class Yard:
         transport = self.hub.connect("worker", "w1")
         docker = self.options.get("docker", {"DOCKER_HOST": f"unix://{self.directory}/no-engine"})
         engine = DockerEngine(docker, str(self.directory), network="none")
-        outside = service.Outside(transport, StorageStager({}), engine, SystemClock())
+        outside = service.Outside(transport, StorageStager(Storage({})), engine, SystemClock())
         agent = await service.build(settings, restored, outside)
         agent.journal = restored.journal
         agent.task = asyncio.ensure_future(agent.run())

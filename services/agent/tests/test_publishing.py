@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from longshore_agent.adapters.staging import StorageStager
-from longshore_agent.adapters.staging.file_store import FileStore
-from longshore_agent.adapters.staging.s3_client import S3Settings
-from longshore_agent.adapters.staging.s3_store import S3Store, Sizes
-from longshore_agent.adapters.staging.store import Store
-from longshore_agent.core import uri
 from longshore_agent.core.ports import StagingError
 from longshore_common.ids import AttemptId, TaskId
 from longshore_common.model import OutputFile
+from longshore_data import uri
+from longshore_data.storage import Storage
+from longshore_data.store import Store
+from longshore_data.stores.file import FileStore
+from longshore_data.stores.s3 import S3Store, Sizes
+from longshore_data.stores.s3_client import S3Settings
 
 from .storage import Server
 
@@ -62,7 +63,7 @@ class Place:
 
     def stager(self, store: Store | None = None) -> StorageStager:
         chosen = store or self.store()
-        return StorageStager({}, stores={"s3": chosen, "file": chosen})
+        return StorageStager(Storage({}, stores={"s3": chosen, "file": chosen}))
 
     async def content(self) -> dict[str, bytes]:
         store, root = self.store(), uri.parse_output(self.output)
@@ -132,7 +133,7 @@ async def test_cut_short_at_any_step_another_worker_finishes(
     base = place.output
     for step in range(1, 20):
         place.output = f"{base} {step}"
-        files, _ = await place.stager().deliver(A, T, place.output, made)
+        files, _ = await place.stager().deliver(A, place.output, made)
         dying = Dying(place.store(), step, after=after)
         try:
             await place.stager(dying).publish(A, T, place.output, files)  # type: ignore[arg-type]
@@ -149,12 +150,12 @@ async def test_cut_short_at_any_step_another_worker_finishes(
 
 
 async def test_before_publication_nothing_is_seen_and_no_manifest_is_there(place: Place, made: str) -> None:
-    await place.stager().deliver(A, T, place.output, made)
+    await place.stager().deliver(A, place.output, made)
     assert all(path.startswith(f".longshore/{A}/") for path in await place.content())
 
 
 async def test_two_workers_may_publish_at_once(place: Place, made: str) -> None:
-    files, _ = await place.stager().deliver(A, T, place.output, made)
+    files, _ = await place.stager().deliver(A, place.output, made)
     first, second = place.stager(), place.stager()
     done = await asyncio.gather(
         first.publish(A, T, place.output, files), second.publish(A, T, place.output, None), return_exceptions=True
@@ -167,7 +168,7 @@ async def test_a_task_without_files_has_an_empty_manifest_also_when_finished_by_
     place: Place, tmp_path: Path
 ) -> None:
     (tmp_path / "nothing").mkdir()
-    files, size = await place.stager().deliver(A, T, place.output, str(tmp_path / "nothing"))
+    files, size = await place.stager().deliver(A, place.output, str(tmp_path / "nothing"))
     assert (files, size) == ((), 0)
     assert await place.stager().publish(A, T, place.output, None) == 0
     assert await place.stager().publish(A, T, place.output, None) == 0
@@ -184,17 +185,17 @@ async def test_outputs_that_are_gone_without_a_manifest_are_an_error(place: Plac
 
 
 async def test_the_manifest_of_another_attempt_does_not_count(place: Place, made: str) -> None:
-    files, _ = await place.stager().deliver(A, T, place.output, made)
+    files, _ = await place.stager().deliver(A, place.output, made)
     await place.stager().publish(A, T, place.output, files)
     with pytest.raises(StagingError, match="are gone"):
         await place.stager().publish(AttemptId("5.0.3"), T, place.output, None)
 
 
 async def test_ids_that_came_again_after_a_new_beginning_do_not_hide_new_outputs(place: Place, made: str) -> None:
-    files, _ = await place.stager().deliver(A, T, place.output, made)
+    files, _ = await place.stager().deliver(A, place.output, made)
     await place.stager().publish(A, T, place.output, files)
     Path(made, "a b.txt").write_bytes(b"new")
-    await place.stager().deliver(A, T, place.output, made)
+    await place.stager().deliver(A, place.output, made)
     await place.stager().publish(A, T, place.output, None)
     check(await place.content(), {**FILES, "a b.txt": b"new"})
 
@@ -203,11 +204,11 @@ async def test_objects_too_large_for_one_copy_are_copied_in_parts(
     tmp_path: Path, servers: Callable[[str], Server]
 ) -> None:
     store = await open_store(servers("moto"), "bucket", Sizes(copy_limit=1 << 20, copy_part=5 << 20))
-    stager = StorageStager({}, stores={"s3": store})
+    stager = StorageStager(Storage({}, stores={"s3": store}))
     (tmp_path / "made").mkdir()
     data = bytes(range(256)) * 45_000
     (tmp_path / "made" / "large").write_bytes(data)
-    files, _ = await stager.deliver(A, T, "s3://bucket/out", str(tmp_path / "made"))
+    files, _ = await stager.deliver(A, "s3://bucket/out", str(tmp_path / "made"))
     assert await stager.publish(A, T, "s3://bucket/out", files) == 1
     root = uri.parse("s3://bucket/out/")
     assert await store.read_bytes(root.below("large")) == data

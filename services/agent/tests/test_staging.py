@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from longshore_agent.adapters.staging import StorageStager
-from longshore_agent.adapters.staging.s3_client import S3Settings
-from longshore_agent.adapters.staging.s3_store import S3Store, Sizes
-from longshore_agent.core import uri
+from longshore_agent.core.contract import Places
 from longshore_agent.core.ports import StagingError
 from longshore_common.events import Start
 from longshore_common.ids import AttemptId, TaskId
 from longshore_common.model import OutputFile, TaskSpec
+from longshore_data import uri
+from longshore_data.storage import Storage
+from longshore_data.stores.s3 import S3Store, Sizes
+from longshore_data.stores.s3_client import S3Settings
 
 from .storage import Server, free_port, until
 
@@ -68,14 +70,14 @@ async def make_bucket(environ: dict[str, str], name: str) -> None:
 
 @pytest.fixture
 async def stager(server: Server, bucket: str) -> AsyncIterator[StorageStager]:
-    made = StorageStager(server.environ)
+    made = StorageStager(Storage(server.environ))
     yield made
     await made.close()
 
 
 @pytest.fixture
 async def local() -> AsyncIterator[StorageStager]:
-    made = StorageStager({})
+    made = StorageStager(Storage({}))
     yield made
     await made.close()
 
@@ -99,14 +101,17 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 async def bring(stager: StorageStager, target: Path, *uris: str) -> int:
-    return await stager.stage_in(A, TaskSpec(command=("x",), inputs=uris), Start(0, 1), str(target), str(target))
+    meter = stager.meter()
+    places = Places(str(target), "", "", str(target))
+    await stager.stage_in(A, TaskSpec(command=("x",), inputs=uris), Start(0, 1), places, meter)
+    return meter.done
 
 
 async def both_ways(stager: StorageStager, output: str, tmp_path: Path) -> None:
     made = folder(tmp_path, "made")
     files = fill(made)
     (made / "empty folder").mkdir()
-    delivered, size = await stager.deliver(A, T, output, str(made))
+    delivered, size = await stager.deliver(A, output, str(made))
     assert {f.path for f in delivered} == set(files)
     assert size == sum(map(len, files.values()))
     with pytest.raises(StagingError):
@@ -166,7 +171,7 @@ async def test_links_inside_are_followed_and_everything_else_is_left_out(local: 
         os.chdir(made)
         s.bind("sock")
         os.chdir(here)
-        delivered, _ = await local.deliver(A, T, f"file://{tmp_path}/out", str(made))
+        delivered, _ = await local.deliver(A, f"file://{tmp_path}/out", str(made))
     assert sorted(f.path for f in delivered) == ["from inside", "link", "real"]
     assert len({f.digest for f in delivered}) == 1
 
@@ -177,12 +182,12 @@ async def test_a_name_that_is_not_utf_8_or_ours_fails_the_delivery_clearly(
     made = folder(tmp_path, "made")
     Path(os.fsdecode(os.fsencode(made) + b"/\xff")).write_text("x")
     with pytest.raises(StagingError, match="not UTF-8"):
-        await local.deliver(A, T, f"file://{tmp_path}/out", str(made))
+        await local.deliver(A, f"file://{tmp_path}/out", str(made))
     other = folder(tmp_path, "other")
     (other / ".longshore").mkdir()
     (other / ".longshore" / "x").write_text("x")
     with pytest.raises(StagingError, match="rename it"):
-        await local.deliver(A, T, f"file://{tmp_path}/out", str(other))
+        await local.deliver(A, f"file://{tmp_path}/out", str(other))
 
 
 @pytest.mark.parametrize(
@@ -213,13 +218,13 @@ async def test_an_output_bucket_that_does_not_exist_is_definite(stager: StorageS
     made = folder(tmp_path, "made")
     fill(made)
     with pytest.raises(StagingError, match="NoSuchBucket") as caught:
-        await stager.deliver(A, T, "s3://no-such-bucket/x", str(made))
+        await stager.deliver(A, "s3://no-such-bucket/x", str(made))
     assert (caught.value.cause, caught.value.retriable) == ("stage-out", False)
 
 
 @pytest.mark.parametrize(("name", "value"), [("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "somebodyelse")])
 async def test_wrong_credentials_are_definite(rclone: Server, tmp_path: Path, name: str, value: str) -> None:
-    stager = StorageStager({**rclone.environ, name: value})
+    stager = StorageStager(Storage({**rclone.environ, name: value}))
     with pytest.raises(StagingError, match=name) as caught:
         await bring(stager, tmp_path, "s3://bucket/x")
     assert not caught.value.retriable
@@ -227,8 +232,8 @@ async def test_wrong_credentials_are_definite(rclone: Server, tmp_path: Path, na
 
 
 async def test_a_server_that_is_away_may_come_back(tmp_path: Path) -> None:
-    stager = StorageStager({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_ACCESS_KEY_ID": "a" * 9,
-                            "AWS_SECRET_ACCESS_KEY": "b"})  # fmt: skip
+    stager = StorageStager(Storage({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_ACCESS_KEY_ID": "a" * 9,
+                            "AWS_SECRET_ACCESS_KEY": "b"}))  # fmt: skip
     async with asyncio.timeout(20):
         with pytest.raises(StagingError, match="cannot be reached") as caught:
             await bring(stager, tmp_path, "s3://bucket/x")
@@ -240,8 +245,8 @@ async def test_a_server_that_accepts_and_says_nothing_is_left_at_once_when_cance
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        stager = StorageStager({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{mute.getsockname()[1]}",
-                                "AWS_ACCESS_KEY_ID": "a" * 9, "AWS_SECRET_ACCESS_KEY": "b"})  # fmt: skip
+        stager = StorageStager(Storage({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{mute.getsockname()[1]}",
+                                "AWS_ACCESS_KEY_ID": "a" * 9, "AWS_SECRET_ACCESS_KEY": "b"}))  # fmt: skip
         call = asyncio.ensure_future(bring(stager, tmp_path, "s3://bucket/x"))
         await asyncio.get_running_loop().run_in_executor(None, mute.accept)
         await cancelled_within_a_second(call)
@@ -258,11 +263,11 @@ async def cancelled_within_a_second(call: "asyncio.Future[object]") -> None:
 
 async def test_large_objects_go_in_parts_both_ways(server: Server, bucket: str, tmp_path: Path) -> None:
     small_parts = S3Store(S3Settings.from_environ(server.environ), sizes=Sizes(part=5 << 20))
-    stager = StorageStager({}, stores={"s3": small_parts})
+    stager = StorageStager(Storage({}, stores={"s3": small_parts}))
     made, back = folder(tmp_path, "made"), folder(tmp_path, "back")
     data = os.urandom((17 << 20) + 123)
     (made / "large").write_bytes(data)
-    await stager.deliver(A, T, f"s3://{bucket}/large", str(made))
+    await stager.deliver(A, f"s3://{bucket}/large", str(made))
     assert await stager.publish(A, T, f"s3://{bucket}/large", None) == 1
     assert await bring(stager, back, f"s3://{bucket}/large/large") == len(data)
     assert tree(back) == {"large": data}
@@ -272,16 +277,16 @@ async def test_large_objects_go_in_parts_both_ways(server: Server, bucket: str, 
 
 async def test_a_cancelled_transfer_leaves_nothing_to_be_seen(server: Server, bucket: str, tmp_path: Path) -> None:
     store = S3Store(S3Settings.from_environ(server.environ), sizes=Sizes(part=5 << 20))
-    stager = StorageStager({}, stores={"s3": store})
+    stager = StorageStager(Storage({}, stores={"s3": store}))
     made, back = folder(tmp_path, "made"), folder(tmp_path, "back")
     (made / "large").write_bytes(os.urandom(60 << 20))
     output = f"s3://{bucket}/cancelled"
-    call = asyncio.ensure_future(stager.deliver(A, T, output, str(made)))
+    call = asyncio.ensure_future(stager.deliver(A, output, str(made)))
     client = await store._clients.get(store._settings)
     await begun(client, bucket)
     await cancelled_within_a_second(call)
     assert await store.listing(uri.parse(output + "/")) == []
-    await stager.deliver(A, T, output, str(made))
+    await stager.deliver(A, output, str(made))
     fetching = asyncio.ensure_future(bring(stager, back, f"{output}/.longshore/{A}/large"))
     await until(lambda: any(p.stat().st_size > 1 << 20 for p in back.iterdir()))
     await cancelled_within_a_second(fetching)
@@ -310,17 +315,17 @@ async def test_a_server_killed_in_the_middle_may_come_back_and_the_same_call_the
     root = tmp_path / "s3"
     (root / "bucket").mkdir(parents=True)
     server = Server("rclone", root).start()
-    stager = StorageStager(server.environ)
+    stager = StorageStager(Storage(server.environ))
     made = folder(tmp_path, "made")
     files = fill(made, [f"f{i}" for i in range(150)])
-    call = asyncio.ensure_future(stager.deliver(A, T, "s3://bucket/out", str(made)))
+    call = asyncio.ensure_future(stager.deliver(A, "s3://bucket/out", str(made)))
     await until(lambda: sum(1 for _ in root.rglob("f*")) > 20)
     server.stop()
     with pytest.raises(StagingError) as caught:
         await call
     assert caught.value.retriable
     server.start()
-    delivered, _ = await stager.deliver(A, T, "s3://bucket/out", str(made))
+    delivered, _ = await stager.deliver(A, "s3://bucket/out", str(made))
     assert await stager.publish(A, T, "s3://bucket/out", delivered) == 150
     assert tree(root / "bucket" / "out").keys() == files.keys() | {".longshore/5.0.json"}
     await stager.close()
@@ -339,14 +344,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_full_disk_is_named(rclone: Server, tmp_path: Path, small_disk: Path) -> None:
-    stager = StorageStager(rclone.environ)
+    stager = StorageStager(Storage(rclone.environ))
     made = folder(tmp_path, "made")
     for path in (rclone.root / "bucket" / "big", made / "big"):
         path.write_bytes(bytes(1 << 20))
     for call in (
         bring(stager, small_disk, "s3://bucket/big"),
         bring(stager, small_disk, f"file://{made}/big"),
-        stager.deliver(A, T, f"file://{small_disk}/out", str(made)),
+        stager.deliver(A, f"file://{small_disk}/out", str(made)),
     ):
         with pytest.raises(StagingError, match="free space") as caught:
             await call
@@ -368,10 +373,10 @@ async def test_leftovers_of_an_earlier_try_are_cleared_away(local: StorageStager
 
 @pytest.mark.slow
 async def test_two_thousand_small_objects_go_and_come_back(rclone: Server, tmp_path: Path) -> None:
-    stager = StorageStager(rclone.environ)
+    stager = StorageStager(Storage(rclone.environ))
     made, back = folder(tmp_path, "made"), folder(tmp_path, "back")
     files = fill(made, [f"{i % 40}/f {i}" for i in range(2000)])
-    delivered, _ = await stager.deliver(A, T, "s3://bucket/many", str(made))
+    delivered, _ = await stager.deliver(A, "s3://bucket/many", str(made))
     await stager.publish(A, T, "s3://bucket/many", delivered)
     await bring(stager, back, "s3://bucket/many/")
     assert tree(back) == files
@@ -380,16 +385,16 @@ async def test_two_thousand_small_objects_go_and_come_back(rclone: Server, tmp_p
 
 @pytest.mark.slow
 async def test_three_hundred_megabytes_go_and_come_back_in_little_memory(rclone: Server, tmp_path: Path) -> None:
-    stager = StorageStager(rclone.environ)
+    stager = StorageStager(Storage(rclone.environ))
     made, back = folder(tmp_path, "made"), folder(tmp_path, "back")
     with (made / "big").open("wb") as file:
         for _ in range(300):
             file.write(os.urandom(1 << 20))
-    delivered, size = await stager.deliver(A, T, "s3://bucket/huge", str(made))
+    delivered, size = await stager.deliver(A, "s3://bucket/huge", str(made))
     assert size == 300 << 20
     await stager.publish(A, T, "s3://bucket/huge", delivered)
     await bring(stager, back, "s3://bucket/huge/big")
-    again, _ = await stager.deliver(AttemptId("6.0.1"), TaskId("6.0"), f"file://{tmp_path}/out", str(back))
+    again, _ = await stager.deliver(AttemptId("6.0.1"), f"file://{tmp_path}/out", str(back))
     assert again == (OutputFile("big", size, delivered[0].digest),)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 600 << 10
     await stager.close()

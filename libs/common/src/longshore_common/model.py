@@ -4,6 +4,7 @@ Plain frozen structs: no I/O, no clock, no decisions. Sizes are bytes, durations
 (UTC) as float; the edges (CLI, HTTP) turn instants into ISO 8601.
 """
 
+from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
@@ -16,8 +17,17 @@ Cause = Literal[
     "exit", "oom", "disk-full", "timeout-staging", "timeout-running", "timeout-delivering", "stage-in", "image",
     "launch", "stage-out", "host", "worker-lost", "evicted", "operator", "requirement", "rejected",
 ]  # fmt: skip
-#: What a signal event asks of an attempt. `publish` lets a delivered attempt make its outputs visible.
-Wanted = Literal["run", "pause", "stop", "kill", "publish"]
+#: What a signal event asks of an attempt. `publish` lets a delivered attempt make its outputs visible; `checkpoint` stops
+#: it as an eviction would: its checkpoint is saved, it ends with cause `evicted`, and the next attempt goes on from there.
+Wanted = Literal["run", "pause", "stop", "kill", "publish", "checkpoint"]
+#: What a worker can be told to do for its host: remove kept work directories, forget cached resources, remove images that
+#: no attempt uses, restart the agent's program (an upgrade; attempts go on).
+Care = Literal["clean", "forget-resources", "prune-images", "restart"]
+#: What a sweep removes of ended tasks: published outputs and manifests, stored stdout and stderr, private prefixes of
+#: failed and superseded attempts, inputs that were uploaded at submission.
+Swept = Literal["outputs", "logs", "failed", "inputs"]
+#: When an image is pulled: if the host has none of that name, at every attempt, or never.
+Pull = Literal["missing", "always", "never"]
 
 
 class StateTraits(NamedTuple):
@@ -60,6 +70,8 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     `command` is an argv and is never rewritten; `inputs`, `resources` and `output` are URIs in which `{index}`,
     `{entry}` and `{name}` (last path segment of the entry) are replaced per task. `shell`: run `command[0]` by
     `/bin/sh -c`, the rest as its positional parameters. Timeouts are seconds, 0 = none; `memory` and `disk` bytes.
+    `checkpoint`: a path below `$TEMP` that is saved when an attempt is interrupted and restored to the next one; needs
+    `output`. `stop_signal` and `grace` (seconds): how it is asked to stop, and how long it is waited for.
     """
 
     command: tuple[str, ...]
@@ -83,6 +95,10 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     uid: int | None = None
     gid: int | None = None
     use_cache: bool = False
+    checkpoint: str = ""
+    stop_signal: str = ""
+    grace: float = 10
+    pull: Pull = "missing"
 
 
 class Array(Struct, frozen=True, kw_only=True, tag="array", omit_defaults=True):
@@ -148,8 +164,16 @@ class OutputFile(Struct, frozen=True, array_like=True):
     digest: str
 
 
+def resource_key(uri: str) -> str:
+    """The name under which workers tell that they hold the resource `uri`: 16 hex digits of its BLAKE2 digest."""
+    return blake2b(uri.encode(), digest_size=8).hexdigest()
+
+
 class HostFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a worker's host offers. `engines`: container engines that answered; `problems`: what is missing, and the fix."""
+    """What a worker's host offers. `engines`: container engines that answered; `problems`: what is missing, and the fix.
+
+    `gpu_names`: model of each GPU; `numa`: NUMA nodes; `schemes`: remotes that are schemes there besides the built-in ones.
+    """
 
     hostname: str = ""
     cpus: int = 1
@@ -159,3 +183,15 @@ class HostFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     engines: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     agent_version: str = ""
+    gpu_names: tuple[str, ...] = ()
+    numa: int = 1
+    schemes: tuple[str, ...] = ()
+
+
+class Retention(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """For how many seconds after a task ended its things are kept; 0 = for ever. See `Swept`."""
+
+    outputs: float = 0
+    logs: float = 0
+    failed: float = 0
+    inputs: float = 0

@@ -14,8 +14,11 @@ from longshore_common.events import (
     AttemptsSignalled,
     Event,
     LeaderElected,
+    RemotesGiven,
     Role,
     SubmissionPartSent,
+    SweepOrdered,
+    WorkerCareOrdered,
     WorkerJoined,
     WorkerLeft,
     WorkerLost,
@@ -51,7 +54,8 @@ class Author(NamedTuple):
 #: Events of the dispatcher that belong to one worker, and the last token of their subject.
 _WORKER_TOKEN: Final[dict[type[Event], str]] = {
     AttemptsAssigned: "work", AttemptsRecalled: "signal", AttemptsSignalled: "signal", WorkerPaused: "signal",
-    WorkerResumed: "signal", WorkerResized: "signal", WorkerLost: "signal",
+    WorkerResumed: "signal", WorkerResized: "signal", WorkerLost: "signal", WorkerCareOrdered: "signal",
+    RemotesGiven: "signal", SweepOrdered: "signal",
 }  # fmt: skip
 
 

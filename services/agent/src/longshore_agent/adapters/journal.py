@@ -33,6 +33,9 @@ Addressed = (
     | e.WorkerResumed
     | e.WorkerResized
     | e.WorkerLost
+    | e.WorkerCareOrdered
+    | e.RemotesGiven
+    | e.SweepOrdered
 )
 
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from longshore_agent.adapters.outputs import PIECE
-from longshore_agent.adapters.staging.store import StoreError
-from longshore_agent.core import uri
 from longshore_common.errors import BadInput, Unreachable
 from longshore_common.log import Blobs
+from longshore_data import uri
+from longshore_data.store import StoreError
 
 
 class OutputStore(Protocol):
@@ -55,8 +55,8 @@ class FolderStore:
     """A folder on S3, with the worker's own credentials (`AWS_…`)."""
 
     def __init__(self, folder: str, environ: Mapping[str, str] = os.environ) -> None:
-        from longshore_agent.adapters.staging.s3_client import S3Settings
-        from longshore_agent.adapters.staging.s3_store import S3Store
+        from longshore_data.stores.s3 import S3Store
+        from longshore_data.stores.s3_client import S3Settings
 
         self._folder = uri.parse(folder)
         if self._folder.scheme != "s3" or not self._folder.folder:

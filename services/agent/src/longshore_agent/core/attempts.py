@@ -158,7 +158,7 @@ class Attempts:
             case "publish":
                 self._grant(attempt)
                 return []
-            case "stop" | "kill":
+            case "stop" | "kill" | "checkpoint":
                 return self._stop(attempt, event.wanted)
             case "pause" | "run":
                 return self._freeze(attempt, event.wanted, now)
@@ -172,7 +172,7 @@ class Attempts:
     def _stop(self, attempt: Attempt, wanted: Wanted) -> list[Act]:
         attempt.wanted = wanted
         if attempt.phase in ("launched", "running"):
-            return [Act("terminate", attempt, grace=GRACE if wanted == "stop" else 0)]
+            return [Act("terminate", attempt, grace=0 if wanted == "kill" else GRACE)]
         return self._give_up(attempt, "cancelled")
 
     def _freeze(self, attempt: Attempt, wanted: Wanted, now: float) -> list[Act]:

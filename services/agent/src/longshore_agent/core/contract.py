@@ -6,10 +6,10 @@ Pure text. What must not enter: reading this process's environment, making direc
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from longshore_agent.core.uri import expand
 from longshore_common.events import Order, Start
 from longshore_common.ids import AttemptId
 from longshore_common.model import TaskSpec
+from longshore_data.uri import expand
 
 #: Of the host's environment a task keeps these and LC_*; never the agent's own credentials and settings.
 KEPT: Final = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL", "TERM", "LD_LIBRARY_PATH")

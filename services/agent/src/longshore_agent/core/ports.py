@@ -6,10 +6,12 @@ repeats what `retriable` allows), the order of phases.
 
 from typing import NamedTuple, Protocol
 
+from longshore_agent.core.contract import Places
 from longshore_common.errors import LongshoreError
 from longshore_common.events import Start
 from longshore_common.ids import AttemptId, TaskId
 from longshore_common.model import Cause, OutputFile, TaskSpec
+from longshore_data.meter import UNMETERED, Meter
 
 
 class StagingError(LongshoreError):
@@ -35,14 +37,18 @@ class Stager(Protocol):
     The directories given exist. Time-outs of the phases are the caller's: it cancels.
     """
 
+    def meter(self, *, up: bool = False) -> Meter:
+        """A count for one transfer in, or `up` out, under this host's limits."""
+        ...
+
     async def stage_in(
-        self, attempt: AttemptId, spec: TaskSpec, start: Start, input_dir: str, resource_dir: str
-    ) -> int:
-        """Fetch inputs flat into `input_dir`, resources into `resource_dir`; the number of bytes moved. `StagingError`."""
+        self, attempt: AttemptId, spec: TaskSpec, start: Start, places: Places, meter: Meter = UNMETERED
+    ) -> None:
+        """Fetch inputs flat into `places.input`, resources into `places.resource`. `StagingError`."""
         ...
 
     async def deliver(
-        self, attempt: AttemptId, task: TaskId, output_uri: str, output_dir: str
+        self, attempt: AttemptId, output_uri: str, output_dir: str, meter: Meter = UNMETERED
     ) -> tuple[tuple[OutputFile, ...], int]:
         """Put every regular file under `output_dir` below the attempt's private prefix; (files, bytes). `StagingError`."""
         ...

@@ -29,6 +29,7 @@ from longshore_common.clock import Clock, SystemClock
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
 from longshore_common.ids import token
 from longshore_common.log import Transport
+from longshore_data.storage import Storage
 
 log = logs.get_logger()
 
@@ -124,7 +125,7 @@ async def _work(settings: Settings, restored: Restored) -> None:
 
     transport = await _transport(settings, restored.directory)
     engine = DockerEngine(os.environ, str(restored.directory))
-    outside = Outside(transport, StorageStager(os.environ), engine, SystemClock())
+    outside = Outside(transport, StorageStager(Storage(os.environ)), engine, SystemClock())
     agent = await build(settings, restored, outside)
     try:
         await agent.run()

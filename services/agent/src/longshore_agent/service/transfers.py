@@ -149,8 +149,9 @@ class Transfers:
             await self.engine.prepare(spec)
         if not (spec.inputs or spec.resources):
             return 0
-        dirs = place.places
-        return await self.stager.stage_in(attempt.id, spec, attempt.start, dirs.input, dirs.resource)
+        meter = self.stager.meter()
+        await self.stager.stage_in(attempt.id, spec, attempt.start, place.places, meter)
+        return meter.done
 
     # --- out ---
 
@@ -174,7 +175,8 @@ class Transfers:
     async def _put(self, attempt: Attempt) -> tuple[tuple[OutputFile, ...], int]:
         place = self.desk.place(attempt)
         uri = contract.located(attempt.order.spec, attempt.start).output or ""
-        return await self.stager.deliver(attempt.id, _task(attempt), uri, place.places.output)
+        meter = self.stager.meter(up=True)
+        return await self.stager.deliver(attempt.id, uri, place.places.output, meter)
 
     async def _patiently(self, attempt: Attempt, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a call that may succeed later, within the attempt's upload limit."""

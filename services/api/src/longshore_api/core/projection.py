@@ -369,4 +369,7 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.AttemptsAssigned: _assigned, e.AttemptsRecalled: _signalled, e.AttemptsSignalled: _signalled,
     e.WorkerPaused: presence.worker_paused, e.WorkerResumed: presence.worker_resumed, e.WorkerResized: presence.worker_resized,
     e.WorkerLost: presence.lost, e.WorkerJoined: presence.joined, e.AttemptsReported: _reported, e.WorkerLeft: presence.left,
+    e.BatchRetentionRequested: _kept, e.WorkerCareRequested: _kept, e.RemotesShared: _kept, e.BatchRetentionSet: _kept,
+    e.WorkerCareOrdered: _kept, e.RemotesGiven: _kept, e.SweepOrdered: _kept, e.WorkerHindered: _kept,
+    e.WorkerEvicted: _kept, e.ResourcesHeld: _kept, e.WorkerCared: _kept, e.SweepDone: _kept,
 }  # fmt: skip

@@ -1,7 +1,6 @@
-"""Staging: the bytes of attempts between storage and this host, behind the `Stager` port.
+"""Staging: what an attempt needs and leaves, behind the `Stager` port, over `longshore_data`.
 
-One module per kind of storage, `stager` above them. What must not enter: phases of attempts, the log, retries over
-minutes. `s3_store` is imported only when a task names `s3://`, for its client costs 0.4 s and 35 MB.
+What must not enter: how one kind of storage moves bytes, phases of attempts, the log, retries over minutes.
 """
 
 from longshore_agent.adapters.staging.stager import StorageStager

@@ -8,10 +8,9 @@ import stat
 from threading import Event
 from typing import NamedTuple
 
-from longshore_agent.adapters.staging import disk
-from longshore_agent.adapters.staging.parallel import Stopped
-from longshore_agent.adapters.staging.store import StoreError
-from longshore_agent.core import uri
+from longshore_data import disk, uri
+from longshore_data.parallel import Stopped
+from longshore_data.store import StoreError
 
 #: What the output directory is called inside a container: links made there are absolute and begin with it.
 INSIDE = "/output"

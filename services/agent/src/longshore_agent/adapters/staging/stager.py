@@ -6,78 +6,73 @@ What must not enter: how one kind of storage moves bytes, phases of attempts.
 """
 
 import asyncio
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import structlog
 
-from longshore_agent.adapters.staging import manifest
-from longshore_agent.adapters.staging.disk import PART, translated
-from longshore_agent.adapters.staging.file_store import FileStore
 from longshore_agent.adapters.staging.outputs import Produced, find
-from longshore_agent.adapters.staging.parallel import each, in_thread
-from longshore_agent.adapters.staging.store import Found, Store, StoreError
-from longshore_agent.core import uri
+from longshore_agent.core.contract import Places
 from longshore_agent.core.ports import StagingError
-from longshore_agent.core.uri import Location
 from longshore_common.errors import BadInput, Unreadable
 from longshore_common.events import Start
 from longshore_common.ids import AttemptId, TaskId
 from longshore_common.model import Cause, OutputFile, TaskSpec
+from longshore_data import manifest, uri
+from longshore_data.meter import UNMETERED, Limits, Meter
+from longshore_data.parallel import each, in_thread
+from longshore_data.storage import Storage
+from longshore_data.store import Found, Store, StoreError
+from longshore_data.transfer import Transfer
+from longshore_data.uri import Location
 
-#: Transfers of one attempt, and of the whole host, at once.
+#: Transfers of one attempt at once.
 WIDTH: Final = 8
-PER_HOST: Final = 16
 #: What lies in the private prefix of an attempt that made no files: a name that no task can use.
 EMPTY: Final = uri.RESERVED
 
 _log = structlog.get_logger()
 
 
-class Fetch(NamedTuple):
-    """One file to bring: from where, to which path below the directory."""
-
-    source: Location
-    path: str
-
-
 class StorageStager:
-    """See the port. `environ`: where credentials and endpoints come from; `stores` adds to or replaces the built-in ones."""
+    """See the port. `limits` are the host's; default: 16 files at once, any bandwidth."""
 
-    def __init__(
-        self, environ: Mapping[str, str], *, stores: Mapping[str, Store] | None = None, per_host: int = PER_HOST
-    ) -> None:
-        self._environ = environ
-        self._stores: dict[str, Store] = dict(stores or {})
-        self._turns = asyncio.Semaphore(per_host)
+    def __init__(self, storage: Storage, limits: Limits | None = None) -> None:
+        self._storage = storage
+        self._limits = limits or Limits()
+        self._transfer = Transfer(storage, self._limits)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="stager")
 
+    def meter(self, *, up: bool = False) -> Meter:
+        """See the port."""
+        return Meter(self._limits.up if up else self._limits.down)
+
     async def stage_in(
-        self, attempt: AttemptId, spec: TaskSpec, start: Start, input_dir: str, resource_dir: str
-    ) -> int:
+        self, attempt: AttemptId, spec: TaskSpec, start: Start, places: Places, meter: Meter = UNMETERED
+    ) -> None:
         """See the port. Files land by their names, folders by what is below them; two of one name are an error."""
-        if not spec.inputs and not spec.resources:
-            return 0
-        moved = await self._bring(spec.inputs, input_dir, "input")
-        return moved + await self._bring(spec.resources, resource_dir, "resource")
+        with _as_staging("stage-in"):
+            if spec.inputs:
+                await self._transfer.bring([uri.source(u) for u in spec.inputs], places.input, meter, "input")
+            if spec.resources:
+                await self._transfer.bring([uri.source(u) for u in spec.resources], places.resource, meter, "resource")
 
     async def deliver(
-        self, attempt: AttemptId, task: TaskId, output_uri: str, output_dir: str
+        self, attempt: AttemptId, output_uri: str, output_dir: str, meter: Meter = UNMETERED
     ) -> tuple[tuple[OutputFile, ...], int]:
         """See the port. What is no regular file is skipped with a line in the log."""
         with _as_staging("stage-out"):
             private = uri.private(uri.parse_output(output_uri), attempt)
-            store = self._store(private)
+            store = self._storage.of(private)
             produced, skipped = await in_thread(self._pool, find, output_dir)
             if skipped:
                 _log.warning("outputs-skipped", attempt=attempt, number=len(skipped), some=skipped[:10])
 
             async def put(one: Produced) -> OutputFile:
-                async with self._turns:
-                    stored = await store.put(one.source, private.below(one.path))
+                async with self._limits.turns:
+                    stored = await store.put(one.source, private.below(one.path), meter)
                 return OutputFile(one.path, stored.size, stored.digest)
 
             files = await each(produced, put, WIDTH)
@@ -91,61 +86,13 @@ class StorageStager:
         """See the port. Two that publish the same attempt at once do no harm either: both copy the same bytes."""
         with _as_staging("stage-out"):
             output = uri.parse_output(output_uri)
-            run = _Publishing(self._store(output), self._turns, output, attempt, task)
+            run = _Publishing(self._storage.of(output), self._limits.turns, output, attempt, task)
             return await run.finish(files)
 
     async def close(self) -> None:
         """See the port."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for store in self._stores.values():
-            await store.close()
-
-    def _store(self, place: Location) -> Store:
-        if (store := self._stores.get(place.scheme)) is None:
-            store = self._stores[place.scheme] = self._open(place)
-        return store
-
-    def _open(self, place: Location) -> Store:
-        match place.scheme:
-            case "file":
-                return FileStore()
-            case "s3":
-                from longshore_agent.adapters.staging.s3_client import S3Settings
-                from longshore_agent.adapters.staging.s3_store import S3Store
-
-                return S3Store(S3Settings.from_environ(self._environ))
-
-    async def _bring(self, uris: tuple[str, ...], directory: str, what: str) -> int:
-        """Fetch these into `directory`; the bytes moved."""
-        if not uris:
-            return 0
-        with _as_staging("stage-in"):
-            fetches = [f for some in await each(dict.fromkeys(uris), self._plan, WIDTH) for f in some]
-            if clash := uri.clashes(f.path for f in fetches):
-                among = " and ".join(
-                    str(f.source) for f in fetches if f.path == clash or f.path.startswith(clash + "/")
-                )
-                raise StoreError(
-                    f"two {what}s would both be called {clash!r}: {among}: rename one, or put it in a folder"
-                )
-            _make_room(directory, fetches)
-
-            async def fetch(one: Fetch) -> int:
-                async with self._turns:
-                    size = await self._store(one.source).fetch(one.source, f"{directory}/{one.path}")
-                return size
-
-            return sum(await each(fetches, fetch, WIDTH))
-
-    async def _plan(self, text: str) -> list[Fetch]:
-        """What one URI stands for. Unpublished outputs and manifests below a folder are not the user's."""
-        place = uri.parse(text)
-        if not place.folder:
-            return [Fetch(place, place.name)]
-        found = [f for f in await self._store(place).listing(place) if not uri.reserved(f.path)]
-        if not found:
-            raise StoreError(f"listing {place}: there is nothing below it: correct the name", missing=True)
-        return [Fetch(place.below(f.path), uri.safe_path(f.path)) for f in found]
+        await self._storage.close()
 
 
 class _Publishing(NamedTuple):
@@ -232,19 +179,6 @@ class _Publishing(NamedTuple):
 def _parents(path: str) -> list[str]:
     """The folders between an output and one of its files: `a/b/c` -> `a`, `a/b`."""
     return [path[:end] for end, c in enumerate(path) if c == "/"]
-
-
-def _make_room(directory: str, fetches: list[Fetch]) -> None:
-    """Make the folders that are needed, and clear away what an earlier try of this attempt left half done."""
-    try:
-        for folder, _, names in os.walk(directory):
-            for name in names:
-                if name.startswith(PART):
-                    os.unlink(f"{folder}/{name}")
-        for folder in {f.path.rpartition("/")[0] for f in fetches}:
-            os.makedirs(f"{directory}/{folder}", exist_ok=True)
-    except OSError as err:
-        raise translated(err, f"preparing {directory}") from err
 
 
 @contextmanager

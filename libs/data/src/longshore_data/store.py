@@ -1,19 +1,21 @@
-"""What the stager asks of one kind of storage, and the one error that all kinds speak.
+"""What is asked of one kind of storage, and the one error that all kinds speak.
 
-What must not enter: attempts, manifests, causes of a report: those are the stager's.
+What must not enter: attempts, manifests, causes of a report: those are the caller's.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from longshore_agent.core.uri import Location
 from longshore_common.errors import LongshoreError
+from longshore_data.meter import UNMETERED, Meter
+from longshore_data.uri import Location
 
 
 class StoreError(LongshoreError):
     """Storage said no, or nothing: `retriable` if the same call may succeed later, `missing` if the place is not there.
 
-    `disk_full`: this host's own disk has no room for it.
+    The words say which URI, which step, what the server answered, and the fix. `disk_full`: this host's own disk has no
+    room for it.
     """
 
     def __init__(self, words: str, *, retriable: bool = False, missing: bool = False, disk_full: bool = False) -> None:
@@ -22,10 +24,18 @@ class StoreError(LongshoreError):
 
 
 class Found(NamedTuple):
-    """A file below a folder: its relative path and its size in bytes."""
+    """A file below a folder: its relative path, its size in bytes (-1: the server does not say), and what tells it from
+    another file that may stand there later.
+
+    `version`: changes when the bytes do (an ETag, or size and modification time); empty if nothing can be said.
+    `modified`: Unix seconds, 0 if not known. `md5`: in hex where the storage knows it, else empty.
+    """
 
     path: str
     size: int
+    version: str = ""
+    modified: float = 0.0
+    md5: str = ""
 
 
 class Put(NamedTuple):
@@ -36,17 +46,24 @@ class Put(NamedTuple):
 
 
 class Store(Protocol):
-    """One kind of storage. Every call raises `StoreError`, may be cancelled anywhere and repeated; nothing half is seen."""
+    """One kind of storage. Every call raises `StoreError`, may be cancelled anywhere and repeated; nothing half is seen.
+
+    A cancelled call ends within a second. Storage that can only be read refuses the rest with what to use instead.
+    """
 
     async def listing(self, folder: Location) -> list[Found]:
         """Every file below `folder`, at any depth, in no order; a folder that is not there is `missing` or empty."""
         ...
 
-    async def fetch(self, source: Location, target: str) -> int:
+    async def stat(self, place: Location) -> Found:
+        """One file, `path` being its name; `missing` if it is not there or is a folder."""
+        ...
+
+    async def fetch(self, source: Location, target: str, meter: Meter = UNMETERED) -> int:
         """Copy a file to the local path `target` (its folder exists), which appears complete; bytes moved."""
         ...
 
-    async def put(self, path: str, target: Location) -> Put:
+    async def put(self, path: str, target: Location, meter: Meter = UNMETERED) -> Put:
         """Copy the local file `path` to `target`, replacing what is there, durably."""
         ...
 
@@ -75,5 +92,5 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Let go of connections, threads and processes."""
         ...

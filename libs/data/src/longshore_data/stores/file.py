@@ -5,15 +5,17 @@ What must not enter: other schemes, attempts.
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Concatenate, ParamSpec, TypeVar
 
-from longshore_agent.adapters.staging import disk
-from longshore_agent.adapters.staging.parallel import Stopped, in_thread
-from longshore_agent.adapters.staging.store import Found, Put, StoreError
-from longshore_agent.core.uri import RESERVED, Location
+from longshore_data import disk
+from longshore_data.meter import UNMETERED, Meter
+from longshore_data.parallel import Stopped, in_thread
+from longshore_data.store import Found, Put, StoreError
+from longshore_data.uri import RESERVED, Location
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,13 +31,17 @@ class FileStore:
         """See `Store`; links to files are followed, links to folders and special files are not."""
         return await self._do(f"listing {folder.key}", _walk, folder.key)
 
-    async def fetch(self, source: Location, target: str) -> int:
-        """See `Store`."""
-        return await self._do(f"copying {source.key} to {target}", disk.copy_in, source.key, target)
+    async def stat(self, place: Location) -> Found:
+        """See `Store`; the version is size, modification time and inode."""
+        return await self._do(f"looking at {place.key}", _stat, place.key)
 
-    async def put(self, path: str, target: Location) -> Put:
+    async def fetch(self, source: Location, target: str, meter: Meter = UNMETERED) -> int:
+        """See `Store`."""
+        return await self._do(f"copying {source.key} to {target}", disk.copy_in, source.key, target, meter)
+
+    async def put(self, path: str, target: Location, meter: Meter = UNMETERED) -> Put:
         """See `Store`; fsynced."""
-        return await self._do(f"copying {path} to {target.key}", _put, path, target.key)
+        return await self._do(f"copying {path} to {target.key}", _put, path, target.key, meter)
 
     async def put_bytes(self, data: bytes, target: Location) -> None:
         """See `Store`; fsynced, with its folder."""
@@ -86,13 +92,25 @@ def _walk(stop: Event, root: str) -> list[Found]:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{prefix}{entry.name}/")
                 elif entry.is_file() and not entry.name.startswith(disk.PART):
-                    found.append(Found(prefix + entry.name, entry.stat().st_size))
+                    found.append(_found(prefix + entry.name, entry.stat()))
     return found
 
 
-def _put(stop: Event, path: str, target: str) -> Put:
+def _stat(_stop: Event, path: str) -> Found:
+    seen = os.stat(path)
+    if stat.S_ISDIR(seen.st_mode):
+        raise StoreError(f"{path} is a folder: end the URI in /", missing=True)
+    return _found(os.path.basename(path), seen)
+
+
+def _found(path: str, seen: os.stat_result) -> Found:
+    version = f"{seen.st_size}-{seen.st_mtime_ns}-{seen.st_ino}"
+    return Found(path, seen.st_size, version, seen.st_mtime)
+
+
+def _put(stop: Event, path: str, target: str, meter: Meter) -> Put:
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    return disk.copy_out(stop, path, target, disk.part_of(target))
+    return disk.copy_out(stop, path, (target, disk.part_of(target)), meter)
 
 
 def _put_bytes(stop: Event, data: bytes, target: str) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore_agent.core import uri
-from longshore_agent.core.uri import Location
 from longshore_common.errors import BadInput
+from longshore_data import uri
+from longshore_data.uri import Location
 
 segment = st.text(st.characters(codec="utf-8", exclude_characters="/\0|"), min_size=1, max_size=12).filter(
     lambda s: s not in (".", "..", uri.RESERVED)

@@ -13,8 +13,9 @@ from contextlib import suppress
 from threading import Event, get_native_id
 from typing import Final
 
-from longshore_agent.adapters.staging.parallel import Stopped
-from longshore_agent.adapters.staging.store import Put, StoreError
+from longshore_data.meter import UNMETERED, Meter
+from longshore_data.parallel import Stopped
+from longshore_data.store import Put, StoreError
 
 #: Bytes between two looks at `stop`: 10 ms on a fast disk, half a second on a poor one.
 PIECE: Final = 4 << 20
@@ -50,13 +51,13 @@ def translated(err: OSError, doing: str) -> StoreError:
             return StoreError(words, retriable=code in _PASSING)
 
 
-def copy_in(stop: Event, source: str, target: str) -> int:
+def copy_in(stop: Event, source: str, target: str, meter: Meter = UNMETERED) -> int:
     """Copy file `source` to `target`, which appears complete; readable by all, executable if the source is. Bytes moved."""
     part = part_of(target)
     try:
         with open(source, "rb", buffering=0) as src, open(part, "wb", buffering=0) as dst:
             mode = os.fstat(src.fileno()).st_mode
-            size = _pour(stop, src.fileno(), dst.fileno())
+            size = _pour(stop, src.fileno(), dst.fileno(), meter)
             os.fchmod(dst.fileno(), 0o755 if mode & 0o111 else 0o644)
         os.rename(part, target)
     except BaseException:
@@ -65,8 +66,9 @@ def copy_in(stop: Event, source: str, target: str) -> int:
     return size
 
 
-def copy_out(stop: Event, source: str, target: str, part: str) -> Put:
-    """Copy file `source` to `target` by way of `part` on the same disk, hashing; on disk when this returns."""
+def copy_out(stop: Event, source: str, where: tuple[str, str], meter: Meter = UNMETERED) -> Put:
+    """Copy file `source` to `where[0]` by way of `where[1]` on the same disk, hashing; on disk when this returns."""
+    target, part = where
     digest = hashlib.sha256()
     size = 0
     try:
@@ -76,6 +78,7 @@ def copy_out(stop: Event, source: str, target: str, part: str) -> Put:
                 digest.update(piece)
                 write_all(dst.fileno(), piece)
                 size += len(piece)
+                meter.moved_here(len(piece), stop)
             os.fsync(dst.fileno())
         os.rename(part, target)
     except BaseException:
@@ -106,7 +109,7 @@ def link(stop: Event, source: str, target: str) -> None:
     except OSError as err:
         if err.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
             raise
-        copy_out(stop, source, target, part_of(target))
+        copy_out(stop, source, (target, part_of(target)))
     finally:
         _forget(part)  # renaming one link of a file onto another link of the same file does nothing at all
 
@@ -158,7 +161,7 @@ def part_of(target: str) -> str:
     return f"{folder}/{PART}{key}-{os.getpid()}-{get_native_id()}"
 
 
-def _pour(stop: Event, source: int, target: int) -> int:
+def _pour(stop: Event, source: int, target: int, meter: Meter) -> int:
     """Copy by the kernel where it can (a reflink on some disks), by hand where not."""
     size = 0
     copy: Callable[[int, int], int] = _by_kernel
@@ -176,6 +179,7 @@ def _pour(stop: Event, source: int, target: int) -> int:
         if not done:
             copy = _by_hand  # some file systems say 0 where they mean "not me"
         size += done
+        meter.moved_here(done, stop)
 
 
 def _by_kernel(source: int, target: int) -> int:

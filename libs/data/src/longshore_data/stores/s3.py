@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager, suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from longshore_agent.adapters.staging import disk
-from longshore_agent.adapters.staging.parallel import each, in_thread
-from longshore_agent.adapters.staging.s3_client import BrokeOff, Clients, S3Settings, translated
-from longshore_agent.adapters.staging.s3_parts import Download, Upload, copy_in_parts
-from longshore_agent.adapters.staging.store import Found, Put
-from longshore_agent.core.uri import Location
+from longshore_data import disk
+from longshore_data.meter import UNMETERED, Meter
+from longshore_data.parallel import each, in_thread
+from longshore_data.store import Found, Put
+from longshore_data.stores.s3_client import BrokeOff, Clients, S3Settings, translated
+from longshore_data.stores.s3_parts import Download, Upload, copy_in_parts
+from longshore_data.uri import Location
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -64,14 +65,23 @@ class S3Store:
             async for page in client.get_paginator("list_objects_v2").paginate(Bucket=folder.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     if path := entry["Key"][len(prefix) :]:
-                        found.append(Found(path, entry["Size"]))
+                        found.append(
+                            Found(path, entry["Size"], entry["ETag"].strip('"'), entry["LastModified"].timestamp())
+                        )
         return [f for f in found if not f.path.endswith("/")]
 
-    async def fetch(self, source: Location, target: str) -> int:
+    async def stat(self, place: Location) -> Found:
+        """See `Store`; the version is the ETag."""
+        async with self._talk(f"looking at {place}") as client:
+            head = await client.head_object(Bucket=place.bucket, Key=place.key)
+            return Found(place.name, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"].timestamp())
+
+    async def fetch(self, source: Location, target: str, meter: Meter = UNMETERED) -> int:
         """See `Store`: one GET; above 16 MiB parallel ranges that all must have the first answer's ETag."""
         part = disk.part_of(target)
         try:
             size = await _again(lambda: self._fetch(source, part))
+            await meter.moved(size)
             os.rename(part, target)
         except OSError as err:
             raise disk.translated(err, f"writing {target}") from err
@@ -80,7 +90,7 @@ class S3Store:
                 os.unlink(part)
         return size
 
-    async def put(self, path: str, target: Location) -> Put:
+    async def put(self, path: str, target: Location, meter: Meter = UNMETERED) -> Put:
         """See `Store`: one PUT with the digest as metadata; above 16 MiB multipart."""
         doing = f"uploading {path} to {target}"
         try:

@@ -11,11 +11,11 @@ from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
-from longshore_agent.adapters.staging import disk
-from longshore_agent.adapters.staging.parallel import each, in_thread
-from longshore_agent.adapters.staging.s3_client import BrokeOff
-from longshore_agent.adapters.staging.store import Put
-from longshore_agent.core.uri import Location
+from longshore_data import disk
+from longshore_data.parallel import each, in_thread
+from longshore_data.store import Put
+from longshore_data.stores.s3_client import BrokeOff
+from longshore_data.uri import Location
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from longshore_agent.adapters.staging import disk
-from longshore_agent.adapters.staging.store import StoreError
+from longshore_data import disk
+from longshore_data.store import StoreError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -59,6 +59,19 @@ class S3Settings(Struct, frozen=True, kw_only=True):
             token=environ.get("AWS_SESSION_TOKEN", ""),
             region=environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "") or "us-east-1",
             addressing=environ.get("LONGSHORE_S3_ADDRESSING", "auto"),
+        )
+
+    @classmethod
+    def from_remote(cls, section: Mapping[str, str]) -> "S3Settings":
+        """From the section of an rclone configuration that has type s3."""
+        endpoint = section.get("endpoint", "")
+        return cls(
+            endpoint=endpoint if not endpoint or "://" in endpoint else f"https://{endpoint}",
+            access_key=section.get("access_key_id", ""),
+            secret_key=section.get("secret_access_key", ""),
+            token=section.get("session_token", ""),
+            region=section.get("region", "") or "us-east-1",
+            addressing={"true": "path", "false": "virtual"}.get(section.get("force_path_style", "").lower(), "auto"),
         )
 
     def style(self) -> str:

@@ -1,0 +1,117 @@
+"""What the dispatcher writes to one worker (`log.dispatch.<worker>.…`): work and signals, complete in themselves.
+
+What must not enter: what others than that worker act on.
+"""
+
+from msgspec import Struct
+
+from longshore_common.events.base import Event
+from longshore_common.ids import AttemptId, SubmissionId
+from longshore_common.model import Care, Swept, TaskSpec, Wanted
+
+
+class Start(Struct, frozen=True, array_like=True):
+    """One attempt of an order: task ordinal, attempt number, `LONGSHORE_INDEX`, `LONGSHORE_ENTRY`.
+
+    `memory` > 0: bytes that count instead of the spec's, after an earlier attempt ran out of them.
+    """
+
+    index: int
+    n: int
+    label: int = 0
+    entry: str = ""
+    memory: int = 0
+
+
+class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Attempts of one submission that share a spec: complete, nothing is looked up.
+
+    `publish_of` > 0: do not run; the outputs of that earlier attempt were granted publication, finish publishing them.
+    """
+
+    submission: SubmissionId
+    spec: TaskSpec
+    batch: str
+    user: str
+    starts: tuple[Start, ...]
+    publish_of: int = 0
+
+
+class AttemptsAssigned(Event, frozen=True):
+    """The worker shall run these. They are the current attempts of their tasks from here on."""
+
+    orders: tuple[Order, ...]
+
+
+class AttemptsRecalled(Event, frozen=True):
+    """Give these back if they do not run yet; the worker answers with outcome `recalled`, or by going on."""
+
+    attempts: tuple[AttemptId, ...]
+
+
+class AttemptsSignalled(Event, frozen=True):
+    """The wanted state of these attempts. With `signal`, send that signal to the process once instead.
+
+    `request` is the user's wish behind it, 0 if there is none; the wish is answered by the first event that names it
+    without `more`.
+    """
+
+    attempts: tuple[AttemptId, ...]
+    wanted: Wanted
+    signal: str | None = None
+    request: int = 0
+    more: bool = False
+
+
+class WorkerPaused(Event, frozen=True):
+    """Nothing is assigned to the worker until `worker-resumed`; what it holds and does not run is recalled."""
+
+    request: int = 0
+    more: bool = False
+    drain: bool = False
+    reason: str = ""
+
+
+class WorkerResumed(Event, frozen=True):
+    """The worker is assigned work again."""
+
+    request: int = 0
+    more: bool = False
+
+
+class WorkerResized(Event, frozen=True):
+    """The worker's slots and prefetch from here on; prefetch -1 = automatic."""
+
+    concurrency: int
+    prefetch: int = -1
+    request: int = 0
+    more: bool = False
+
+
+class WorkerCareOrdered(Event, frozen=True):
+    """The worker shall do this for its host; it answers with `worker-cared` that names `request`."""
+
+    care: Care
+    request: int = 0
+    more: bool = False
+
+
+class RemotesGiven(Event, frozen=True):
+    """The worker's storage configuration from here on: the box that its owner sealed for this worker."""
+
+    box: str
+    request: int = 0
+    more: bool = False
+
+
+class SweepOrdered(Event, frozen=True):
+    """The worker shall remove this of these ended tasks, and answer with `sweep-done`; a start's `n` is the last attempt."""
+
+    what: Swept
+    orders: tuple[Order, ...]
+
+
+class WorkerLost(Event, frozen=True):
+    """The worker fell silent or left: its attempts are `lost`. It may join again."""
+
+    reason: str

@@ -1,0 +1,122 @@
+"""What the dispatcher and the api write to everybody. What must not enter: what is addressed to one worker."""
+
+from msgspec import Struct
+
+from longshore_common.events.base import Event
+from longshore_common.ids import SubmissionId, TaskRange, WorkerId
+from longshore_common.model import Cause, Retention
+
+
+class WorkerEnrolled(Event, frozen=True):
+    """A host was given credentials as this worker; a repeat replaces its public key."""
+
+    worker: WorkerId
+    public_key: str
+    hostname: str = ""
+
+
+class LeaderElected(Event, frozen=True):
+    """This dispatcher leads from here on; this event's sequence is the fence of all its decisions."""
+
+    dispatcher: str
+
+
+class SubmissionAccepted(Event, frozen=True):
+    """The submission is valid and scheduled from here on."""
+
+    submission: SubmissionId
+    size: int
+
+
+class SubmissionRejected(Event, frozen=True):
+    """None of it will run: its tasks are `failed` with cause `rejected`. `by_index` gives reasons per task, some at most."""
+
+    submission: SubmissionId
+    reason: str
+    by_index: tuple[tuple[int, str], ...] = ()
+
+
+class SubmissionDuplicated(Event, frozen=True):
+    """The key was seen before: `first` holds the tasks, this submission has none."""
+
+    submission: SubmissionId
+    first: SubmissionId
+
+
+class RequestRefused(Event, frozen=True):
+    """The wish at sequence `request` changed nothing, or not all of it; why."""
+
+    request: int
+    reason: str
+
+
+class RequirementsMet(Event, frozen=True):
+    """The waiting tasks of these submissions are queued; held ones stay `waiting` until they are retried."""
+
+    submissions: tuple[SubmissionId, ...]
+
+
+class Requeue(Struct, frozen=True, array_like=True):
+    """Attempt `n` of a task is over (or never was, n = 0) and the task is queued again, not before `not_before`."""
+
+    submission: SubmissionId
+    index: int
+    n: int
+    not_before: float = 0
+    cause: Cause | None = None
+    reason: str = ""
+
+
+class TasksRequeued(Event, frozen=True):
+    """These tasks are queued again after an attempt that failed, was recalled, or was lost with its worker."""
+
+    tasks: tuple[Requeue, ...]
+
+
+class TasksRetried(Event, frozen=True):
+    """By a user's wish these ended or held tasks are queued again, with a fresh budget of retries.
+
+    Those of a submission that requires any, and that no `requirements-met` has named yet, are `waiting`.
+    """
+
+    tasks: tuple[TaskRange, ...]
+    request: int = 0
+
+
+class TasksFailed(Event, frozen=True):
+    """These tasks are failed for good, for one cause."""
+
+    tasks: tuple[TaskRange, ...]
+    cause: Cause
+    reason: str = ""
+
+
+class TasksCancelled(Event, frozen=True):
+    """These tasks are cancelled; attempts still on a worker are superseded and told to stop by `attempts-signalled`."""
+
+    tasks: tuple[TaskRange, ...]
+    request: int = 0
+    reason: str = ""
+
+
+class BatchPaused(Event, frozen=True):
+    """Nothing of this batch is handed out until `batch-resumed`. `request` is the wish it answers."""
+
+    batch: str
+    frozen: bool = False
+    request: int = 0
+
+
+class BatchResumed(Event, frozen=True):
+    """The batch is handed out again. `request` is the wish it answers."""
+
+    batch: str
+    request: int = 0
+
+
+class BatchRetentionSet(Event, frozen=True):
+    """What belongs to ended tasks of this batch is kept for so long. `request` is the wish it answers."""
+
+    batch: str
+    retention: Retention
+    request: int = 0

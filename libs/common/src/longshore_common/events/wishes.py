@@ -1,0 +1,115 @@
+"""What users write: wishes, each answered by another event. What must not enter: answers."""
+
+from msgspec import Struct
+
+from longshore_common.events.base import Event
+from longshore_common.ids import TaskRange, WorkerId
+from longshore_common.model import Body, Care, Retention, TaskSpec
+
+
+class TasksSubmitted(Event, frozen=True):
+    """A submission; its id is this event's sequence in the log. Its tasks are `queued`, or `waiting` if it requires any.
+
+    `key` is the client's idempotency key: a repeat of the same user's key is answered `submission-duplicated`.
+    `max_running` caps tasks on workers at once, 0 = none. `held` keeps the tasks `waiting` until they are retried.
+    """
+
+    key: str
+    batch: str
+    body: Body
+    name: str | None = None
+    priority: int = 0
+    requires: tuple[TaskRange, ...] = ()
+    requires_any_outcome: bool = False
+    max_running: int = 0
+    held: bool = False
+
+
+class SubmissionPartSent(Event, frozen=True):
+    """Part `part` (from 0) of a submission to come with this `key`; without its closing event it never counts."""
+
+    key: str
+    part: int
+    specs: tuple[TaskSpec, ...]
+
+
+class CancelRequested(Event, frozen=True):
+    """These tasks shall not run, or stop. A whole batch if `batch` is given."""
+
+    tasks: tuple[TaskRange, ...] = ()
+    batch: str | None = None
+
+
+class RetryRequested(Event, frozen=True):
+    """These failed or cancelled tasks shall run again, and held ones be released."""
+
+    tasks: tuple[TaskRange, ...] = ()
+    batch: str | None = None
+
+
+class SignalRequested(Event, frozen=True):
+    """Send `signal` to the running attempts of these tasks: stop, kill, pause, continue, or a name such as SIGUSR1."""
+
+    tasks: tuple[TaskRange, ...]
+    signal: str
+
+
+class BatchPauseRequested(Event, frozen=True):
+    """Hand out no more of this batch; with `freeze`, pause what runs as well."""
+
+    batch: str
+    freeze: bool = False
+
+
+class BatchResumeRequested(Event, frozen=True):
+    """Undo a pause of this batch."""
+
+    batch: str
+
+
+class BatchRetentionRequested(Event, frozen=True):
+    """Keep what belongs to ended tasks of this batch for so long, also of those that ended before."""
+
+    batch: str
+    retention: Retention
+
+
+class WorkerPauseRequested(Event, frozen=True):
+    """Assign nothing more to these workers; none named = all that are known. `drain`: so that they become empty for good."""
+
+    workers: tuple[WorkerId, ...] = ()
+    drain: bool = False
+
+
+class WorkerResumeRequested(Event, frozen=True):
+    """Undo a pause of these workers; none named = all that are known."""
+
+    workers: tuple[WorkerId, ...] = ()
+
+
+class WorkerResizeRequested(Event, frozen=True):
+    """Change slots and prefetch; None leaves a value, prefetch -1 = automatic. Lowering never kills."""
+
+    workers: tuple[WorkerId, ...] = ()
+    concurrency: int | None = None
+    prefetch: int | None = None
+
+
+class WorkerCareRequested(Event, frozen=True):
+    """These workers shall do this for their hosts; none named = all that are up."""
+
+    care: Care
+    workers: tuple[WorkerId, ...] = ()
+
+
+class Box(Struct, frozen=True, array_like=True):
+    """A text sealed for one worker: base64 of a NaCl sealed box for the X25519 form of the worker's public key."""
+
+    worker: WorkerId
+    box: str
+
+
+class RemotesShared(Event, frozen=True):
+    """The storage configuration (rclone's format) of these workers from here on, sealed for each on its owner's machine."""
+
+    boxes: tuple[Box, ...]

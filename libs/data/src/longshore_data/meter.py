@@ -1,0 +1,107 @@
+"""What is counted and limited while bytes move: progress of one transfer, and the host's shares of lines and bandwidth.
+
+What must not enter: storage, printing, reports.
+"""
+
+import asyncio
+from collections.abc import Callable
+from threading import Event
+from time import monotonic
+from typing import NamedTuple
+
+#: Where seconds come from: steady ones, for a clock that is set must not stop a transfer.
+Tick = Callable[[], float]
+
+
+class Progress(NamedTuple):
+    """How far a transfer is: bytes moved, bytes in all (0: not known yet), bytes/s lately, seconds to go (0: unknown)."""
+
+    done: int
+    total: int
+    rate: float
+    eta: float
+
+
+class Bandwidth:
+    """A bucket of bytes that fills at `rate` a second and holds one second's worth; rate 0: no limit."""
+
+    def __init__(self, rate: float, tick: Tick = monotonic) -> None:
+        self.rate, self._tick = rate, tick
+        self._free_at = 0.0  # the instant at which all that was taken has been paid for
+
+    def take(self, size: int) -> float:
+        """Take `size` bytes; the seconds the taker must rest before it moves more."""
+        if not self.rate:
+            return 0.0
+        now = self._tick()
+        self._free_at = max(self._free_at, now - 1.0) + size / self.rate
+        return max(0.0, self._free_at - now)
+
+
+class Limits:
+    """What all transfers of a host share: `turns` files at once, and bandwidth in and out (bytes/s, 0 = no limit)."""
+
+    def __init__(self, turns: int = 16, down: float = 0, up: float = 0) -> None:
+        self.turns = asyncio.Semaphore(turns)
+        self.down, self.up = Bandwidth(down), Bandwidth(up)
+
+
+class Meter:
+    """One transfer's count. `bandwidth` None: not limited. Stores call `moved` (or `moved_here` in threads) as bytes go."""
+
+    def __init__(self, bandwidth: Bandwidth | None = None, tick: Tick = monotonic) -> None:
+        self._bandwidth, self._tick = bandwidth, tick
+        self.done = self.total = 0
+        self._marks: list[tuple[float, int]] = [(tick(), 0)]
+
+    def expect(self, size: int) -> None:
+        """So many bytes more are to come."""
+        self.total += size
+
+    async def moved(self, size: int) -> None:
+        """`size` bytes went; rests while the bandwidth is used up. Negative: they have to go again."""
+        if rest := self._count(size):
+            await asyncio.sleep(rest)
+
+    def moved_here(self, size: int, stop: Event) -> None:
+        """The same in a thread; a rest ends when `stop` is set."""
+        if rest := self._count(size):
+            stop.wait(rest)
+
+    def progress(self) -> Progress:
+        """How far it is; the rate is that of the last ten seconds or so."""
+        now = self._tick()
+        then, before = self._marks[0]
+        if now - self._marks[-1][0] >= 1:
+            self._marks = [*self._marks[-9:], (now, self.done)]
+        rate = (self.done - before) / (now - then) if now > then else 0.0
+        left = self.total - self.done
+        return Progress(self.done, self.total, rate, left / rate if rate > 0 and left > 0 else 0.0)
+
+    def _count(self, size: int) -> float:
+        self.done += size
+        return self._bandwidth.take(size) if self._bandwidth is not None and size > 0 else 0.0
+
+
+class Unmetered(Meter):
+    """Counts and limits nothing: for small bytes of our own."""
+
+    def __init__(self) -> None:
+        self.done = self.total = 0
+
+    def expect(self, size: int) -> None:
+        """Nothing."""
+
+    async def moved(self, size: int) -> None:
+        """Nothing."""
+
+    def moved_here(self, size: int, stop: Event) -> None:
+        """Nothing."""
+
+    def progress(self) -> Progress:
+        """Nothing is known."""
+        return Progress(0, 0, 0, 0)
+
+
+#: One for all.
+UNMETERED = Unmetered()
