@@ -4,7 +4,8 @@ What must not enter: storage, printing, reports.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from threading import Event
 from time import monotonic
 from typing import NamedTuple
@@ -45,13 +46,36 @@ class Limits:
         self.turns = asyncio.Semaphore(turns)
         self.down, self.up = Bandwidth(down), Bandwidth(up)
 
+    @asynccontextmanager
+    async def turn(self, meter: "Meter") -> AsyncIterator[None]:
+        """One of the turns. A transfer that does nothing but wait for one is told to idle: time limits then stand still."""
+        if self.turns.locked():
+            meter.queue(1)
+            try:
+                await self.turns.acquire()
+            finally:
+                meter.queue(-1)
+        else:
+            await self.turns.acquire()
+        meter.work(1)
+        try:
+            yield
+        finally:
+            meter.work(-1)
+            self.turns.release()
+
 
 class Meter:
-    """One transfer's count. `bandwidth` None: not limited. Stores call `moved` (or `moved_here` in threads) as bytes go."""
+    """One transfer's count. `bandwidth` None: not limited. Stores call `moved` (or `moved_here` in threads) as bytes go.
+
+    `on_idle` is called with True when all that the transfer does is wait for its turn, and with False when it goes on.
+    """
 
     def __init__(self, bandwidth: Bandwidth | None = None, tick: Tick = monotonic) -> None:
         self._bandwidth, self._tick = bandwidth, tick
         self.done = self.total = 0
+        self.on_idle: Callable[[bool], None] | None = None
+        self._queued = self._working = 0
         self._marks: list[tuple[float, int]] = [(tick(), 0)]
 
     def expect(self, size: int) -> None:
@@ -67,6 +91,22 @@ class Meter:
         """The same in a thread; a rest ends when `stop` is set."""
         if rest := self._count(size):
             stop.wait(rest)
+
+    def queue(self, number: int) -> None:
+        """So many parts more (or fewer) wait for somebody else: the host's limits, or another's download of the same."""
+        self._change(number, 0)
+
+    def work(self, number: int) -> None:
+        """So many parts more (or fewer) move bytes."""
+        self._change(0, number)
+
+    def _change(self, queued: int, working: int) -> None:
+        before = self._queued > 0 and self._working == 0
+        self._queued += queued
+        self._working += working
+        now = self._queued > 0 and self._working == 0
+        if now is not before and self.on_idle is not None:
+            self.on_idle(now)
 
     def progress(self) -> Progress:
         """How far it is; the rate is that of the last ten seconds or so."""
@@ -88,6 +128,12 @@ class Unmetered(Meter):
 
     def __init__(self) -> None:
         self.done = self.total = 0
+
+    def queue(self, number: int) -> None:
+        """Nothing."""
+
+    def work(self, number: int) -> None:
+        """Nothing."""
 
     def expect(self, size: int) -> None:
         """Nothing."""
