@@ -15,6 +15,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     none serves; named: whoever supervises it starts it. `executor` noop ends every attempt at once without a process, for
     benches only. `stop` kill: SIGTERM ends all attempts instead of leaving them to the next agent. `output_store`: a folder
     on S3, such as s3://bucket/logs/, for output too large for a report; empty: the log's object store.
+
+    `transfers`: files that move at once on this host; `bandwidth_down`, `bandwidth_up`: bytes a second such as 100M, empty =
+    no limit. `cache_max`: bytes of resources kept for later attempts, empty = as many as `cache_free` allows, the part of
+    the disk (such as 10% or 50G) that the cache and kept directories leave free. `keep_failed`: so many work directories
+    of failed attempts are kept, the newest.
     """
 
     worker: str = ""
@@ -30,5 +35,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     executor: Literal["process", "noop"] = "process"
     stop: Literal["leave", "kill"] = "leave"
     output_store: str = ""
+    transfers: int = 16
+    bandwidth_down: str = ""
+    bandwidth_up: str = ""
+    cache_max: str = ""
+    cache_free: str = "10%"
+    keep_failed: int = 20
 
     ENV: ClassVar[dict[str, str]] = {"nats_url": "NATS_URL", "nats_creds": "NATS_CREDS"}
