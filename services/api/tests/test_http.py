@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from longshore_api.adapters import http
@@ -179,6 +180,15 @@ async def test_rejected_tasks_show_their_own_reason(api: Api) -> None:
     await api.shown()
     assert [t["reason"] for t in (await api.json("tasks"))["items"]] == ["one is bad", "this one", "one is bad"]
     assert (await api.json("submissions/1"))["status"] == "rejected"
+
+
+async def test_the_spec_of_a_task_is_what_an_agent_would_be_told(api: Api) -> None:
+    spec = TaskSpec(command=("a b", "é"), inputs=("s3://b/{index}",), env={"K": "v"}, memory=7)
+    sub = api.book.submit(3, body=Array(spec=spec, size=3, start=10, step=5), user="ada", batch="b")
+    await api.shown()
+    found = await api.json(f"tasks/{sub}.2/spec")
+    assert (found["label"], found["entry"], found["batch"], found["user"]) == (20, "", "b", "ada")
+    assert msgspec.convert(found["spec"], TaskSpec) == spec
 
 
 async def test_attempts_are_listed_the_first_one_first(api: Api) -> None:
@@ -490,7 +500,8 @@ async def test_the_openapi_document_describes_every_route_and_body(api: Api) -> 
     document = await api.json("/schema/openapi.json")
     paths = document["paths"]
     assert {p for p in paths if "/tasks" in p} == {
-        "/api/v1/tasks", "/api/v1/tasks/{task}", "/api/v1/tasks/{task}/attempts", "/api/v1/tasks/{task}/history",
+        "/api/v1/tasks", "/api/v1/tasks/{task}", "/api/v1/tasks/{task}/attempts", "/api/v1/tasks/{task}/spec",
+        "/api/v1/tasks/{task}/history",
         "/api/v1/tasks/{task}/output",
     }  # fmt: skip
     for path, methods in paths.items():

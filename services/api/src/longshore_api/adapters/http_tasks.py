@@ -74,6 +74,17 @@ async def task(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> vie
     return present.task(row, details)
 
 
+@get("/tasks/{task:str}/spec", summary="All that it is to run, as an agent is told it")
+async def spec(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> views.Spec:
+    """Its spec unchanged, and its label and entry."""
+    row = await house.reader.task(*split_task(task))
+    (of,) = await house.reader.details([row])
+    if of.spec is None:
+        raise NotFound(f"what {task} was to run is not known (any more): its submission was never whole")
+    owner = of.submission
+    return views.Spec(task, row["attempt"], of.label or 0, of.entry or "", owner["batch"], owner["user_name"], of.spec)
+
+
 @get("/tasks/{task:str}/attempts", summary="Its attempts, the first one first")
 async def attempts(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> views.Attempts:
     """Earlier attempts and the current one."""
@@ -154,7 +165,7 @@ def sequence(cursor: str | None) -> int:
 
 router: Final = Router(
     "/",
-    route_handlers=[tasks, task, attempts, history, output],
+    route_handlers=[tasks, task, spec, attempts, history, output],
     tags=["tasks"],
     dependencies={
         "base": Provide(of_submissions, sync_to_thread=False),

@@ -165,6 +165,8 @@ def worker(row: Row, heard_at: float | None) -> views.Worker:
         concurrency=row["concurrency"],
         prefetch=row["prefetch"],
         batch=row["batch"],
+        public_key=row["public_key"],
+        hostname=row["hostname"],
         facts=msgspec.json.decode(row["facts"]),
         running=row["running"],
         assigned=row["assigned"],

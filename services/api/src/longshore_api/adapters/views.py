@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from longshore_common.model import TaskSpec
+
 
 class Task(Struct, kw_only=True):
     """A task; `attempt` is the number of its current or last attempt, null before the first."""
@@ -43,6 +45,18 @@ class TaskPage(Struct):
     items: list[Task]
     next: str | None
     position: int
+
+
+class Spec(Struct):
+    """All that a task is to run, as an agent is told it: the spec, and what the placeholders in it stand for."""
+
+    task: str
+    attempt: int | None
+    label: int
+    entry: str
+    batch: str
+    user: str
+    spec: TaskSpec
 
 
 class Stream(Struct):
@@ -147,6 +161,8 @@ class Worker(Struct, kw_only=True):
     concurrency: int
     prefetch: int
     batch: str
+    public_key: str
+    hostname: str
     facts: dict[str, Any]
     running: int
     assigned: int
