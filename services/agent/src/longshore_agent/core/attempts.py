@@ -16,15 +16,19 @@ from longshore_common import events as e
 from longshore_common.ids import AttemptId, attempt_id
 from longshore_common.model import OutputFile, Wanted
 
+from .contract import SHARED, Devices
 from .reports import Pending
 
 Phase = Literal["accepted", "staging", "ready", "launched", "running", "delivering", "delivered", "publishing"]
 #: What `service` shall do to an attempt: `cancel` its transfer, `withdraw` it if its process has not started,
-#: `terminate` (argument: grace in seconds, 0 = at once), `freeze`, `thaw`, `send` (a signal's name).
+#: `terminate` (grace in seconds, 0 = at once; the signal's name, "" = SIGTERM), `freeze`, `thaw`, `send` (a signal's name).
 Deed = Literal["cancel", "withdraw", "terminate", "freeze", "thaw", "send"]
-GRACE: Final = 10.0
+#: Why an attempt ended that was stopped with a checkpoint.
+EVICTED: Final = "it was stopped before its end; the next attempt goes on from its checkpoint, if it has one"
 #: Phases in which nothing was handed over to start.
 _BEFORE: Final = ("accepted", "staging", "ready")
+#: What is wanted of an attempt that shall run no longer.
+_OVER: Final = ("stop", "kill", "checkpoint")
 
 
 class Attempt(Struct, kw_only=True, omit_defaults=True):
@@ -44,11 +48,16 @@ class Attempt(Struct, kw_only=True, omit_defaults=True):
     result: e.Ended | None = None
     files: tuple[OutputFile, ...] = ()
     delivered_bytes: int = 0
+    devices: Devices = SHARED
 
     @property
     def contained(self) -> bool:
         """Runs in a container."""
         return self.order.spec.container is not None
+
+    def unwanted(self) -> bool:
+        """It shall run no longer."""
+        return self.wanted in _OVER
 
     @property
     def stages(self) -> bool:
@@ -170,13 +179,23 @@ class Attempts:
                 self.granted.append(attempt)
 
     def _stop(self, attempt: Attempt, wanted: Wanted) -> list[Act]:
+        if wanted == "checkpoint" and (
+            attempt.wanted in _OVER or attempt.phase not in (*_BEFORE, "launched", "running")
+        ):
+            return []  # it is being stopped, or it has its results already
         attempt.wanted = wanted
         if attempt.phase in ("launched", "running"):
-            return [Act("terminate", attempt, grace=0 if wanted == "kill" else GRACE)]
+            return [self._terminate(attempt)]
         return self._give_up(attempt, "cancelled")
 
+    @staticmethod
+    def _terminate(attempt: Attempt) -> Act:
+        """How its task wants to be asked to stop; a kill asks nothing."""
+        spec = attempt.order.spec
+        return Act("terminate", attempt, 0 if attempt.wanted == "kill" else spec.grace, spec.stop_signal)
+
     def _freeze(self, attempt: Attempt, wanted: Wanted, now: float) -> list[Act]:
-        if attempt.wanted in (wanted, "stop", "kill"):
+        if attempt.wanted in (wanted, *_OVER):
             return []
         attempt.wanted = wanted
         match attempt.phase:
@@ -190,8 +209,11 @@ class Attempts:
 
     def _give_up(self, attempt: Attempt, outcome: Literal["recalled", "cancelled"]) -> list[Act]:
         """End an attempt that has no process; a transfer under way is cancelled, where it had one it keeps its results."""
-        cause: Literal["operator"] | None = "operator" if outcome == "cancelled" else None
         result = attempt.result or e.Ended(attempt.id, outcome)
+        if attempt.wanted == "checkpoint" and outcome == "cancelled":
+            self.end(attempt, changed(result, outcome="failed", cause="evicted", reason=EVICTED, files=0))
+            return [Act("cancel", attempt)]
+        cause: Literal["operator"] | None = "operator" if outcome == "cancelled" else None
         self.end(attempt, changed(result, outcome=outcome, cause=cause, files=0))
         return [Act("cancel", attempt)]
 
@@ -254,7 +276,7 @@ class Attempts:
             return []
         self._release(attempt)
         attempt.phase = "ready"
-        if attempt.wanted in ("stop", "kill"):
+        if attempt.wanted in _OVER:
             return self._give_up(attempt, "cancelled")
         if attempt.recalled:
             return self._give_up(attempt, "recalled")
@@ -344,8 +366,8 @@ class Attempts:
         for attempt in self.held.values():
             if attempt.phase not in ("launched", "running"):
                 continue
-            if attempt.wanted in ("stop", "kill"):
-                acts.append(Act("terminate", attempt, grace=GRACE if attempt.wanted == "stop" else 0))
+            if attempt.wanted in _OVER:
+                acts.append(self._terminate(attempt))
             elif attempt.wanted == "pause":
                 acts.append(Act("freeze", attempt))
             if attempt.recalled:

@@ -32,6 +32,21 @@ class Host(NamedTuple):
     slots: int
 
 
+class Devices(NamedTuple):
+    """What of the host is one attempt's own: ids of hardware threads, and of GPUs (indexes or UUIDs); empty: nothing set
+    aside, it shares what there is.
+    """
+
+    cpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+
+
+#: Nothing set aside.
+SHARED: Final = Devices()
+#: No variables.
+NOTHING: Final[Mapping[str, str]] = {}
+
+
 class Places(NamedTuple):
     """Where a task finds its directories: absolute paths of the host, or the fixed ones of a container."""
 
@@ -66,10 +81,13 @@ def shared_environment(order: Order, host: Host, inherited: Mapping[str, str]) -
     }
 
 
-def environment(shared: Mapping[str, str], attempt: AttemptId, start: Start, places: Places) -> dict[str, str]:
-    """The complete environment of one attempt."""
+def environment(
+    shared: Mapping[str, str], attempt: AttemptId, start: Start, places: Places, own: Mapping[str, str] = NOTHING
+) -> dict[str, str]:
+    """The complete environment of one attempt; `own`: see `own_environment`."""
     return {
         **shared,
+        **own,
         "INPUT": places.input,
         "OUTPUT": places.output,
         "TEMP": places.temp,
@@ -79,6 +97,28 @@ def environment(shared: Mapping[str, str], attempt: AttemptId, start: Start, pla
         "LONGSHORE_INDEX": str(start.label),
         "LONGSHORE_ENTRY": start.entry,
     }
+
+
+def memory(spec: TaskSpec, start: Start) -> int:
+    """Bytes of memory that count as this attempt's limit, 0 for none: more than the task asked for once it ran out."""
+    return start.memory or spec.memory
+
+
+def own_environment(spec: TaskSpec, start: Start, devices: Devices) -> Mapping[str, str]:
+    """What differs from the order's other attempts: more memory, CPUs and GPUs set aside for this one. The user's own win."""
+    if not start.memory and devices == SHARED:
+        return NOTHING
+    own: dict[str, str] = {}
+    if start.memory:
+        own["MEM"] = str(start.memory)
+    if devices.cpus:
+        own |= dict.fromkeys(_THREADS, str(len(devices.cpus)))
+        own["LONGSHORE_CPUS"] = ",".join(map(str, devices.cpus))
+    if devices.gpus:
+        ids = ",".join(devices.gpus)
+        own |= {"CUDA_VISIBLE_DEVICES": ids, "NVIDIA_VISIBLE_DEVICES": ids, "LONGSHORE_GPUS": ids}
+        own["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-ml counts; CUDA's own order is by speed
+    return {k: v for k, v in own.items() if k not in spec.env or k.startswith("LONGSHORE_")}
 
 
 def argv(spec: TaskSpec) -> list[str]:

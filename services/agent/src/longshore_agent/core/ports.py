@@ -6,7 +6,7 @@ repeats what `retriable` allows), the order of phases.
 
 from typing import NamedTuple, Protocol
 
-from longshore_agent.core.contract import Places
+from longshore_agent.core.contract import SHARED, Devices, Places
 from longshore_common.errors import LongshoreError
 from longshore_common.events import Start
 from longshore_common.ids import AttemptId, TaskId
@@ -69,7 +69,10 @@ class Stager(Protocol):
 
 
 class ContainerOrder(NamedTuple):
-    """One container to start; `env` is complete, the directories become /input, /output, /tmp and /resource (read-only)."""
+    """One container to start; `env` is complete, the directories become /input, /output, /tmp and /resource (read-only).
+
+    `memory`: its limit in bytes, 0 for none; counts instead of the spec's. `devices`: what is set aside for it.
+    """
 
     attempt: AttemptId
     worker: str
@@ -81,10 +84,15 @@ class ContainerOrder(NamedTuple):
     resource_dir: str
     stdout: str
     stderr: str
+    memory: int = 0
+    devices: Devices = SHARED
 
 
 class ContainerEnd(NamedTuple):
-    """How a container ended. Memory in bytes, instants in Unix seconds; `exit_code` is 128+n after signal n."""
+    """How a container ended. Memory in bytes, instants in Unix seconds; `exit_code` is 128+n after signal n.
+
+    `image`: the digest of what ran, of a registry if it came from one, else the image's id.
+    """
 
     exit_code: int
     oom: bool
@@ -92,6 +100,7 @@ class ContainerEnd(NamedTuple):
     cpu_seconds: float
     started_at: float
     ended_at: float
+    image: str = ""
 
 
 class Engines(NamedTuple):
@@ -136,8 +145,8 @@ class ContainerEngine(Protocol):
         """Undo `pause`."""
         ...
 
-    async def stop(self, attempt: AttemptId, grace: float) -> None:
-        """SIGTERM, and SIGKILL after `grace` seconds."""
+    async def stop(self, attempt: AttemptId, grace: float, signum: int = 15) -> None:
+        """This signal, and SIGKILL after `grace` seconds."""
         ...
 
     async def kill(self, attempt: AttemptId) -> None:

@@ -4,9 +4,9 @@ What must not enter: reading files, the outputs themselves.
 """
 
 import signal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from longshore_agent.core.attempts import Attempt
+from longshore_agent.core.attempts import EVICTED, Attempt
 from longshore_common.events import Ended
 from longshore_common.model import Cause, Output, Usage
 
@@ -26,6 +26,7 @@ class Exit(NamedTuple):
     written_bytes: int = 0
     cause: Cause | None = None
     reason: str = ""
+    image: str = ""
 
 
 def judged(attempt: Attempt, end: Exit, stdout: Output | None, stderr: Output | None) -> Ended:
@@ -41,13 +42,22 @@ def judged(attempt: Attempt, end: Exit, stdout: Output | None, stderr: Output | 
         end.written_bytes,
         attempt.staged_bytes,
     )
+    outcome, cause, reason = _meaning(attempt, end)
+    code = 0 if outcome == "succeeded" else end.code
+    return Ended(attempt.id, outcome, code, cause, reason, usage, stdout, stderr, image=end.image)
+
+
+def _meaning(attempt: Attempt, end: Exit) -> tuple[Literal["succeeded", "failed", "cancelled"], Cause | None, str]:
+    """Who asked for the end comes before what the end looked like: a task may catch the signal and leave with any code."""
     if attempt.wanted in ("stop", "kill"):
-        return Ended(attempt.id, "cancelled", end.code, "operator", _said(end.code), usage, stdout, stderr)
+        return "cancelled", "operator", _said(end.code)
+    if attempt.wanted == "checkpoint":
+        return "failed", "evicted", EVICTED
     if end.cause is not None:
-        return Ended(attempt.id, "failed", end.code, end.cause, end.reason, usage, stdout, stderr)
+        return "failed", end.cause, end.reason
     if end.code == 0:
-        return Ended(attempt.id, "succeeded", 0, None, "", usage, stdout, stderr)
-    return Ended(attempt.id, "failed", end.code, "exit", _said(end.code), usage, stdout, stderr)
+        return "succeeded", None, ""
+    return "failed", "exit", end.reason or _said(end.code)
 
 
 def failed(attempt: Attempt, cause: Cause, reason: str, now: float) -> Ended:
@@ -67,6 +77,11 @@ def signal_number(name: str) -> int | None:
     text = name.upper()
     found = signal.Signals.__members__.get(text if text.startswith("SIG") else f"SIG{text}")
     return None if found is None else int(found)
+
+
+def stop_signal(name: str) -> int:
+    """The number of the signal that asks a task to stop; SIGTERM if it names none, or none that this host knows."""
+    return (signal_number(name) if name else None) or int(signal.SIGTERM)
 
 
 def _said(code: int | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.core import contract, verdict
-from longshore_agent.core.attempts import GRACE, Act, Attempt
+from longshore_agent.core.attempts import Act, Attempt
 from longshore_agent.core.ports import ContainerEnd, ContainerEngine, ContainerError, ContainerOrder
 from longshore_agent.core.verdict import Exit
 from longshore_agent.service.desk import Desk
@@ -81,7 +81,7 @@ class ContainedLane:
 
     async def _terminate(self, act: Act) -> None:
         if act.grace > 0:
-            await self.engine.stop(act.attempt.id, act.grace)
+            await self.engine.stop(act.attempt.id, act.grace, verdict.stop_signal(act.signal))
         else:
             await self.engine.kill(act.attempt.id)
 
@@ -110,13 +110,13 @@ class ContainedLane:
         await self._forget(attempt.id)
 
     async def _to_its_end(self, attempt: Attempt) -> Exit:
-        if attempt.wanted in ("stop", "kill"):
-            return Exit(None, None, self.desk.clock.now(), cause="operator", reason="it did not start")
+        if attempt.unwanted():
+            return Exit(None, None, self.desk.clock.now(), reason="it did not start")
         started = await self.engine.start(self._order(attempt))
         for act in self.desk.attempts.started(attempt, started):
             self.act(act)
         self.desk.wake_reports()
-        if attempt.wanted in ("stop", "kill"):
+        if attempt.unwanted():
             await self.engine.kill(attempt.id)
         limit = attempt.order.spec.run_timeout
         left = max(0.0, started + limit - self.desk.clock.now()) if limit else None
@@ -125,7 +125,8 @@ class ContainedLane:
             end = await asyncio.wait_for(asyncio.shield(waiting), left)
         except TimeoutError:
             with contextlib.suppress(ContainerError):
-                await self.engine.stop(attempt.id, GRACE)
+                spec = attempt.order.spec
+                await self.engine.stop(attempt.id, spec.grace, verdict.stop_signal(spec.stop_signal))
             reason = f"it ran longer than its limit of {limit:g} s"
             return _exit(await waiting, "timeout-running", reason)
         finally:
@@ -139,8 +140,9 @@ class ContainedLane:
         place = self.desk.dirs.make(attempt.place)
         here = self.desk.host._replace(slots=self.desk.attempts.slots)
         shared = contract.shared_environment(attempt.order, here, {})
-        env = contract.environment(shared, attempt.id, attempt.start, contract.INSIDE)
         spec = attempt.order.spec
+        own = contract.own_environment(spec, attempt.start, attempt.devices)
+        env = contract.environment(shared, attempt.id, attempt.start, contract.INSIDE, own)
         dirs = place.places
         return ContainerOrder(
             attempt.id,
@@ -153,6 +155,8 @@ class ContainedLane:
             dirs.resource,
             place.stdout,
             place.stderr,
+            contract.memory(spec, attempt.start),
+            attempt.devices,
         )
 
     async def _forget(self, name: AttemptId) -> None:

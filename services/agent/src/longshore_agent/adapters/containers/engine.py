@@ -135,9 +135,9 @@ class DockerEngine:
         """See the port."""
         await self._tell(attempt, "unpause")
 
-    async def stop(self, attempt: AttemptId, grace: float) -> None:
+    async def stop(self, attempt: AttemptId, grace: float, signum: int = signals.SIGTERM) -> None:
         """See the port. A frozen container is thawed, or it could not hear."""
-        await self._tell(attempt, "kill", signal=str(int(signals.SIGTERM)))
+        await self._tell(attempt, "kill", signal=str(int(signum)))
         await self._tell(attempt, "unpause")
         async with self._ask("host") as (docker, _):
             container = docker.containers.container(request.name(self._scope, attempt))
