@@ -17,7 +17,7 @@ from longshore_common.testing.nats_server import running
 
 from .vocabulary import elected, everything, recalled, reported, submitted, take
 
-EXAMPLES = Path(__file__).parent.parent / "corpus" / "0.1.0.jsonl"
+EXAMPLES = sorted((Path(__file__).parent.parent / "corpus").glob("*.jsonl"))[-1]
 CREDENTIALS = [("user", "ann"), ("worker", "w1"), ("dispatch", ""), ("recruit", ""), ("api", "")]
 #: May write as: an author may write as itself only, but the api also for users who come by HTTP.
 MAY = {(role, role) for role in set(AUTHOR.values())} | {("api", "user")}

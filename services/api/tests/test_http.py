@@ -24,7 +24,7 @@ from longshore_common.adapters import nats_keys
 from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import Unreachable
 from longshore_common.ids import SubmissionId, TaskRange
-from longshore_common.model import Array, Output, Specs, TaskSpec, Usage
+from longshore_common.model import Array, HostFacts, Output, Specs, TaskSpec, Usage
 
 TOKEN, JOIN = "t0ken", "j0in"
 
@@ -248,7 +248,8 @@ async def test_batches_have_counts_and_a_history(api: Api) -> None:
 
 
 async def test_workers_show_their_load_and_when_they_were_heard(api: Api) -> None:
-    api.book.join("w1", concurrency=4)
+    api.book.write(e.WorkerEnrolled(worker="w1", public_key="UABC", hostname="h1"), "")
+    api.book.join("w1", concurrency=4, facts=HostFacts(cpus=2, gpu_names=("T4",)))
     array = api.book.submit(5)
     api.book.assign(array, 0, 1, 2)
     api.book.move(array, 1)
@@ -256,9 +257,15 @@ async def test_workers_show_their_load_and_when_they_were_heard(api: Api) -> Non
     await api.shown()
     worker = await api.json("workers/w1")
     assert (worker["state"], worker["running"], worker["assigned"], worker["concurrency"]) == ("paused", 1, 3, 4)
-    assert worker["last_seen_at"] == worker["joined_at"] == "1970-01-01T00:16:41.000+00:00"
+    assert (worker["public_key"], worker["hostname"]) == ("UABC", "h1")
+    assert worker["facts"] == {"cpus": 2, "gpu_names": ["T4"]}
+    assert worker["last_seen_at"] == worker["joined_at"] == "1970-01-01T00:16:42.000+00:00"
     texts = [line["text"] for line in (await api.json("workers/w1/history"))["items"]]
-    assert texts == ["joined (life 1) with 4 slots and automatic prefetch", "paused: nothing more is assigned"]
+    assert texts == [
+        "enrolled with key UABC from h1",
+        "joined (life 1) with 4 slots and automatic prefetch",
+        "paused: nothing more is assigned",
+    ]
     assert [w["name"] for w in (await api.json("workers"))["items"]] == ["w1"]
 
 

@@ -99,10 +99,12 @@ class Batch(Struct, frozen=True, kw_only=True):
 
 
 class Worker(Struct, frozen=True, kw_only=True):
-    """A worker and its load; `prefetch` -1 = automatic."""
+    """A worker and its load; `prefetch` -1 = automatic. `public_key`: the nkey that its host made."""
 
     name: str
     state: str = ""
+    public_key: str = ""
+    hostname: str = ""
     concurrency: int = 0
     prefetch: int = -1
     batch: str = "*"

@@ -57,7 +57,10 @@ class RequirementsMet(Event, frozen=True):
 
 
 class Requeue(Struct, frozen=True, array_like=True):
-    """Attempt `n` of a task is over (or never was, n = 0) and the task is queued again, not before `not_before`."""
+    """Attempt `n` of a task is over (or never was, n = 0) and the task is queued again, not before `not_before`.
+
+    `memory` > 0: bytes that its attempts get from here on, after one ran out of what it had.
+    """
 
     submission: SubmissionId
     index: int
@@ -65,6 +68,7 @@ class Requeue(Struct, frozen=True, array_like=True):
     not_before: float = 0
     cause: Cause | None = None
     reason: str = ""
+    memory: int = 0
 
 
 class TasksRequeued(Event, frozen=True):
