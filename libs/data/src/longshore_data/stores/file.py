@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -64,7 +65,7 @@ class FileStore:
         await self._do("syncing", _settle, [folder.key for folder in folders])
 
     async def drop(self, folder: Location, paths: Sequence[str]) -> None:
-        """See `Store`; removes the whole folder, which is ours."""
+        """See `Store`; a folder that is ours goes as a whole."""
         await self._do(f"removing {folder.key}", _drop, folder.key, paths)
 
     async def close(self) -> None:
@@ -133,7 +134,18 @@ def _settle(_stop: Event, folders: list[str]) -> None:
         disk.sync_folder(folder)
 
 
-def _drop(_stop: Event, folder: str, _paths: Sequence[str]) -> None:
-    if f"/{RESERVED}/" not in f"{folder}/":
-        raise StoreError(f"{folder} is not ours to remove")
-    shutil.rmtree(folder, ignore_errors=True)
+def _drop(stop: Event, folder: str, paths: Sequence[str]) -> None:
+    """Where all is ours the whole folder goes, with what was half done in it; elsewhere these files and no other."""
+    if f"/{RESERVED}/" in f"{folder}/":
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    parents: set[str] = set()
+    for path in paths:
+        if stop.is_set():
+            raise Stopped
+        with suppress(FileNotFoundError):
+            os.unlink(f"{folder}/{path}")
+        parents.update(f"{folder}/{path[:end]}" for end, c in enumerate(path) if c == "/")
+    for parent in sorted(parents, key=len, reverse=True):
+        with suppress(OSError):
+            os.rmdir(parent)  # only one that is empty now
