@@ -76,6 +76,8 @@ class Meter:
         self.done = self.total = 0
         self.on_idle: Callable[[bool], None] | None = None
         self._queued = self._working = 0
+        self._followed: list[Meter] = []
+        self._followers: list[Meter] = []
         self._marks: list[tuple[float, int]] = [(tick(), 0)]
 
     def expect(self, size: int) -> None:
@@ -105,18 +107,41 @@ class Meter:
         self._queued += queued
         self._working += working
         now = self._queued > 0 and self._working == 0
-        if now is not before and self.on_idle is not None:
+        if now is before:
+            return
+        if self.on_idle is not None:
             self.on_idle(now)
+        for follower in self._followers:
+            follower.queue(1 if now else -1)
+
+    def follow(self, other: "Meter") -> None:
+        """Part of this transfer is one that others wait for as well: its progress is ours."""
+        self._followed.append(other)
+        other._followers.append(self)
+        if other._queued > 0 and other._working == 0:
+            self.queue(1)
+
+    def unfollow(self, other: "Meter", *, count: bool) -> None:
+        """It is over, or no concern of ours any more; `count`: its bytes are ours."""
+        self._followed.remove(other)
+        other._followers.remove(self)
+        if other._queued > 0 and other._working == 0:
+            self.queue(-1)
+        if count:
+            self.done += other.done
+            self.total += other.total
 
     def progress(self) -> Progress:
         """How far it is; the rate is that of the last ten seconds or so."""
         now = self._tick()
+        done = self.done + sum(m.done for m in self._followed)
+        total = self.total + sum(m.total for m in self._followed)
         then, before = self._marks[0]
         if now - self._marks[-1][0] >= 1:
-            self._marks = [*self._marks[-9:], (now, self.done)]
-        rate = (self.done - before) / (now - then) if now > then else 0.0
-        left = self.total - self.done
-        return Progress(self.done, self.total, rate, left / rate if rate > 0 and left > 0 else 0.0)
+            self._marks = [*self._marks[-9:], (now, done)]
+        rate = max(0.0, (done - before) / (now - then)) if now > then else 0.0
+        left = total - done
+        return Progress(done, total, rate, left / rate if rate > 0 and left > 0 else 0.0)
 
     def _count(self, size: int) -> float:
         self.done += size
@@ -130,6 +155,12 @@ class Unmetered(Meter):
         self.done = self.total = 0
 
     def queue(self, number: int) -> None:
+        """Nothing."""
+
+    def follow(self, other: Meter) -> None:
+        """Nothing."""
+
+    def unfollow(self, other: Meter, *, count: bool) -> None:
         """Nothing."""
 
     def work(self, number: int) -> None:
