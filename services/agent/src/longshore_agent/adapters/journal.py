@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from longshore_agent.core.attempts import Attempt, Phase
+from longshore_agent.core.contract import Devices
 from longshore_common import events as e
 from longshore_common.ids import AttemptId
 
@@ -68,6 +69,19 @@ class Phased(Record, frozen=True, tag="phase"):
     size: int = 0
 
 
+class Given(Record, frozen=True, tag="given"):
+    """These attempts, about to be launched, have these devices for themselves."""
+
+    attempts: tuple[AttemptId, ...]
+    devices: tuple[Devices, ...]
+
+
+class Errand(Record, frozen=True, tag="errand"):
+    """What the message at this sequence ordered for the host is done, and the log knows."""
+
+    seq: int
+
+
 class Exited(Record, frozen=True, tag="exited"):
     """A process is over, and its results are still to be delivered or stored."""
 
@@ -100,9 +114,10 @@ class State(Record, frozen=True, tag="state"):
     reports: tuple[e.AttemptsReported, ...]
     spawner: str = ""
     n: int = 0
+    errands: tuple[tuple[int, e.WorkerCareOrdered], ...] = ()
 
 
-AnyRecord = Lived | Heard | Phased | Exited | Reported | Sent | State
+AnyRecord = Lived | Heard | Phased | Given | Errand | Exited | Reported | Sent | State
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyRecord).decode
 

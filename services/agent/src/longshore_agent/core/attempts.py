@@ -8,71 +8,22 @@ arguments), reports (see `reports`), decisions about other workers. A repeat of 
 """
 
 from collections import deque
-from typing import Final, Literal, NamedTuple
-
-from msgspec import Struct
+from typing import Final, Literal
 
 from longshore_common import events as e
 from longshore_common.ids import AttemptId, attempt_id
 from longshore_common.model import OutputFile, Wanted
 
-from .contract import SHARED, Devices
+from .attempt import EVICTED, OVER, Act, Attempt, Deed, Phase, changed
+from .limits import Limits
 from .reports import Pending
 
-Phase = Literal["accepted", "staging", "ready", "launched", "running", "delivering", "delivered", "publishing"]
-#: What `service` shall do to an attempt: `cancel` its transfer, `withdraw` it if its process has not started,
-#: `terminate` (grace in seconds, 0 = at once; the signal's name, "" = SIGTERM), `freeze`, `thaw`, `send` (a signal's name).
-Deed = Literal["cancel", "withdraw", "terminate", "freeze", "thaw", "send"]
-#: Why an attempt ended that was stopped with a checkpoint.
-EVICTED: Final = "it was stopped before its end; the next attempt goes on from its checkpoint, if it has one"
+__all__ = ["EVICTED", "Act", "Attempt", "Attempts", "Deed", "Phase", "changed"]
+
 #: Phases in which nothing was handed over to start.
 _BEFORE: Final = ("accepted", "staging", "ready")
-#: What is wanted of an attempt that shall run no longer.
-_OVER: Final = ("stop", "kill", "checkpoint")
-
-
-class Attempt(Struct, kw_only=True, omit_defaults=True):
-    """One attempt on this host; `order.starts` is empty, its own is `start`. Instants are Unix seconds."""
-
-    id: AttemptId
-    order: e.Order
-    start: e.Start
-    phase: Phase = "accepted"
-    wanted: Wanted = "run"
-    recalled: bool = False
-    granted: bool = False
-    place: str = ""
-    staging_at: float | None = None
-    started_at: float | None = None
-    staged_bytes: int = 0
-    result: e.Ended | None = None
-    files: tuple[OutputFile, ...] = ()
-    delivered_bytes: int = 0
-    devices: Devices = SHARED
-
-    @property
-    def contained(self) -> bool:
-        """Runs in a container."""
-        return self.order.spec.container is not None
-
-    def unwanted(self) -> bool:
-        """It shall run no longer."""
-        return self.wanted in _OVER
-
-    @property
-    def stages(self) -> bool:
-        """Has something to fetch before it can run."""
-        spec = self.order.spec
-        return bool(spec.inputs or spec.resources or spec.container)
-
-
-class Act(NamedTuple):
-    """Something to do to an attempt that is not simply its next phase."""
-
-    deed: Deed
-    attempt: Attempt
-    grace: float = 0
-    signal: str = ""
+#: Seconds before the host goes away at which what ran on it shall be over, so that its checkpoint can still be saved.
+_SPARE: Final = 5.0
 
 
 class Attempts:
@@ -92,6 +43,8 @@ class Attempts:
         self.bare = 0  # launched or running, in the spawner
         self.containers = 0
         self.pending = Pending()
+        self.limits = Limits()
+        self.errands: dict[int, e.WorkerCareOrdered] = {}  # by the sequence that ordered them, until done
 
     # --- what the dispatcher says ---
 
@@ -104,6 +57,9 @@ class Attempts:
             case e.AttemptsAssigned():
                 for order in event.orders:
                     self._accept(order)
+                return self.evict(self.limits.leaving, now)
+            case e.WorkerCareOrdered():
+                self.errands[seq] = event
             case e.AttemptsRecalled():
                 return [act for a in event.attempts for act in self._recall(a)]
             case e.AttemptsSignalled():
@@ -172,6 +128,21 @@ class Attempts:
             case "pause" | "run":
                 return self._freeze(attempt, event.wanted, now)
 
+    def evict(self, at: float, now: float) -> list[Act]:
+        """The host is taken away at `at` (0: it is not): what does not run is given back, what runs saves its checkpoint.
+
+        Told again, it concerns what has come since.
+        """
+        self.limits.leaving = at
+        acts: list[Act] = []
+        for attempt in list(self.held.values()) if at else ():
+            if attempt.phase == "running":
+                acts += self._stop(attempt, "checkpoint")
+            elif not attempt.recalled:
+                acts += self._recall(attempt.id)
+        left = max(1.0, at - now - _SPARE)
+        return [act._replace(grace=min(act.grace, left)) for act in acts]
+
     def _grant(self, attempt: Attempt) -> None:
         if not attempt.granted:
             attempt.granted = True
@@ -180,7 +151,7 @@ class Attempts:
 
     def _stop(self, attempt: Attempt, wanted: Wanted) -> list[Act]:
         if wanted == "checkpoint" and (
-            attempt.wanted in _OVER or attempt.phase not in (*_BEFORE, "launched", "running")
+            attempt.wanted in OVER or attempt.phase not in (*_BEFORE, "launched", "running")
         ):
             return []  # it is being stopped, or it has its results already
         attempt.wanted = wanted
@@ -195,7 +166,7 @@ class Attempts:
         return Act("terminate", attempt, 0 if attempt.wanted == "kill" else spec.grace, spec.stop_signal)
 
     def _freeze(self, attempt: Attempt, wanted: Wanted, now: float) -> list[Act]:
-        if attempt.wanted in (wanted, *_OVER):
+        if attempt.wanted in (wanted, *OVER):
             return []
         attempt.wanted = wanted
         match attempt.phase:
@@ -222,7 +193,7 @@ class Attempts:
     def next_to_stage(self, most: int) -> list[Attempt]:
         """Up to `most` attempts whose transfer begins now, oldest first."""
         chosen: list[Attempt] = []
-        while self.to_stage and len(chosen) < most:
+        while self.to_stage and len(chosen) < most and not self.limits.closed:
             attempt = self.to_stage.popleft()
             if attempt.phase == "accepted" and attempt.id in self.held:
                 chosen.append(attempt)
@@ -240,27 +211,54 @@ class Attempts:
             self.ready.append(attempt)
 
     def next_to_launch(self, ahead: int) -> list[Attempt]:
-        """Attempts to hand over now, oldest first; of bare ones `ahead` more than there are slots, to refill at once.
+        """Attempts to hand over now, oldest first; of simple ones `ahead` more than there are slots, to refill at once.
 
-        They are `launched` when this returns. One that shall pause keeps its place behind the others.
+        They are `launched` when this returns. One that shall pause goes behind the others; one whose devices are taken, or
+        that does not fit under the owner's caps, keeps its place and lets those pass that can start.
         """
         chosen: list[Attempt] = []
+        paused: list[Attempt] = []
         waiting: list[Attempt] = []
         while self.ready:
             attempt = self.ready[0]
             if attempt.phase != "ready" or attempt.id not in self.held:
                 self.ready.popleft()
-                continue
-            if attempt.wanted == "pause":
-                waiting.append(self.ready.popleft())
-                continue
-            if self.bare + self.containers >= self.slots + (0 if attempt.contained or not self.slots else ahead):
+            elif attempt.wanted == "pause":
+                paused.append(self.ready.popleft())
+            elif self._full_for(attempt, ahead):
                 break
-            self.ready.popleft()
-            self.launched(attempt)
-            chosen.append(attempt)
-        self.ready.extend(waiting)
+            else:
+                self.ready.popleft()
+                if self._may_start(attempt, waiting):
+                    self.launched(attempt)
+                    chosen.append(attempt)
+                else:
+                    waiting.append(attempt)
+        self.ready.extendleft(reversed(waiting))
+        self.ready.extend(paused)
         return chosen
+
+    def usable(self) -> int:
+        """How many attempts may run now."""
+        return self.limits.usable(self.slots)
+
+    def _full_for(self, attempt: Attempt, ahead: int) -> bool:
+        usable = self.usable()
+        more = ahead if usable and self.limits.simple(attempt) else 0
+        return self.bare + self.containers >= usable + more
+
+    def _may_start(self, attempt: Attempt, waiting: list[Attempt]) -> bool:
+        """Whether its devices are free; of those that want GPUs none passes another, or a large one would starve."""
+        if self.limits.simple(attempt):
+            return True
+        if attempt.order.spec.gpus and any(a.order.spec.gpus for a in waiting):
+            return False
+        handed = (a for a in self.held.values() if a.phase in ("launched", "running"))
+        return self.limits.admit(attempt, handed, self.slots)
+
+    def take_back(self) -> list[Act]:
+        """Bare attempts that wait in the spawner return: what may start next is judged anew."""
+        return [Act("withdraw", a) for a in self.held.values() if a.phase == "launched" and not a.contained]
 
     def launched(self, attempt: Attempt) -> None:
         """It was handed to the spawner or the engine."""
@@ -276,7 +274,7 @@ class Attempts:
             return []
         self._release(attempt)
         attempt.phase = "ready"
-        if attempt.wanted in _OVER:
+        if attempt.wanted in OVER:
             return self._give_up(attempt, "cancelled")
         if attempt.recalled:
             return self._give_up(attempt, "recalled")
@@ -288,6 +286,9 @@ class Attempts:
         if attempt.phase != "launched":
             return []
         attempt.phase, attempt.started_at = "running", at
+        if self.limits.leaving:
+            self.pending.moved(attempt.id, "running", at)
+            return self.evict(self.limits.leaving, at)
         pause = attempt.wanted == "pause"
         self.pending.moved(attempt.id, "running", at, paused=pause)
         return [Act("freeze", attempt)] if pause else []
@@ -331,12 +332,20 @@ class Attempts:
         self.pending.ended(result)
 
     def _release(self, attempt: Attempt) -> None:
+        self.limits.release(attempt)
         if attempt.contained:
             self.containers -= 1
         else:
             self.bare -= 1
 
     # --- restart ---
+
+    def equip(self, limits: Limits) -> None:
+        """What this host has, and what of it attempts have already that were handed over in an earlier life."""
+        self.limits = limits
+        for attempt in self.held.values():
+            if attempt.phase in ("launched", "running"):
+                limits.ledger.hold(attempt.devices)
 
     def rebuilt(self) -> "Attempts":
         """The same attempts with queues and counters made anew: what a restarted agent goes on with.
@@ -345,7 +354,7 @@ class Attempts:
         """
         fresh = Attempts(self.slots)
         fresh.prefetch, fresh.paused, fresh.heard = self.prefetch, self.paused, self.heard
-        fresh.resized = self.resized
+        fresh.resized, fresh.errands = self.resized, self.errands
         fresh.pending = self.pending.only_ends()
         for attempt in self.held.values():
             fresh.held[attempt.id] = attempt
@@ -366,7 +375,7 @@ class Attempts:
         for attempt in self.held.values():
             if attempt.phase not in ("launched", "running"):
                 continue
-            if attempt.wanted in _OVER:
+            if attempt.wanted in OVER:
                 acts.append(self._terminate(attempt))
             elif attempt.wanted == "pause":
                 acts.append(Act("freeze", attempt))
@@ -385,9 +394,3 @@ class Attempts:
         assert leave == {a.id for a in self.held.values() if a.phase == "delivered" and a.granted}, "granted"
         queued = {a.id for a in self.to_stage if a.phase == "accepted" and a.id in self.held}
         assert queued == {a.id for a in self.held.values() if a.phase == "accepted"}, "to stage"
-
-
-def changed(result: e.Ended, **fields: object) -> e.Ended:
-    """A result with some fields replaced."""
-    known = {name: getattr(result, name) for name in result.__struct_fields__}
-    return e.Ended(**{**known, **fields})

@@ -9,9 +9,10 @@ import json
 from collections.abc import Coroutine, Iterable
 
 from longshore_agent.adapters import host, outputs
-from longshore_agent.adapters.journal import Addressed, Heard
+from longshore_agent.adapters.journal import Addressed, Given, Heard
 from longshore_agent.adapters.output_store import FolderStore
-from longshore_agent.core.attempts import Act
+from longshore_agent.core.attempts import Act, Attempt
+from longshore_agent.core.contract import SHARED
 from longshore_agent.service.bare import AHEAD, BareLane
 from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
@@ -86,7 +87,7 @@ class Agent:
         """Start everything that can start now."""
         attempts = self.desk.attempts
         if attempts.ready and self.bare.up.is_set() and not self.desk.full:
-            chosen = attempts.next_to_launch(max(AHEAD, 8 * attempts.slots))
+            chosen = self._noted(attempts.next_to_launch(max(AHEAD, 8 * attempts.slots)))
             bare = [a for a in chosen if not a.contained]
             contained = [a for a in chosen if a.contained]
             if bare:
@@ -98,6 +99,17 @@ class Agent:
         self.transfers.turn()
         if len(attempts.pending):
             self.reporter.wake()
+
+    def _noted(self, chosen: list[Attempt]) -> list[Attempt]:
+        """Those of them that may be launched: what devices they were given is in the journal."""
+        equipped = [a for a in chosen if a.devices is not SHARED]
+        if not equipped:
+            return chosen
+        if self.desk.note(Given(tuple(a.id for a in equipped), tuple(a.devices for a in equipped))):
+            return chosen
+        for attempt in reversed(chosen):
+            self.desk.attempts.withdrawn(attempt)
+        return []
 
     def act(self, acts: Iterable[Act]) -> None:
         """Do what signals ask for."""

@@ -125,7 +125,7 @@ class BareLane:
         self.send(self._new_limit())
 
     def _new_limit(self) -> list[Message]:
-        wanted = max(0, self.desk.attempts.slots - self.desk.attempts.containers)
+        wanted = max(0, self.desk.attempts.usable() - self.desk.attempts.containers)
         if wanted == self._limit:
             return []
         self._limit = wanted

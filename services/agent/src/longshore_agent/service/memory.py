@@ -45,6 +45,7 @@ def state(memory: Memory) -> j.State:
         tuple(attempts.held.values()),
         tuple(memory.reports),
         memory.spawner,
+        errands=tuple(attempts.errands.items()),
     )
 
 
@@ -54,17 +55,27 @@ def _fold(memory: Memory, record: j.AnyRecord) -> None:
             memory.life = record.life
         case j.Heard():
             _hear(memory, record)
-        case j.Phased():
-            _phase(memory, record)
-        case j.Exited():
-            _exited(memory, record.result)
-        case j.Reported():
-            _reported(memory, record.report)
+        case j.Errand():
+            memory.attempts.errands.pop(record.seq, None)
         case j.Sent():
             last = (record.life, record.n)
             memory.reports = [r for r in memory.reports if (r.life, r.n) > last]
         case j.State():
             _begin(memory, record)
+        case _:
+            _fold_attempts(memory, record)
+
+
+def _fold_attempts(memory: Memory, record: j.Phased | j.Given | j.Exited | j.Reported) -> None:
+    match record:
+        case j.Phased():
+            _phase(memory, record)
+        case j.Given():
+            _given(memory, record)
+        case j.Exited():
+            _exited(memory, record.result)
+        case j.Reported():
+            _reported(memory, record.report)
 
 
 def _hear(memory: Memory, record: j.Heard) -> None:
@@ -86,6 +97,13 @@ def _phase(memory: Memory, record: j.Phased) -> None:
             attempt.staging_at = record.at
         elif record.phase == "ready":
             attempt.staged_bytes = record.size
+
+
+def _given(memory: Memory, record: j.Given) -> None:
+    for name, devices in zip(record.attempts, record.devices, strict=True):
+        attempt = memory.attempts.held.get(name)
+        if attempt is not None:
+            attempt.devices = devices
 
 
 def _exited(memory: Memory, result: e.Ended) -> None:
@@ -110,7 +128,7 @@ def _reported(memory: Memory, report: e.AttemptsReported) -> None:
 def _begin(memory: Memory, record: j.State) -> None:
     attempts = Attempts(record.slots)
     attempts.heard, attempts.prefetch, attempts.paused = record.heard, record.prefetch, record.paused
-    attempts.resized = record.resized
+    attempts.resized, attempts.errands = record.resized, dict(record.errands)
     for attempt in record.attempts:
         attempts.held[attempt.id] = attempt
     memory.attempts, memory.reports = attempts, list(record.reports)
