@@ -1,17 +1,18 @@
 """The `longshore-agent` command: parse, call, print.
 
-Two commands without options, for units and the embedded stack: typer would double the memory of a resting agent, so it is
-not used. `spawner` becomes the spawner without importing anything else.
+For units and the embedded stack: typer would double the memory of a resting agent, so it is not used.
+`spawner` becomes the spawner without importing anything else.
 """
 
 import os
 import sys
 
-USAGE = """usage: longshore-agent run | spawner
+USAGE = """usage: longshore-agent run | spawner | debug
 
 run      work as this host's agent: LONGSHORE_WORKER, LONGSHORE_WORKER_DIR, LONGSHORE_API_URL, LONGSHORE_JOIN_SECRET_FILE,
          LONGSHORE_CONCURRENCY, LONGSHORE_PREFETCH, LONGSHORE_BATCH, LONGSHORE_SPAWNER_SOCKET, NATS_URL, NATS_CREDS
 spawner  start and watch processes for an agent: LONGSHORE_SPAWNER_SOCKET
+debug    run one task by hand, as `longshore task debug` asks: FILE [--kept] [--shell] [--directory DIR] [-- COMMAND...]
 """
 
 
@@ -23,6 +24,8 @@ def run() -> None:
             os.execv(sys.executable, [sys.executable, "-I", "-S", script])
         case ["run"]:
             _agent()
+        case ["debug", *words]:
+            _debug(words)
         case ["--help" | "-h"]:
             sys.stdout.write(USAGE)
         case _:
@@ -44,3 +47,28 @@ def _agent() -> None:
     except LongshoreError as err:
         sys.stderr.write(f"longshore-agent: {err}\n")
         raise SystemExit(err.exit_code) from err
+
+
+def _debug(words: list[str]) -> None:
+    import argparse
+
+    import msgspec
+
+    from longshore_agent.service.debugging import Case, Wish, debug
+    from longshore_common.errors import LongshoreError
+
+    parser = argparse.ArgumentParser("longshore-agent debug")
+    parser.add_argument("file")
+    parser.add_argument("--kept", action="store_true")
+    parser.add_argument("--shell", action="store_true")
+    parser.add_argument("--directory", default="")
+    cut = words.index("--") if "--" in words else len(words)
+    own, command = words[:cut], words[cut + 1 :]
+    given = parser.parse_args(own)
+    try:
+        with open(given.file, "rb") as file:
+            case = msgspec.json.decode(file.read(), type=Case)
+        raise SystemExit(debug(case, Wish(given.kept, given.shell, given.directory, tuple(command))))
+    except (LongshoreError, OSError, msgspec.MsgspecError) as err:
+        sys.stderr.write(f"longshore-agent: {err}\n")
+        raise SystemExit(getattr(err, "exit_code", 1)) from err

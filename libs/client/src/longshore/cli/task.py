@@ -29,13 +29,17 @@ Attempt = Annotated[
 ]
 Offset = Annotated[int, typer.Option("--offset", metavar="BYTES", min=0, help="from here on")]
 Signal = Annotated[str, typer.Argument(metavar="SIGNAL", help="stop, kill, pause, continue, or such as SIGUSR1")]
+Kept = Annotated[bool, typer.Option("--kept", help="a shell where its last failed attempt worked, on this computer")]
+DebugShell = Annotated[bool, typer.Option("--shell", help="a shell instead of its command")]
+Directory = Annotated[str, typer.Option("--directory", metavar="DIR", help="where to work; default: a new one here")]
+DebugCommand = Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="instead of its own")]
 
 
 def register(root: typer.Typer) -> None:
     """Add this noun."""
     app = new_app("tasks: look at them and steer them")
     app.command("list")(list_tasks)
-    for command in (show, logs, cancel, retry, pause, resume, signal):
+    for command in (show, logs, cancel, retry, pause, resume, signal, debug):
         app.command()(command)
     add_noun(root, "task", app)
 
@@ -140,6 +144,25 @@ def _each(ranges: "tuple[TaskRange, ...]") -> "Iterator[str]":
     for one in ranges:
         for index in range(one.lo, one.hi + 1):
             yield f"{one.submission}.{index}"
+
+
+def debug(
+    *,
+    task: OneId,
+    kept: Kept = False,
+    shell: DebugShell = False,
+    directory: Directory = "",
+    command: DebugCommand = None,
+) -> int:
+    """Run one task by hand on this computer: inputs staged, its environment, this terminal. Nothing is published.
+
+    With --kept a shell opens in the work directory that its last failed attempt left here. Needs `longshore-agent`.
+    """
+    from longshore.cli.debugging import debugged
+    from longshore.cli.door import Door
+
+    spec = Door().reader.get(f"/tasks/{_single(task)}/spec").body
+    return debugged(spec, kept=kept, shell=shell, directory=directory, command=command or [])
 
 
 def cancel(*, ids: Ids = None, batch: Batch = None) -> None:
