@@ -62,7 +62,7 @@ def at(rules: tuple[Rule, ...], weekday: int, minute: int) -> tuple[Caps, str]:
     """(what counts at this minute of this weekday, the rule that says so)."""
     for rule in rules:
         if rule.holds(weekday, minute):
-            return rule.caps, rule.text
+            return (ALL if rule.caps == ALL else rule.caps), rule.text
     return ALL, ""
 
 

@@ -37,6 +37,7 @@ class Reporter:
         self.joins = 0
         self.acknowledge: Callable[[], None] = lambda: None
         self.state: Callable[[], State] | None = None
+        self._after: dict[str, Callable[[], None]] = {}
         self._entries: deque[Entry] = deque(self._entry(r) for r in old)
         self._sent: Sent | None = None
         self._unwritten: list[Reported] = []
@@ -73,6 +74,15 @@ class Reporter:
         self._collect()
         event = e.WorkerLeft(life=self.life, reason=reason)
         self._append(event, f"{self.desk.host.worker}-{self.life}-left")
+
+    def tell(self, event: e.Event, name: str, then: Callable[[], None] | None = None) -> None:
+        """Say something about this host, once per `name`; `then` is called when the log has it.
+
+        It does not outlive this process: whoever tells it can find it out again.
+        """
+        if then is not None:
+            self._after[f"{self.desk.host.worker}-{name}"] = then
+        self._append(event, f"{self.desk.host.worker}-{name}")
 
     def outbox(self) -> tuple[e.AttemptsReported, ...]:
         """Reports the log has not acknowledged."""
@@ -144,6 +154,8 @@ class Reporter:
             self._entries.popleft()
             if isinstance(entry.event, e.AttemptsReported):
                 self._sent = Sent(entry.event.life, entry.event.n)
+            if (then := self._after.pop(entry.id, None)) is not None:
+                then()
         return 0
 
     def _append(self, event: e.Event, name: str) -> None:

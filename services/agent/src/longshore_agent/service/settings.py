@@ -20,6 +20,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     no limit. `cache_max`: bytes of resources kept for later attempts, empty = as many as `cache_free` allows, the part of
     the disk (such as 10% or 50G) that the cache and kept directories leave free. `keep_failed`: so many work directories
     of failed attempts are kept, the newest.
+
+    `throttle`: fewer tasks start while the processors wait for the disk. `disk_low`: no new work while less than this (`5%`,
+    `20G`, `0` = never) is free where attempts work; empty: 2 %, between 1 and 20 GiB. `hours`: what tasks may use by the
+    hour of the week, such as `Mon-Fri 08:00-18:00 cpus=4 memory=16G; cpus=all`. `numa`: each attempt runs on hardware
+    threads of its own, of one memory node. `gpus`: all, none, or ids such as 0,1. `provider`: whose notices of an end of
+    the host are read, auto = the first whose metadata service answers at `metadata_url`.
     """
 
     worker: str = ""
@@ -41,5 +47,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     cache_max: str = ""
     cache_free: str = "10%"
     keep_failed: int = 20
+    throttle: Literal["on", "off"] = "on"
+    disk_low: str = ""
+    hours: str = ""
+    numa: Literal["on", "off"] = "off"
+    gpus: str = "all"
+    provider: Literal["auto", "azure", "openstack", "aws", "none"] = "auto"
+    metadata_url: str = "http://169.254.169.254"
 
     ENV: ClassVar[dict[str, str]] = {"nats_url": "NATS_URL", "nats_creds": "NATS_CREDS"}
