@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from longshore_agent.adapters import cgroups
 from longshore_agent.adapters.containers import DockerEngine, request, usage
 from longshore_agent.adapters.containers.capture import Demultiplexer
 from longshore_agent.adapters.containers.options import parse
@@ -244,7 +245,7 @@ async def test_forgetting_removes_a_running_container_and_its_group_and_may_be_r
 
 @engine_needed
 async def test_groups_of_containers_that_somebody_else_removed_are_swept_away(yard: Yard) -> None:
-    name, group = request.name(str(yard.root), A), Path(f"{usage.ROOT}/memory/{usage.PARENT}")
+    name, group = request.name(str(yard.root), A), Path(f"{cgroups.ROOT}/memory/{cgroups.PARENT}")
     await yard.engine.start(yard.order("true"))
     await yard.engine.wait(A)
     docker, host = await yard.engine._open()

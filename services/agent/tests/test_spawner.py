@@ -256,7 +256,8 @@ async def test_it_starts_fast_and_small(host):
     with open(f"/proc/{host.process.pid}/status") as file:
         rss = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
     assert rss < 16_000
-    script = f"import sys; exec(open({spawner_main.__file__!r}).read(), {{'__name__': 'x'}}); print(*sys.modules)"
+    names = f"{{'__name__': 'x', '__package__': None, '__file__': {spawner_main.__file__!r}}}"
+    script = f"import sys; exec(open({spawner_main.__file__!r}).read(), {names}); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, check=True, timeout=10)
     assert {"json", "asyncio", "msgspec", "typing", "re", "subprocess", "logging"}.isdisjoint(
         shown.stdout.decode().split()

@@ -1,10 +1,12 @@
 """The agent's end of the spawner's socket: frames of tuples, and what becomes of them when one side goes away.
 
-To the spawner: ("s", attempt, argv, env, cwd, stdout, stderr, uid, gid, timeout) start; ("d", attempt) drop if not
-started; ("x", attempt, grace) drop or SIGTERM then SIGKILL; ("k", attempt, signum); ("l", limit); ("a", seq) ends up
-to seq are recorded. From it: ("H", version, id, pid, running, queued, ended) at first; ("S", attempt, pid, at)
-started; ("D", attempt) dropped; ("E", seq, attempt, pid, status, started, ended, peak, cpu, read, written, why, errno)
-ended, `why` being "timeout" or, with status -1, the reason it could not be started. What must not enter: decisions.
+To the spawner: ("s", attempt, argv, env, cwd, stdout, stderr, uid, gid, timeout[, more]) start; ("d", attempt) drop if
+not started; ("x", attempt, grace[, signum]) drop, or that signal (SIGTERM) and then SIGKILL; ("k", attempt, signum);
+("l", limit); ("a", seq) ends up to seq are recorded. From it: ("H", version, id, pid, running, queued, ended) at first;
+("S", attempt, pid, at) started; ("D", attempt) dropped; ("E", seq, attempt, pid, status, started, ended, peak, cpu, read,
+written, why, errno) ended, `why` being "timeout" or, with status -1, the reason it could not be started. `more` and signum
+came with version 2; `more` is a dict: `groups` directories of control groups to be in, `cpus` to run on, `limits` pairs of
+rlimit and value, `stop` and `grace` for its time limit. What must not enter: decisions.
 """
 
 import asyncio

@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     Message = tuple[Any, ...]
+    More = dict[str, Any]
+if TYPE_CHECKING or __package__:
+    from longshore_agent.adapters import spawner_child as child
+else:  # run as a script, alone in the interpreter
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    import spawner_child as child
 
-VERSION = 1
+VERSION = 2
 GRACE = 10.0
 #: Events wait so long (seconds) for company while enough is queued that nobody waits for them, and no more than so many.
 COMPANY = 0.006
 CROWD = 128
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND  # opened in the child, to stay open: no O_CLOEXEC
-_DEFAULT = [signal.SIGPIPE, signal.SIGXFSZ]  # Python ignores these; a task must not
+_NOTHING: More = {}  # most tasks ask for no more
 _LAUNCH = {
     errno.ENOENT: "there is no such program on this host",
     errno.EACCES: "it is not executable for this user",
@@ -39,13 +44,29 @@ _LAUNCH = {
 
 
 class Running:
-    """A started process, leader of a session and group of its own."""
+    """A started process, leader of a session and group of its own; `more` is the last field of its request."""
 
-    __slots__ = ("at", "attempt", "deadline", "overdue", "pid")
+    __slots__ = ("at", "attempt", "deadline", "more", "overdue", "pid")
 
     def __init__(self, attempt: str, pid: int, at: float, deadline: float) -> None:
         self.attempt, self.pid, self.at, self.deadline = attempt, pid, at, deadline
         self.overdue = False  # was told to stop by its time limit
+        self.more = _NOTHING
+
+    def send(self, number: int) -> None:
+        """A signal to its group; stopping and going on concern all of its control group, if it has one."""
+        groups = self.more.get("groups", ())
+        if number == signal.SIGSTOP and child.freeze(groups, frozen=True):
+            return
+        if number == signal.SIGCONT:
+            child.freeze(groups, frozen=False)
+        child.killpg(self.pid, number)
+
+    def destroy(self) -> None:
+        """SIGKILL to its group, and to all of its control group, whatever session they fled to."""
+        child.killpg(self.pid, signal.SIGKILL)
+        for group in self.more.get("groups", ()):
+            child.empty(group)
 
 
 class Spawner:
@@ -81,19 +102,20 @@ class Spawner:
 
     def start(self, request: Message) -> None:
         """Start one; what cannot be started is an event, never an exception."""
-        attempt, argv, env, cwd, out, err, uid, gid, timeout = request
+        attempt, argv, env, cwd, out, err, uid, gid, timeout = request[:9]
+        more = request[9] if len(request) > 9 else _NOTHING
         try:
             os.chdir(cwd)
             program = self.resolve(argv[0], env.get("PATH", os.defpath))
-            if uid is None and gid is None:
+            if uid is None and gid is None and not more:
                 opened = (
                     (os.POSIX_SPAWN_DUP2, self.null, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, out, _FLAGS, 0o644),
-                    (os.POSIX_SPAWN_OPEN, 2, err, _FLAGS, 0o644),
+                    (os.POSIX_SPAWN_OPEN, 1, out, child.FLAGS, 0o644),
+                    (os.POSIX_SPAWN_OPEN, 2, err, child.FLAGS, 0o644),
                 )
-                pid = os.posix_spawn(program, argv, env, file_actions=opened, setsid=True, setsigdef=_DEFAULT)
+                pid = os.posix_spawn(program, argv, env, file_actions=opened, setsid=True, setsigdef=child.DEFAULT)
             else:
-                pid = _as_user(program, request)
+                pid = child.forked(program, request, more)
         except (OSError, ValueError, IndexError) as problem:
             self.found.clear()
             self.seq += 1
@@ -102,6 +124,7 @@ class Spawner:
             return
         now = time()
         one = Running(attempt, pid, now, monotonic() + timeout if timeout else 0)
+        one.more = more
         self.running[attempt] = self.by_pid[pid] = one
         self.outgoing.append(("S", attempt, pid, now))
 
@@ -132,7 +155,7 @@ class Spawner:
             pid = info.si_pid
             one = self.by_pid.pop(pid, None)
             if one is not None:
-                _killpg(pid, signal.SIGKILL)
+                one.destroy()
             _, status, used = os.wait4(pid, 0)
             if one is None:
                 continue
@@ -149,16 +172,18 @@ class Spawner:
         self.ended.append(end)
         self.outgoing.append(("E", *end))
 
-    def terminate(self, attempt: str, grace: float) -> None:
-        """Not started: dropped. Running: SIGTERM to the group, SIGKILL after `grace` seconds; also when frozen."""
+    def terminate(self, attempt: str, grace: float, number: int) -> None:
+        """Not started: dropped. Running: this signal to the group, SIGKILL after `grace` seconds; also when frozen."""
         one = self.running.get(attempt)
         if one is None:
             self.drop(attempt)
             return
-        _killpg(one.pid, signal.SIGTERM if grace > 0 else signal.SIGKILL)
-        _killpg(one.pid, signal.SIGCONT)
         if grace > 0:
+            one.send(number)
             self.kills.append((monotonic() + grace, attempt))
+        else:
+            one.destroy()
+        one.send(signal.SIGCONT)
 
     def drop(self, attempt: str) -> None:
         """Forget a start that did not happen yet and say so; nothing if it did."""
@@ -173,10 +198,10 @@ class Spawner:
         now = monotonic()
         for one in [r for r in self.running.values() if 0 < r.deadline <= now]:
             one.deadline, one.overdue = 0, True
-            self.terminate(one.attempt, GRACE)
+            self.terminate(one.attempt, one.more.get("grace", GRACE), one.more.get("stop", signal.SIGTERM))
         for when, attempt in self.kills:
             if when <= now and attempt in self.running:
-                _killpg(self.running[attempt].pid, signal.SIGKILL)
+                self.running[attempt].destroy()
         self.kills = [(when, a) for when, a in self.kills if when > now and a in self.running]
         ahead = [r.deadline for r in self.running.values() if r.deadline] + [when for when, _ in self.kills]
         return min(ahead) - now if ahead else -1.0
@@ -193,16 +218,16 @@ class Spawner:
             while self.ended and self.ended[0][0] <= rest[0]:
                 self.ended.popleft()
         else:
-            self.signalled(kind, rest[0], rest[-1])
+            self.signalled(kind, *rest)
 
-    def signalled(self, kind: str, attempt: str, argument: float) -> None:
-        """Requests about one attempt: d(rop), x (terminate with grace), k (a signal number to the group)."""
+    def signalled(self, kind: str, attempt: str, argument: float = 0, number: int = signal.SIGTERM) -> None:
+        """Requests about one attempt: d(rop), x (terminate with grace, by a signal), k (a signal number to the group)."""
         if kind == "d":
             self.drop(attempt)
         elif kind == "x":
-            self.terminate(attempt, argument)
+            self.terminate(attempt, argument, number)
         elif attempt in self.running:
-            _killpg(self.running[attempt].pid, int(argument))
+            self.running[attempt].send(int(argument))
 
     def accept(self) -> None:
         """A new agent takes over and is told everything that is here."""
@@ -298,7 +323,7 @@ class Spawner:
             self.fill()
             self.flush()
         for one in self.running.values():
-            _killpg(one.pid, signal.SIGKILL)
+            one.destroy()
 
     def stop(self, *_: object) -> None:
         """Signal: end the loop."""
@@ -328,33 +353,6 @@ def _listen(path: str) -> socket.socket:
     listener.listen(8)
     listener.setblocking(False)  # noqa: FBT003  the standard library's signature
     return listener
-
-
-def _killpg(group: int, number: int) -> None:
-    """Signal a group if it is still there."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _as_user(program: str, request: Message) -> int:
-    """Start under another user or group: rare and slower, so what it needs is imported here.
-
-    A user without a group gets his own, never the spawner's.
-    """
-    import pwd
-    import subprocess
-
-    _, argv, env, cwd, out, err, uid, gid, _ = request
-    if gid is None:
-        gid = next((entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == uid), uid)
-    with open(out, "ab") as stdout, open(err, "ab") as stderr:
-        more: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, "extra_groups": []}
-        more |= {"user": uid, "group": gid, "start_new_session": True}
-        child = subprocess.Popen(argv, executable=program, env=env, cwd=cwd, **more)
-    child.returncode = 0  # we wait for it ourselves; Popen must not
-    return int(child.pid)
 
 
 def _why(argv: list[str], problem: Exception) -> str:

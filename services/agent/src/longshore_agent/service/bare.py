@@ -7,11 +7,12 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from longshore_agent.adapters import host, leftovers, spawner
+from longshore_agent.adapters.confinement import Confinement, confined
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.adapters.spawner import Hello, Message
 from longshore_agent.adapters.workdirs import NOWHERE, Place
@@ -21,12 +22,14 @@ from longshore_agent.core.verdict import Exit
 from longshore_agent.service.desk import Desk
 from longshore_common import logs
 from longshore_common.events import Order
+from longshore_common.ids import AttemptId
 from longshore_common.model import Cause
 
 log = logs.get_logger()
 #: Bare attempts waiting inside the spawner beyond its slots: a freed slot is refilled without a round trip.
 AHEAD: Final = 32
 _RETRY: Final = 0.02  # seconds between looks for a spawner that is not there
+_LOOK: Final = 1.0  # seconds between looks at what confined tasks hold
 
 
 class Link(Protocol):
@@ -57,7 +60,8 @@ class BareLane:
         self._limit = -1
         self._seen = 0  # the last end that was taken in, and the last that was acknowledged
         self._acknowledged = 0
-        self._ooms = host.oom_kills()
+        self.confinement = Confinement(str(desk.dirs.base))
+        self._looking: asyncio.Task[None] | None = None
         self._inherited = contract.kept(os.environ)
         self._shared: dict[int, tuple[Order, int, dict[str, str], list[str]]] = {}
 
@@ -69,15 +73,12 @@ class BareLane:
         for attempt in attempts:
             try:
                 place = self._place(attempt)
+                more = self.confinement.demand(attempt)
             except OSError as err:
                 self._no_place(attempt, err)
                 continue
             attempt.place = place.name
-            shared, argv = self._of_order(attempt.order)
-            env = contract.environment(shared, attempt.id, attempt.start, place.places)
-            spec = attempt.order.spec
-            request = (attempt.id, argv, env, place.places.temp, place.stdout, place.stderr)
-            requests.append(("s", *request, spec.uid, spec.gid, spec.run_timeout))
+            requests.append(self._request(attempt, place, more))
             names.append(attempt.id)
             places.append(place.name)
         if not requests:
@@ -88,6 +89,31 @@ class BareLane:
             return
         for attempt in reversed(attempts):
             self.on_acts(self.desk.attempts.withdrawn(attempt))
+
+    def _request(self, attempt: Attempt, place: Place, more: dict[str, Any]) -> Message:
+        """What the spawner is asked to start."""
+        shared, argv = self._of_order(attempt.order)
+        spec = attempt.order.spec
+        own = contract.own_environment(spec, attempt.start, attempt.devices)
+        env = contract.environment(shared, attempt.id, attempt.start, place.places, own)
+        files = (place.places.temp, place.stdout, place.stderr)
+        request = ("s", attempt.id, argv, env, *files, spec.uid, spec.gid, spec.run_timeout)
+        if not more:
+            return request
+        self._watch()
+        return (*request, more)
+
+    def _watch(self) -> None:
+        """Look at confined tasks from here on, if there are any."""
+        if self._looking is None and self.confinement.watched:
+            self._looking = asyncio.get_running_loop().create_task(self._look(), name="look at confined tasks")
+
+    async def _look(self) -> None:
+        """Look at what confined tasks hold while there are any."""
+        while self.confinement.watched:
+            await asyncio.sleep(_LOOK)
+            self.confinement.sample()
+        self._looking = None
 
     def _place(self, attempt: Attempt) -> Place:
         """Where it shall work: what was staged for it, or a set of empty directories; its user's own if it names one."""
@@ -143,7 +169,9 @@ class BareLane:
             case "withdraw":
                 self.send([("d", name)])
             case "terminate":
-                self.send([("x", name, act.grace)])
+                # an earlier spawner, which takes no signal, has SIGTERM in mind anyway
+                asks = verdict.stop_signal(act.signal)
+                self.send([("x", name, act.grace, *([] if asks == signal.SIGTERM else [asks]))])
             case "freeze":
                 self.send([("k", name, int(signal.SIGSTOP))])
             case "thaw":
@@ -160,6 +188,7 @@ class BareLane:
     def on_events(self, messages: list[Message]) -> None:
         """One frame."""
         held = self.desk.attempts.held
+        self._kill_escaped(messages)
         for message in messages:
             kind = message[0]
             if kind == "E":
@@ -171,9 +200,20 @@ class BareLane:
             if kind == "S":
                 self.on_acts(self.desk.attempts.started(attempt, message[3]))
             elif kind == "D":
+                self._unconfine(attempt)
                 self.on_acts(self.desk.attempts.withdrawn(attempt))
         self.desk.wake_reports()
         self.desk.turn()
+
+    def _kill_escaped(self, messages: list[Message]) -> None:
+        """What was told to end ends whole: also processes that left its session, which only a control group would hold."""
+        held = self.desk.attempts.held
+        escaped = []
+        for message in messages:
+            if message[0] == "E" and (message[11] == "timeout" or self._stopping or _unwanted(held, message[2])):
+                escaped.append(message[2])
+        if escaped:
+            leftovers.kill(self.desk.host.worker, escaped)
 
     def _ended(self, message: Message) -> None:
         seq, name, _pid, status, started, ended, *used, why, code_of = message
@@ -182,15 +222,35 @@ class BareLane:
         if attempt is None or attempt.phase not in ("launched", "running"):
             return
         if status == -1:
+            self._unconfine(attempt)
             cause: Cause = "disk-full" if code_of == errno.ENOSPC else "launch"
             self.desk.over(attempt, Exit(None, None, ended, cause=cause, reason=why))
             return
         code = status >> 8 if status & 0x7F == 0 else 128 + (status & 0x7F)
-        peak, cpu, read, written = used
-        end = Exit(code, started, ended, peak, cpu, read, written)
-        if code:
+        end = Exit(code, started, ended, *used)
+        if confined(attempt):
+            end = self._as_its_group_says(attempt, end)
+        if code or why:
             end = self._with_cause(attempt, end, why)
         self.desk.over(attempt, end)
+
+    def _unconfine(self, attempt: Attempt) -> None:
+        """It needs its control group no longer, if it had one."""
+        if confined(attempt):
+            self.confinement.forget(attempt.id)
+
+    def _as_its_group_says(self, attempt: Attempt, end: Exit) -> Exit:
+        """What its control group knows of it, which is removed."""
+        held = self.confinement.told(attempt, end.peak_memory, end.cpu_seconds)
+        self.confinement.forget(attempt.id)
+        end = end._replace(peak_memory=held.peak_memory, cpu_seconds=held.cpu_seconds)
+        if not held.oom or not end.code:
+            return end
+        limit = contract.memory(attempt.order.spec, attempt.start)
+        reason = (
+            f"the kernel killed a process of it for want of memory (limit {limit} bytes): ask for more with --memory"
+        )
+        return end._replace(cause="oom", reason=reason)
 
     def _with_cause(self, attempt: Attempt, end: Exit, why: str) -> Exit:
         """Whether its time limit, the kernel's memory killer or a full disk ended it."""
@@ -199,15 +259,17 @@ class BareLane:
             return end._replace(cause="timeout-running", reason=f"it ran longer than its limit of {limit:g} s")
         if self._stopping:
             return end._replace(cause="evicted", reason="the agent of its host was stopped")
-        if end.code == 128 + signal.SIGKILL:
-            before, self._ooms = self._ooms, host.oom_kills()
-            if self._ooms > before and attempt.wanted not in ("stop", "kill"):
-                reason = "the kernel killed it for want of memory; ask for more, or run fewer at once"
-                return end._replace(cause="oom", reason=reason)
+        if end.cause is not None:
+            return end
         if host.disk_is_full(self.desk.dirs.base):
             # its own words are lost as well: they would have been written there
             reason = f"exit code {end.code} while the worker's disk was full ({self.desk.dirs.base}): free some there"
             return end._replace(cause="disk-full", reason=reason)
+        if end.code == 128 + signal.SIGKILL and not confined(attempt):
+            reason = (
+                "exit code 137: SIGKILL; who sent it is not known: a task with --memory would know if it was the kernel"
+            )
+            return end._replace(reason=reason)
         return end
 
     def acknowledge(self) -> None:
@@ -223,6 +285,8 @@ class BareLane:
 
     def hang_up(self) -> None:
         """The agent stops: processes go on under the spawner."""
+        if self._looking is not None:
+            self._looking.cancel()
         if self.link is not None:
             self.link.close()
 
@@ -268,6 +332,8 @@ class BareLane:
         if hello.id != self.spawner_id:
             self._bury_all()
         self.link, self.spawner_id = link, hello.id
+        self.confinement.attach(hello.pid, hello.version, self.desk.attempts.held)
+        self._watch()
         self._limit, self._acknowledged = -1, 0
         known = {name: at for name, _, at in hello.running}
         there = {*known, *hello.queued, *(end[1] for end in hello.ended)}
@@ -295,8 +361,15 @@ class BareLane:
         if not lost:
             return
         killed = leftovers.kill(self.desk.host.worker, [a.id for a in lost])
+        for attempt in lost:
+            self._unconfine(attempt)
         log.error("attempts-lost-with-spawner", attempts=[a.id for a in lost], processes=killed)
         now = self.desk.clock.now()
         for attempt in lost:
             reason = "the spawner of its host died, so how it ended is unknown"
             self.desk.end(attempt, verdict.failed(attempt, "host", reason, now))
+
+
+def _unwanted(held: Mapping[AttemptId, Attempt], name: AttemptId) -> bool:
+    attempt = held.get(name)
+    return attempt is not None and attempt.unwanted()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
+from longshore_agent.adapters import cgroups
+from longshore_agent.adapters.cgroups import Used
 from longshore_agent.adapters.containers import capture, request, usage
 from longshore_agent.adapters.containers.address import address, unreachable
 from longshore_agent.adapters.containers.capture import Capture
@@ -109,7 +111,7 @@ class DockerEngine:
             labels = shown["Config"]["Labels"]
             self._follow(docker, attempt, labels[request.STDOUT], labels[request.STDERR])
             group = shown["HostConfig"].get("CgroupParent", "")
-            ours = group.startswith(f"/{usage.PARENT}/")
+            ours = group.startswith(f"/{cgroups.PARENT}/")
             used = await self._until_end(container, None if ours else str(shown["Id"]))
             await self._drain(attempt)
             state = (await container.show())["State"]
@@ -329,9 +331,9 @@ class DockerEngine:
                 labels = shown["Config"]["Labels"]
                 self._follow(docker, attempt, labels[request.STDOUT], labels[request.STDERR])
 
-    async def _until_end(self, container: Any, sampled: str | None) -> usage.Used:
+    async def _until_end(self, container: Any, sampled: str | None) -> Used:
         """Wait for the end of a container, reading what it uses meanwhile if `sampled` is its id."""
-        used = usage.Used()
+        used = Used()
         end = asyncio.ensure_future(_ended(container))
         try:
             while not end.done():

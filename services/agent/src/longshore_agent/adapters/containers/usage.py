@@ -1,4 +1,4 @@
-"""What a container used: peak memory in bytes and CPU seconds, from the kernel's cgroups, versions 1 and 2.
+"""What a container used: peak memory in bytes and CPU seconds, and whether the kernel killed in it for want of memory.
 
 Where this process may (it is root on the engine's host and the engine drives cgroups itself) each container gets a
 parent group of its own, which outlives it: exact numbers, nothing polled. Elsewhere the container's own group is read
@@ -8,21 +8,9 @@ while it runs. What must not enter: the engine.
 import os
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Final, NamedTuple
 
-ROOT: Final = "/sys/fs/cgroup"
-PARENT: Final = "longshore"
-
-
-class Used(NamedTuple):
-    """Peak memory in bytes and CPU seconds; 0 where the kernel does not tell."""
-
-    peak_memory: int = 0
-    cpu_seconds: float = 0.0
-
-    def at_least(self, other: "Used") -> "Used":
-        """The greater of both: neither ever falls."""
-        return Used(max(self.peak_memory, other.peak_memory), max(self.cpu_seconds, other.cpu_seconds))
+from longshore_agent.adapters import cgroups
+from longshore_agent.adapters.cgroups import PARENT, ROOT, Used
 
 
 def parent(name: str, driver: str) -> str | None:
@@ -34,11 +22,7 @@ def parent(name: str, driver: str) -> str | None:
 
 def of_group(group: str) -> Used:
     """What the group at this path below the hierarchy used so far."""
-    if os.path.exists(f"{ROOT}/cgroup.controllers"):
-        peak = _number(f"{ROOT}{group}/memory.peak") or _number(f"{ROOT}{group}/memory.current")
-        return Used(peak, _field(f"{ROOT}{group}/cpu.stat", "usage_usec") / 1e6)
-    peak = _number(f"{ROOT}/memory{group}/memory.max_usage_in_bytes")
-    return Used(peak, _number(f"{ROOT}/cpuacct{group}/cpuacct.usage") / 1e9)
+    return cgroups.used(_directories(group))
 
 
 def of_container(container: str) -> Used:
@@ -57,7 +41,7 @@ def of_container(container: str) -> Used:
 
 def remove(group: str) -> None:
     """Remove an empty parent group, in every hierarchy; what is gone or busy is left."""
-    names = [""] if os.path.exists(f"{ROOT}/cgroup.controllers") else os.listdir(ROOT)
+    names = [""] if cgroups.unified() else os.listdir(ROOT)
     for name in names:
         with suppress(OSError):
             os.rmdir(f"{ROOT}/{name}{group}")
@@ -72,17 +56,5 @@ def sweep(prefix: str, keep: Collection[str]) -> None:
                     remove(f"/{PARENT}/{name}")
 
 
-def _number(path: str) -> int:
-    try:
-        with open(path) as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return 0
-
-
-def _field(path: str, name: str) -> int:
-    try:
-        with open(path) as file:
-            return next(int(line.split()[1]) for line in file if line.startswith(name + " "))
-    except (OSError, ValueError, StopIteration):
-        return 0
+def _directories(group: str) -> tuple[str, ...]:
+    return (f"{ROOT}{group}",) if cgroups.unified() else (f"{ROOT}/memory{group}", f"{ROOT}/cpuacct{group}")
