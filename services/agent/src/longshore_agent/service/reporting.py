@@ -150,13 +150,17 @@ class Reporter:
                 self._most = 1  # one of them is the culprit
                 return 1
         self._most = _AT_ONCE
+        self._is_in(entries)
+        return 0
+
+    def _is_in(self, entries: list[Entry]) -> None:
+        """The log has these, or refused one for good."""
         for entry in entries:
             self._entries.popleft()
             if isinstance(entry.event, e.AttemptsReported):
                 self._sent = Sent(entry.event.life, entry.event.n)
             if (then := self._after.pop(entry.id, None)) is not None:
                 then()
-        return 0
 
     def _append(self, event: e.Event, name: str) -> None:
         self._entries.append(Entry(event, self.desk.host.worker, name))
