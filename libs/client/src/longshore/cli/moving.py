@@ -17,7 +17,8 @@ import msgspec
 from longshore.cli.printing import data, note, raw_lines, table
 from longshore.quantities import size as bytes_of
 from longshore_common.errors import BadInput, Unreachable
-from longshore_data import remotes, uri
+from longshore_data import uri
+from longshore_data.configuration import own_remotes
 from longshore_data.copying import Copying, Selection, Step
 from longshore_data.meter import Limits, Meter
 from longshore_data.storage import Storage
@@ -145,7 +146,7 @@ def measured(way: Way, words: Sequence[str], *, as_json: bool) -> int:
 
 def _run(way: Way, work: Callable[[Copying], Coroutine[Any, Any, R]]) -> R:
     async def doing() -> R:
-        storage = Storage(os.environ, _remotes(way.config))
+        storage = Storage(os.environ, own_remotes(os.environ, way.config))
         limit = bytes_of(way.bandwidth)
         try:
             return await work(Copying(storage, Limits(way.transfers, down=limit, up=limit)))
@@ -156,21 +157,6 @@ def _run(way: Way, work: Callable[[Copying], Coroutine[Any, Any, R]]) -> R:
         return asyncio.run(doing())
     except StoreError as err:
         raise Unreachable(f"{err} (a retry may help)") if err.retriable else err from None
-
-
-def _remotes(config: str | None) -> remotes.Remotes:
-    """What rclone is configured with on this computer; none if it is not."""
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    path = config or os.environ.get("RCLONE_CONFIG") or f"{home}/rclone/rclone.conf"
-    try:
-        with open(path, encoding="utf-8") as file:
-            return remotes.read(file.read())
-    except FileNotFoundError:
-        if config:
-            raise BadInput(f"--config {config}: there is no such file") from None
-        return remotes.Remotes()
-    except (OSError, UnicodeDecodeError) as err:
-        raise BadInput(f"{path} cannot be read: {err}") from err
 
 
 async def _made(copying: Copying, source: Source, directory: str, *, dry_run: bool) -> Location:

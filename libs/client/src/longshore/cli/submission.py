@@ -38,6 +38,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     inputs: list[str] = []
     resource: list[str] = []
     output: list[str] = []
+    upload: bool = False
     requires: list[str] = []
     requires_any_outcome: bool
     retry: int
@@ -71,6 +72,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 def send(given: Given) -> int:
     """Submit, print the id, and wait if asked; returns the exit code."""
     _refuse(given)
+    if given.upload:
+        given = _uploaded(given)
     door = Door()
     if given.from_json is not None:
         with _lines(given.from_json) as lines:
@@ -100,6 +103,18 @@ def _refuse(given: Given) -> None:
         raise BadInput("--output is one place: give it once")
     if given.follow and given.from_json is not None:
         raise BadInput("--follow shows the output of one command: use --wait with --from-json")
+
+
+def _uploaded(given: Given) -> Given:
+    """The same with local inputs and resources named by where they are in the store, once they are there."""
+    from longshore.uploading import upload
+
+    local = [word for word in (*given.inputs, *given.resource) if not word.startswith("{")]
+    done = upload(local, configured(os.environ).value.store, os.environ, dry=given.test)
+    if not given.quiet:
+        note(f"{done.sent} files uploaded, {done.known} were there already")
+    inputs = [done.uris.get(word, word) for word in given.inputs]
+    return msgspec.structs.replace(given, inputs=inputs, resource=[done.uris.get(w, w) for w in given.resource])
 
 
 def _argument(word: str) -> str:

@@ -31,6 +31,9 @@ Resource = Annotated[
     list[str] | None,
     typer.Option("-r", "--resource", metavar="URI", help="shared on its host in $RESOURCE; may be repeated"),
 ]
+LocalFiles = Annotated[
+    bool, typer.Option("--upload", help="send local inputs and resources to LONGSHORE_STORE first, once by content")
+]
 Output = Annotated[
     list[str] | None, typer.Option("-o", "--output", metavar="URI", help="where the files of $OUTPUT go")
 ]
@@ -105,6 +108,7 @@ def submit(  # noqa: PLR0913 -- one per option
     inputs: Inputs = None,
     resource: Resource = None,
     output: Output = None,
+    upload: LocalFiles = False,
     requires: Requires = None,
     requires_any_outcome: AnyOutcome = False,
     retry: Retry = 0,

@@ -25,7 +25,8 @@ from longshore_common.events import Order, Start
 from longshore_common.ids import SubmissionId, attempt_id, split_task
 from longshore_common.model import TaskSpec
 from longshore_common.profile import state_dir
-from longshore_data import remotes, uri
+from longshore_data import uri
+from longshore_data.configuration import own_remotes
 from longshore_data.meter import Limits, Meter
 from longshore_data.storage import Storage
 from longshore_data.store import StoreError
@@ -96,7 +97,7 @@ def _kept(case: Case) -> str:
 
 async def _staged(spec: TaskSpec, places: Places) -> None:
     """Inputs and resources, with the credentials of whoever calls."""
-    storage = Storage(os.environ, _remotes())
+    storage = Storage(os.environ, own_remotes(os.environ))
     transfer, meter = Transfer(storage, Limits()), Meter()
     try:
         for uris, directory, what in (
@@ -110,12 +111,6 @@ async def _staged(spec: TaskSpec, places: Places) -> None:
         raise Refused(f"{err} ({'a retry may help' if err.retriable else 'a retry cannot help'})") from err
     finally:
         await storage.close()
-
-
-def _remotes() -> remotes.Remotes:
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    path = Path(os.environ.get("RCLONE_CONFIG") or f"{home}/rclone/rclone.conf")
-    return remotes.read(path.read_text(encoding="utf-8")) if path.is_file() else remotes.Remotes()
 
 
 def _ran(case: Case, spec: TaskSpec, start: Start, places: Places, wish: Wish) -> int:
