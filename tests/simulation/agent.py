@@ -24,8 +24,10 @@ class Agent:
         self.alive = self.connected = False
         self.life = self.handled = self.n = 0
         self.held: dict[str, Held] = {}
-        self.outbox: list[e.AttemptsReported] = []
+        self.outbox: list[e.Event] = []
         self.published: dict[str, set[str]] = {}
+        self.cared: list[int] = []
+        self.boxes: list[str] = []
 
     def start(self) -> None:
         """Join with what the journal says it still has."""
@@ -76,6 +78,11 @@ class Agent:
                 self._join()
             case e.WorkerResized():
                 self.slots = event.concurrency
+            case e.WorkerCareOrdered():
+                self.cared.append(event.request)
+                self.outbox.append(e.WorkerCared(life=self.life, care=event.care, request=event.request, freed=1))
+            case e.RemotesGiven():
+                self.boxes.append(event.box)
             case _:
                 pass
 
@@ -83,6 +90,8 @@ class Agent:
         held = self.held[attempt]
         if wanted in ("stop", "kill"):
             self.end(attempt, "cancelled")
+        elif wanted == "checkpoint":
+            self.end(attempt, "failed", "evicted")
         elif wanted == "publish":
             self._publish(attempt, attempt)
         else:
@@ -95,7 +104,7 @@ class Agent:
 
     def end(self, attempt: str, outcome: str, cause: str | None = None) -> None:
         del self.held[attempt]
-        usage = Usage(self.tape.now, self.tape.now, self.tape.now + 0.3, self.tape.now + 0.3)
+        usage = Usage(self.tape.now, self.tape.now, self.tape.now + 0.3, self.tape.now + 0.3, peak_memory=self.n << 22)
         self.say(ended=(e.Ended(attempt, outcome, cause=cause, usage=usage),))  # type: ignore[arg-type]
 
     def advance(self, attempt: str, cause: str | None = None) -> None:
@@ -117,6 +126,20 @@ class Agent:
             self.say(delivered=(e.Delivered(attempt),))
         elif not held.output:
             self.end(attempt, "succeeded")
+
+    def hinder(self, reason: str) -> None:
+        """The host takes no more work for this reason; an empty one: it does."""
+        self.outbox.append(e.WorkerHindered(life=self.life, reason=reason))
+
+    def evict(self, at: float) -> None:
+        """The host will be taken away: what runs is stopped with checkpoints."""
+        self.outbox.append(e.WorkerEvicted(life=self.life, at=at, reason="Preempt"))
+        for attempt in [a for a, held in self.held.items() if held.phase == "running"]:
+            self.end(attempt, "failed", "evicted")
+
+    def hold(self, *keys: str) -> None:
+        """The resources it keeps from here on."""
+        self.outbox.append(e.ResourcesHeld(life=self.life, held=keys))
 
     def _move(self, attempt: str, phase: str) -> None:
         self.held[attempt].phase = phase

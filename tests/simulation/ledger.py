@@ -30,6 +30,7 @@ class Ledger:
         self.up: set[str] = set()
         self.leader = 0
         self.place: dict[str, int] = {}  # of the assignment of each attempt, in the log
+        self.memory: dict[Task, int] = {}  # what a task was given after it ran out of memory
 
     def fold(self, record: Recorded) -> None:
         event = record.event
@@ -58,6 +59,9 @@ class Ledger:
                     assert self.current.get((task.submission, task.index)) is None
                     assert self.last_n[(task.submission, task.index)] == task.n
                     self.state[(task.submission, task.index)] = "queued"
+                    if task.memory:
+                        assert task.cause == "oom"
+                        self.memory[(task.submission, task.index)] = task.memory
             case e.TasksRetried():
                 for task in self._tasks(event.tasks):
                     self.held.discard(task)
@@ -111,6 +115,7 @@ class Ledger:
                 assert self.state[task] == "queued", f"{task} was handed out while {self.state[task]}"
                 assert start.n == self.last_n.get(task, 0) + 1
                 assert order.spec == self.spec[task]
+                assert start.memory == self.memory.get(task, 0)
                 if order.publish_of:
                     assert self.granted[task] == f"{task[0]}.{task[1]}.{order.publish_of}"
                 self.last_n[task] = start.n
@@ -123,11 +128,12 @@ class Ledger:
     def _promises(self, worker: str) -> None:
         """Nothing of a host is promised twice (invariant 3)."""
         mine = [task for task, held in self.current.items() if held is not None and held[1] == worker]
-        busy = [self.spec[task] for task in mine if self.state[task] in ("assigned", "staging", "running")]
+        working = [task for task in mine if self.state[task] in ("assigned", "staging", "running")]
+        busy = [self.spec[task] for task in working]
         if worker in self.facts:
             facts = self.facts[worker].facts
             assert sum(spec.cpus for spec in busy) <= facts.cpus
-            assert sum(spec.memory for spec in busy) <= facts.memory
+            assert sum(self.memory.get(task) or self.spec[task].memory for task in working) <= facts.memory
             if any(spec.container for spec in busy):
                 assert facts.engines
 

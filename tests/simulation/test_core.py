@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from longshore_common import events as e
 from longshore_common.ids import TaskRange
-from longshore_common.model import Array, HostFacts, Parts, Specs, TaskSpec
+from longshore_common.model import Array, HostFacts, Parts, Specs, TaskSpec, resource_key
 from longshore_common.testing.tape import Tape
 from longshore_dispatcher.core import changes, snapshot
 from longshore_dispatcher.core.decide import decide
@@ -24,6 +24,8 @@ SPECS = [
     TaskSpec(command=("true",), output="file:///out/{index}"),
     TaskSpec(command=("true",), cpus=1.5),
     TaskSpec(command=("true",), container="alpine", memory=3 << 30),
+    TaskSpec(command=("true",), memory=1 << 29, retries=3, resources=("s3://r/a",)),
+    TaskSpec(command=("true",), output="file:///out/{index}", checkpoint="state", retries=2),
 ]
 CAUSES = ["exit", "oom", "host", "stage-in", "stage-out", "disk-full", "evicted"]
 
@@ -103,7 +105,7 @@ class Harbour(RuleBasedStateMachine):
     @precondition(lambda self: self.subs)
     @rule(
         pick=st.integers(0, 99), lo=st.integers(0, 3), more=st.integers(0, 3),
-        what=st.sampled_from(["cancel", "retry", "stop", "kill", "pause", "continue", "SIGUSR1"]),
+        what=st.sampled_from(["cancel", "retry", "stop", "kill", "pause", "continue", "checkpoint", "SIGUSR1"]),
     )  # fmt: skip
     def wish_for_tasks(self, pick, lo, more, what):
         tasks = (TaskRange(self.subs[pick % len(self.subs)], lo, lo + more),)
@@ -123,15 +125,19 @@ class Harbour(RuleBasedStateMachine):
             self.tape.add(e.BatchPauseRequested(batch=batch, freeze=what == "freeze"), "ada")
 
     @rule(
-        what=st.sampled_from(["pause", "resume", "resize"]),
+        what=st.sampled_from(["pause", "drain", "resume", "resize", "clean", "remotes"]),
         which=st.sampled_from(["w1", "w2", ""]),
         slots=st.integers(0, 3),
     )
     def wish_for_workers(self, what, which, slots):
         named = (which,) if which else ()
         match what:
-            case "pause":
-                self.tape.add(e.WorkerPauseRequested(workers=named), "ada")
+            case "pause" | "drain":
+                self.tape.add(e.WorkerPauseRequested(workers=named, drain=what == "drain"), "ada")
+            case "clean":
+                self.tape.add(e.WorkerCareRequested(care="clean", workers=named), "ada")
+            case "remotes":
+                self.tape.add(e.RemotesShared(boxes=(e.Box("w1", "x"), e.Box("w9", "y"))), "ada")
             case "resume":
                 self.tape.add(e.WorkerResumeRequested(workers=named), "ada")
             case _:
@@ -159,6 +165,19 @@ class Harbour(RuleBasedStateMachine):
             attempt = list(agent.held)[pick % len(agent.held)]
             publishing = agent.held[attempt].publish_of or agent.held[attempt].phase == "delivering"
             agent.advance(attempt, None if publishing else cause)
+
+    @rule(which=st.integers(0, 2), what=st.sampled_from(["hindered", "free", "evicted", "holds"]))
+    def host_says(self, which, what):
+        agent = self.agents[which]
+        if not agent.alive:
+            return
+        match what:
+            case "hindered" | "free":
+                agent.hinder("its disk is full" if what == "hindered" else "")
+            case "evicted":
+                agent.evict(self.tape.now + 30)
+            case "holds":
+                agent.hold(resource_key("s3://r/a"))
 
     @rule(which=st.integers(0, 2), how=st.sampled_from(["killed", "host gone", "cut off", "back", "left"]))
     def worker_has_an_accident(self, which, how):
@@ -202,12 +221,18 @@ class Harbour(RuleBasedStateMachine):
             return
         quiet = [a.name for a in self.agents if not (a.alive and a.connected)] if silent else []
         decisions = decide(seat.state, self.tape.now, quiet)
+        closed = {name for name, worker in seat.state.workers.items() if self.closed(worker)}
+        assert not closed.intersection(name for event, name in decisions if isinstance(event, e.AttemptsAssigned))
         self.read()
         if seat.fence != self.ledger.leader:
             return  # deposed: none of it is in the log
         for event, name in decisions[: crash_after if crash_after < 30 else None]:
             seat.own = self.tape.add(event, name).seq
             self.read()
+
+    @staticmethod
+    def closed(worker):
+        return worker.paused or worker.hindered or worker.evicted or worker.state != "up"
 
     @rule(turns=st.integers(1, 4), pick=st.integers(0, 99))
     def a_while_without_trouble(self, turns, pick):
@@ -285,8 +310,7 @@ class Harbour(RuleBasedStateMachine):
         """The weather clears: everything is up, nothing is paused; now every task must end."""
         self.elect(0)
         for agent in self.agents:
-            agent.alive or agent.start()
-            agent.connected = True
+            agent.start()  # a new life: what hindered the last one is over
         for batch in ("b0", "b1"):
             self.tape.add(e.BatchResumeRequested(batch=batch), "ada")
         self.tape.add(e.WorkerResumeRequested(workers=("w1", "w2", "w3")), "ada")

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from longshore_dispatcher.core import content, requirements
+from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.queue import Key
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.state import PHASE, Closed, End, Lot, State, Submission, Task
@@ -18,13 +19,31 @@ _pack = msgspec.msgpack.Encoder().encode
 _revived = msgspec.msgpack.Decoder(Submission).decode
 
 
-def lot_index(sub: Submission, index: int) -> int:
-    """Which lot a task belongs to."""
-    return sub.lot_of[bisect_right(sub.lot_starts, index) - 1] if sub.lot_starts else 0
+def lot_at(sub: Submission, index: int) -> Lot:
+    """The lot a task belongs to: that of what it asks for, or of what it got after it ran out of memory."""
+    lot = sub.lots[sub.lot_of[bisect_right(sub.lot_starts, index) - 1] if sub.lot_starts else 0]
+    if sub.memory and (memory := sub.memory.get(index)):
+        need = with_memory(lot.need, memory)
+        return next(other for other in sub.lots if other.need == need)
+    return lot
+
+
+def with_memory(need: Need, memory: int) -> Need:
+    """The same need with so many bytes of memory."""
+    return Need(need.container, need.cpus, memory, need.gpus)
+
+
+def give_memory(sub: Submission, index: int, memory: int) -> None:
+    """From here on the task asks for so many bytes; it must be in no line and on no worker."""
+    sub.memory.pop(index, None)
+    need = with_memory(lot_at(sub, index).need, memory)
+    if not any(lot.need == need for lot in sub.lots):
+        sub.lots.append(Lot(need, Ranges()))
+    sub.memory[index] = memory
 
 
 def lot_runs(sub: Submission, lo: int, hi: int) -> Iterable[tuple[Lot, int, int]]:
-    """`lo` to `hi` cut where the lot changes."""
+    """`lo` to `hi` cut where the lot changes, as the tasks were submitted."""
     if not sub.lot_starts:
         yield sub.lots[0], lo, hi
         return
@@ -54,7 +73,7 @@ def lift(state: State, sub: Submission, task: Task) -> None:
     if task.recalled:
         load.recalls -= 1
         task.recalled = False
-    need = sub.lots[lot_index(sub, task.index)].need
+    need = lot_at(sub, task.index).need
     if phase < 2 and not need.plain:
         load.charge(need, -1)
     sub.placed -= 1
@@ -78,7 +97,7 @@ def requeue(state: State, sub: Submission, task: Task) -> None:
     if task.not_before > state.at:
         heappush(state.delayed, (task.not_before, sub.id, task.index))
     else:
-        sub.lots[lot_index(sub, task.index)].again[task.index] = task.n
+        lot_at(sub, task.index).again[task.index] = task.n
 
 
 def is_delayed(state: State, entry: tuple[float, int, int]) -> bool:
@@ -112,7 +131,7 @@ def _drop(state: State, sub: Submission, task: Task) -> None:
         lift(state, sub, task)
         state.workers[task.worker].kill[task.attempt] = task.seq
     state.verdicts.pop((sub.id, task.index), None)
-    sub.lots[lot_index(sub, task.index)].again.pop(task.index, None)
+    lot_at(sub, task.index).again.pop(task.index, None)
     del sub.tasks[task.index]
     if task.n:
         sub.tried.add(task.index, task.index)
@@ -128,6 +147,10 @@ def retry_run(state: State, sub: Submission, run: Run) -> None:
     for lo, hi in ended + sub.kept.cut(*run):
         for lot, a, b in lot_runs(sub, lo, hi):
             lot.fresh.add(a, b)
+        for index in [index for index in sub.memory if lo <= index <= hi]:
+            for lot in sub.lots:
+                lot.fresh.cut(index, index)
+            lot_at(sub, index).fresh.add(index, index)
 
 
 def changed(state: State, sub: Submission) -> None:

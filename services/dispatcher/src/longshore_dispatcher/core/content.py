@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from longshore_common.model import TaskSpec
+from longshore_common.model import TaskSpec, resource_key
 
 #: Specs or entries per blob where we cut them ourselves; parts that users send stay as they are.
 CHUNK = 1000
@@ -63,6 +63,17 @@ def need_of(spec: TaskSpec) -> Need:
     if spec.container is None and not (spec.cpus or spec.memory or spec.gpus):
         return PLAIN
     return Need(spec.container is not None, round(spec.cpus * 1000), spec.memory, spec.gpus)
+
+
+def shared_resources(specs: Iterable[TaskSpec]) -> tuple[str, ...]:
+    """The keys of the resources that all these tasks ask for by the same name, in order."""
+    shared: dict[str, None] | None = None
+    for uris in {spec.resources for spec in specs}:
+        plain_names = {uri: None for uri in uris if "{" not in uri}
+        shared = plain_names if shared is None else {uri: None for uri in shared if uri in plain_names}
+        if not shared:
+            return ()
+    return tuple(sorted(map(resource_key, shared or ())))
 
 
 def of_array(spec: TaskSpec, start: int, step: int, entries: Sequence[str]) -> Content:

@@ -113,6 +113,8 @@ def _requeued(state: State, _record: Recorded, event: e.TasksRequeued) -> None:
         del state.verdicts[(verdict.submission, verdict.index)]
         sub = touched[verdict.submission] = state.submissions[verdict.submission]
         _charge(task, verdict)
+        if verdict.memory:
+            changes.give_memory(sub, task.index, verdict.memory)
         changes.requeue(state, sub, task)
     changes.tidy_delayed(state)
     for sub in touched.values():
@@ -211,7 +213,7 @@ def _begin(state: State, sub: Submission, name: str, order: e.Order) -> list[Tas
     sub.placed += len(begun)
     if len(sub.lots) > 1 or not sub.lots[0].need.plain:
         for task in begun:
-            load.charge(sub.lots[changes.lot_index(sub, task.index)].need, 1)
+            load.charge(changes.lot_at(sub, task.index).need, 1)
     return begun
 
 
@@ -227,7 +229,7 @@ def _take(state: State, sub: Submission, order: e.Order) -> set[int] | range:
     taken = {index for lo, hi in runs for index in range(lo, hi + 1)}
     for start in order.starts:
         index = start.index
-        lot = sub.lots[changes.lot_index(sub, index)]
+        lot = changes.lot_at(sub, index)
         if (task := sub.tasks.get(index)) is None:
             taken.update(lo for lo, _ in lot.fresh.cut(index, index))
             continue
@@ -277,10 +279,18 @@ def _want(state: State, task: Task, event: e.AttemptsSignalled) -> None:
 def _worker_set(state: State, record: Recorded, event: e.WorkerPaused | e.WorkerResumed | e.WorkerResized) -> None:
     name = record.subject.split(".")[2]
     worker = state.workers.setdefault(name, Worker(name))
-    if isinstance(event, e.WorkerResized):
-        worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
-    else:
-        worker.paused = isinstance(event, e.WorkerPaused)
+    match event:
+        case e.WorkerResized():
+            worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
+        case e.WorkerPaused():
+            worker.paused, worker.drain, worker.pause_reason = True, event.drain, event.reason[:300]
+        case e.WorkerResumed():
+            worker.paused, worker.drain, worker.pause_reason = False, False, ""
+    _answered(state, record, event)
+
+
+def _answered(state: State, _record: Recorded, event: Any) -> None:
+    """The last event that names a wish closes it."""
     if not event.more:
         state.wishes.pop(event.request, None)
 
@@ -308,7 +318,8 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.TasksSubmitted: intake.submitted, e.SubmissionPartSent: intake.part_sent,
     e.CancelRequested: _wished, e.RetryRequested: _wished, e.SignalRequested: _wished,
     e.BatchPauseRequested: _wished, e.BatchResumeRequested: _wished, e.WorkerPauseRequested: _wished,
-    e.WorkerResumeRequested: _wished, e.WorkerResizeRequested: _wished,
+    e.WorkerResumeRequested: _wished, e.WorkerResizeRequested: _wished, e.WorkerCareRequested: _wished,
+    e.RemotesShared: _wished, e.WorkerCareOrdered: _answered, e.RemotesGiven: _answered,
     e.WorkerEnrolled: _enrolled, e.LeaderElected: _elected,
     e.SubmissionAccepted: _accepted, e.SubmissionRejected: _rejected, e.SubmissionDuplicated: _duplicated,
     e.RequestRefused: _refused, e.RequirementsMet: _met, e.TasksRequeued: _requeued, e.TasksRetried: _retried,
@@ -317,5 +328,6 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.AttemptsAssigned: _assigned, e.AttemptsRecalled: _recalled, e.AttemptsSignalled: _signalled,
     e.WorkerPaused: _worker_set, e.WorkerResumed: _worker_set, e.WorkerResized: _worker_set,
     e.WorkerLost: reports.lost, e.WorkerJoined: reports.joined, e.AttemptsReported: reports.reported,
-    e.WorkerLeft: reports.left,
+    e.WorkerLeft: reports.left, e.WorkerHindered: reports.hindered, e.WorkerEvicted: reports.evicted,
+    e.ResourcesHeld: reports.held,
 }  # fmt: skip

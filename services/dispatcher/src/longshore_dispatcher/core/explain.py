@@ -102,6 +102,10 @@ def task_reasons(state: State, sub: Submission, index: int, now: float) -> Itera
 def _on_worker(state: State, task: Task, now: float) -> Iterator[Reason]:
     worker = state.workers[task.worker]
     since = max(0.0, now - (task.started if task.state == "running" and task.started else task.at))
+    if task.wanted == "checkpoint":
+        yield Reason(f"its checkpoint is being saved on {task.worker}, its next attempt goes on from there")
+    if (closed := _closed(worker)) and task.state in ("assigned", "staging"):
+        yield Reason(f"{task.worker} {closed[0]}", closed[1])
     if task.wanted == "pause":
         yield Reason(f"it is paused on {task.worker}", "resume its batch, or signal it to continue")
     elif task.wanted in ("stop", "kill"):
@@ -134,12 +138,14 @@ def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[R
         yield Reason(f"it is tried again in {task.not_before - now:.0f} s{why}")
         if task.not_before - now < SOON:
             return
+    if memory := sub.memory.get(index):
+        yield Reason(f"it ran out of memory before, so it now asks for {memory / 1e9:.3g} GB")
     batch = state.batches.get(sub.batch)
     if batch is not None and batch.paused:
         yield Reason(f"its batch {sub.batch!r} is paused", f"longshore batch resume {sub.batch}")
     if sub.max_running and sub.placed >= sub.max_running:
         yield Reason(f"its submission lets {sub.max_running} run at a time, and so many do", "", sub.placed)
-    yield from _places(state, sub, sub.lots[changes.lot_index(sub, index)])
+    yield from _places(state, sub, changes.lot_at(sub, index))
 
 
 def _places(state: State, sub: Submission, lot: Lot) -> Iterator[Reason]:
@@ -157,10 +163,8 @@ def _places(state: State, sub: Submission, lot: Lot) -> Iterator[Reason]:
 
 
 def _hindrance(state: State, worker: Worker, sub: Submission, lot: Lot) -> tuple[str, str]:
-    if worker.state != "up":
-        return f"are {worker.state}", "start their agents"
-    if worker.paused:
-        return "are paused", "longshore worker resume"
+    if not worker.takes_work:
+        return _shut(worker)
     if worker.batch not in ("*", sub.batch):
         return "serve another batch", "give the batch a worker of its own, or one that serves any"
     if lot.need.container and not worker.facts.engines:
@@ -168,6 +172,29 @@ def _hindrance(state: State, worker: Worker, sub: Submission, lot: Lot) -> tuple
     if not able(worker, sub.batch, lot.need):
         return "lack " + _lacking(worker, lot.need), "ask for less, or add a larger worker"
     return _busy(worker, Seat(worker, state.load(worker.name)), lot)
+
+
+def _shut(worker: Worker) -> tuple[str, str]:
+    """Why workers like this one take no work at all, and the fix."""
+    if worker.state != "up":
+        return f"are {worker.state}", "start their agents"
+    if worker.evicted:
+        return "will be taken away", "wait for another, or add workers"
+    if worker.paused:
+        return "are draining" if worker.drain else "are paused", "longshore worker resume"
+    return f"take no more work: {worker.hindered}", "see to their hosts, such as by longshore worker clean"
+
+
+def _closed(worker: Worker) -> tuple[str, str] | None:
+    """Why this one worker takes no more work, and the fix; None if it does."""
+    if worker.evicted:
+        return f"will be taken away: {worker.evicted}", "wait: what it held goes to others"
+    if worker.paused:
+        why = f": {worker.pause_reason}" if worker.pause_reason else ""
+        return ("is draining" if worker.drain else "is paused") + why, f"longshore worker resume {worker.name}"
+    if worker.hindered:
+        return f"takes no more work: {worker.hindered}", f"longshore worker clean {worker.name}"
+    return None
 
 
 def _lacking(worker: Worker, need: Need) -> str:
@@ -258,12 +285,26 @@ def _worker(state: State, name: str, now: float) -> Answer:
     load = state.load(name)
     since = f"since {max(0.0, now - worker.since):.0f} s"
     reasons = [Reason(f"it is {worker.state} {since}" + (f": {worker.reason}" if worker.reason else ""))]
-    if worker.paused:
-        reasons.append(Reason("it is paused", f"longshore worker resume {name}"))
     held = load.unstarted + load.running + load.phases[2]
+    state_now = _worker_state(worker, held)
+    if worker.evicted and worker.evicted_at > now:
+        reasons.append(Reason(f"its host goes in {worker.evicted_at - now:.0f} s"))
+    if (why := _closed(worker)) is not None:
+        reasons.append(Reason("it is drained" if state_now == "drained" else f"it {why[0]}", why[1], max(1, held)))
     text = f"{load.running} of {worker.concurrency} slots are in use, {load.unstarted} attempts wait there"
     reasons.append(Reason(text, "", held))
     if worker.state == "up" and not held and not state.queue.lines:
         reasons.append(Reason("nothing is queued"))
     reasons += [Reason(problem, "see the worker's host") for problem in worker.facts.problems]
-    return Answer(name, "paused" if worker.paused else worker.state, reasons)
+    return Answer(name, state_now, reasons)
+
+
+def _worker_state(worker: Worker, held: int) -> str:
+    """What it is called: its state, or why it takes no work."""
+    if worker.paused and worker.drain:
+        return "draining" if held else "drained"
+    if worker.paused:
+        return "paused"
+    if worker.state != "up":
+        return worker.state
+    return "evicted" if worker.evicted else "hindered" if worker.hindered else "up"

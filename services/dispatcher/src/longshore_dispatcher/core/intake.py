@@ -10,7 +10,7 @@ from longshore_common import events as e
 from longshore_common.log import Recorded
 from longshore_common.model import Array, Body, Parts, Specs, TaskSpec
 from longshore_dispatcher.core import validity
-from longshore_dispatcher.core.content import Content, Need, blob_of, need_of, of_array, of_specs
+from longshore_dispatcher.core.content import Content, Need, blob_of, need_of, of_array, of_specs, shared_resources
 from longshore_dispatcher.core.ranges import Ranges, of, whole
 from longshore_dispatcher.core.state import Lot, Part, State, Submission, Wish
 from longshore_dispatcher.core.state import Parts as Sent
@@ -47,7 +47,8 @@ def part_sent(state: State, record: Recorded, event: e.SubmissionPartSent) -> No
     sent = state.parts.setdefault(f"{record.author.name}/{event.key}", Sent(record.at))
     blob, raw = blob_of(event.specs)
     needs = [(sum(1 for _ in run), need) for need, run in groupby(map(need_of, event.specs))]
-    sent.parts[event.part] = Part(blob, len(event.specs), raw, needs, validity.problems(event.specs))
+    problems, resources = validity.problems(event.specs), shared_resources(event.specs)
+    sent.parts[event.part] = Part(blob, len(event.specs), raw, needs, problems, resources)
 
 
 def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
@@ -60,10 +61,12 @@ def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
             sub.problems = [(0, why)] if (why := validity.problem(body.spec)) else []
             sub.content = of_array(body.spec, body.start, body.step, body.entries)
             sub.lots = [Lot(need_of(body.spec), whole(sub.size))]
+            sub.resources = shared_resources((body.spec,)) if body.spec.resources else ()
         case Specs():
             sub.problems = validity.problems(body.specs)
             sub.content = of_specs(body.specs)
             _lots(sub, _needs(body.specs))
+            sub.resources = shared_resources(body.specs)
         case Parts():
             _from_parts(sub, body, sent, state.broken_parts.get(sub.user, ""))
 
@@ -93,6 +96,8 @@ def _from_parts(sub: Submission, body: Parts, sent: Sent | None, broken: str) ->
     weight = 48 + 2 * sum(p.raw for p in ordered) // sub.size
     sub.content = Content(blobs=[p.blob for p in ordered], firsts=firsts, weight=weight)
     _lots(sub, [run for part in ordered for run in part.needs])
+    shared = set(ordered[0].resources).intersection(*(part.resources for part in ordered))
+    sub.resources = tuple(sorted(shared))
 
 
 def _lots(sub: Submission, needs: list[tuple[int, Need]]) -> None:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange, ranges
 from longshore_common.model import FINAL_CAUSES, OWN_CAUSES, Cause
+from longshore_dispatcher.core import escalation
 from longshore_dispatcher.core.state import End, State, Task
 
 Decision = tuple[e.Event, str]
@@ -29,13 +30,17 @@ PER_EVENT: Final = 2000
 
 
 class Verdict(NamedTuple):
-    """What becomes of one task: "requeue" not before an instant, "fail", or "cancel" by the wish `request`."""
+    """What becomes of one task: "requeue" not before an instant, "fail", or "cancel" by the wish `request`.
+
+    `memory` > 0: bytes that its attempts get from here on.
+    """
 
     what: str
     cause: Cause | None = None
     reason: str = ""
     not_before: float = 0
     request: int = 0
+    memory: int = 0
 
 
 def verdict(state: State, task: Task, end: End, now: float) -> Verdict:
@@ -50,7 +55,7 @@ def verdict(state: State, task: Task, end: End, now: float) -> Verdict:
     if cause in FINAL_CAUSES:
         return Verdict("fail", cause, end.reason)
     if cause in OWN_CAUSES:
-        return _own(state, task, cause, end.reason, now)
+        return _own(state, task, cause, end, now)
     return _troubled(task, cause, end.reason, now)
 
 
@@ -66,13 +71,27 @@ def _troubled(task: Task, cause: Cause, reason: str, now: float) -> Verdict:
     return Verdict("requeue", cause, reason, now + wait)
 
 
-def _own(state: State, task: Task, cause: Cause, reason: str, now: float) -> Verdict:
+def _own(state: State, task: Task, cause: Cause, end: End, now: float) -> Verdict:
     sub = state.submissions[task.submission]
     retries = state.shelf.spec(sub.id, sub.content, task.index).retries
     if task.spent >= retries:
-        return Verdict("fail", cause, reason)
+        return Verdict("fail", cause, end.reason)
     wait = min(OWN_WAIT * 2**task.spent, OWN_LONGEST) if task.spent else 0
-    return Verdict("requeue", cause, reason, now + wait if wait else 0)
+    again = Verdict("requeue", cause, end.reason, now + wait if wait else 0)
+    return _with_more_memory(state, task, end, again) if cause == "oom" else again
+
+
+def _with_more_memory(state: State, task: Task, end: End, again: Verdict) -> Verdict:
+    """The same memory would run out again: more of it, or the end if no worker has more."""
+    sub = state.submissions[task.submission]
+    had, wants = escalation.had(sub, task.index), escalation.roomier(state, sub, task.index, end.peak)
+    if not wants:
+        return again
+    if wants <= had:
+        why = f"it ran out of {had / 1e9:.3g} GB of memory, and no worker that could run it has more"
+        return Verdict("fail", "oom", f"{end.reason}; {why}" if end.reason else why)
+    used = f"it ran out of {had / 1e9:.3g} GB" if had else f"it ran out of memory at {end.peak / 1e9:.3g} GB"
+    return again._replace(reason=f"{used}; its next attempt gets {wants / 1e9:.3g} GB", memory=wants)
 
 
 def judge(state: State, now: float, wished: Collection[int] = ()) -> Iterable[Decision]:
@@ -86,7 +105,7 @@ def judge(state: State, now: float, wished: Collection[int] = ()) -> Iterable[De
         v = verdict(state, task, task.end, now)
         if v.what == "requeue":
             submission = SubmissionId(task.submission)
-            again.append(e.Requeue(submission, task.index, task.n, v.not_before, v.cause, v.reason))
+            again.append(e.Requeue(submission, task.index, task.n, v.not_before, v.cause, v.reason, v.memory))
         elif v.what == "fail":
             failed.setdefault((v.cause or "host", v.reason), []).append(task)
         else:

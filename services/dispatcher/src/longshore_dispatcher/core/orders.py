@@ -81,7 +81,8 @@ class Orders:
         spec = shelf.spec(sub.id, content, index)
         order = self._order(worker, sub, spec, publish_of)
         label = content.start + index * content.step
-        order.starts.append(e.Start(index, n, label, shelf.entry(sub.id, content, index)))
+        memory = sub.memory.get(index, 0) if sub.memory else 0
+        order.starts.append(e.Start(index, n, label, shelf.entry(sub.id, content, index), memory))
 
     def _order(self, worker: str, sub: Submission, spec: TaskSpec, publish_of: int) -> _Open:
         opened = self._by_worker.setdefault(worker, [])

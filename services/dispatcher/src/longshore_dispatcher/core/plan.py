@@ -13,7 +13,7 @@ from longshore_dispatcher.core import changes
 from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.orders import Orders
 from longshore_dispatcher.core.queue import Key
-from longshore_dispatcher.core.seats import Seat, able, deal
+from longshore_dispatcher.core.seats import Seat, Wanted, able, deal
 from longshore_dispatcher.core.state import Lot, State, Submission, Task
 
 Decision = tuple[e.Event, str]
@@ -97,7 +97,7 @@ def due(state: State, now: float) -> Due:
         if changes.is_delayed(state, heap[k]):
             sub = state.submissions[heap[k][1]]
             task = sub.tasks[heap[k][2]]
-            tasks = found.setdefault((sub.id, sub.lots[changes.lot_index(sub, task.index)].need), [])
+            tasks = found.setdefault((sub.id, changes.lot_at(sub, task.index).need), [])
             if task not in tasks[-1:]:
                 tasks.append(task)
     return found
@@ -159,7 +159,7 @@ class _Turn:
         for avoid, group in groups.items():
             shy = [s for s in free if s.name != avoid] if avoid and self._elsewhere(sub, lot, avoid) else free
             at = 0
-            for seat, share in deal(shy, lot.need, len(group), pace):
+            for seat, share in deal(shy, Wanted(lot.need, len(group), pace, sub.resources)):
                 self.orders.again(seat.name, sub, group[at : at + share])
                 at += share
             given += at
@@ -168,12 +168,12 @@ class _Turn:
     def _elsewhere(self, sub: Submission, lot: Lot, avoid: str) -> bool:
         """Whether another worker, busy or not, could run it."""
         return any(
-            worker.state == "up" and not worker.paused and name != avoid and able(worker, sub.batch, lot.need)
+            worker.takes_work and name != avoid and able(worker, sub.batch, lot.need)
             for name, worker in self.state.workers.items()
         )
 
     def _give_fresh(self, sub: Submission, lot: Lot, where: tuple[list[Seat], float], count: int) -> None:
-        shares = deal(where[0], lot.need, count, where[1])
+        shares = deal(where[0], Wanted(lot.need, count, where[1], sub.resources))
         runs = lot.fresh.first(sum(share for _, share in shares))
         runs.reverse()
         for seat, share in shares:

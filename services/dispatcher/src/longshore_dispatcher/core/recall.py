@@ -1,4 +1,4 @@
-"""Taking back what was handed out too far ahead, for workers that idle or batches and workers that pause.
+"""Taking back what was handed out too far ahead, for workers that idle or batches and workers that take no more work.
 
 Short tasks are left where they are: what a worker gets to within half a second is not worth a message. What must not
 enter: changes of state.
@@ -20,12 +20,12 @@ WORTH: Final = 0.5
 
 
 def recall(state: State, now: float, seats: list[Seat]) -> Iterator[Decision]:
-    """Recalls for pauses, and for workers that have free slots after all that is queued has been planned."""
+    """Recalls from what takes no work, and for workers that have free slots after all that is queued has been planned."""
     paused = {name for name, batch in state.batches.items() if batch.paused}
     left = {name: state.workers[name] for name in state.loads if name in state.workers}
     for name, worker in left.items():
         load = state.loads[name]
-        if worker.state != "up" or load.unstarted <= load.recalls or not (worker.paused or paused):
+        if worker.state != "up" or load.unstarted <= load.recalls or not (paused or not worker.takes_work):
             continue
         wanted = _paused_on(state, load, worker, paused)
         if wanted:
@@ -36,11 +36,23 @@ def recall(state: State, now: float, seats: list[Seat]) -> Iterator[Decision]:
 
 
 def _paused_on(state: State, load: Load, worker: Worker, paused: set[str]) -> list[Task]:
+    given_up = worker.paused or bool(worker.evicted)
     return [
         task
         for task in load.attempts.values()
-        if _recallable(task) and (worker.paused or state.submissions[task.submission].batch in paused)
+        if _recallable(task) and (given_up or _unwanted(state, task, worker, paused))
     ]
+
+
+def _unwanted(state: State, task: Task, worker: Worker, paused: set[str]) -> bool:
+    """Whether its batch is paused, or its host is hindered and another worker could take it, busy or not."""
+    sub = state.submissions[task.submission]
+    if sub.batch in paused:
+        return True
+    need = changes.lot_at(sub, task.index).need
+    return bool(worker.hindered) and any(
+        other.takes_work and other.concurrency > 0 and able(other, sub.batch, need) for other in state.workers.values()
+    )
 
 
 def _recallable(task: Task) -> bool:
@@ -96,5 +108,5 @@ def _pace(state: State, load: Load, now: float) -> float:
 
 def _taker(state: State, task: Task, idle: list[Seat]) -> bool:
     sub = state.submissions[task.submission]
-    need = sub.lots[changes.lot_index(sub, task.index)].need
+    need = changes.lot_at(sub, task.index).need
     return any(s.name != task.avoid and s.fits(need) > 0 and able(s.worker, sub.batch, need) for s in idle)

@@ -50,7 +50,7 @@ def _move(state: State, load: Load, task: Task, move: e.Move) -> None:
             task.recalled = False
         if after == 2:
             sub = state.submissions[task.submission]
-            load.charge(sub.lots[changes.lot_index(sub, task.index)].need, -1)
+            load.charge(changes.lot_at(sub, task.index).need, -1)
     if move.state == "running" and task.state != "running":
         task.started = move.at
     task.state, task.reason = move.state, move.reason[:400]
@@ -70,23 +70,29 @@ def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
             took = max(_least(sub, task), usage.ended_at - usage.started_at)
             sub.pace = took if sub.pace < 0 else sub.pace + NEWEST * (took - sub.pace)
         if end.outcome != "succeeded":
-            changes.await_verdict(state, task, End(end.outcome, _cause(end), end.reason))
+            changes.await_verdict(state, task, End(end.outcome, _cause(end), end.reason, usage.peak_memory))
             continue
-        changes.lift(state, sub, task)
-        del sub.tasks[task.index]
-        sub.succeeded += 1
-        if sub.id in state.dependents:
-            requirements.shift(state, sub.id, (task.index, task.index), "succeeded")
+        _succeeded(state, sub, task)
     for sub in touched.values():
         if sub.pace >= 0:
             _learn(state, sub)
         changes.changed(state, sub)
 
 
+def _succeeded(state: State, sub: Submission, task: Task) -> None:
+    changes.lift(state, sub, task)
+    del sub.tasks[task.index]
+    if sub.memory:
+        sub.memory.pop(task.index, None)
+    sub.succeeded += 1
+    if sub.id in state.dependents:
+        requirements.shift(state, sub.id, (task.index, task.index), "succeeded")
+
+
 def _least(sub: Submission, task: Task) -> float:
     """Seconds for which such a task takes its slot, however short it runs."""
     lots = sub.lots
-    lot = lots[0] if len(lots) == 1 else lots[changes.lot_index(sub, task.index)]
+    lot = lots[0] if len(lots) == 1 else changes.lot_at(sub, task.index)
     return CONTAINER if lot.need.container else 0.0
 
 
@@ -115,6 +121,8 @@ def joined(state: State, record: Recorded, event: e.WorkerJoined) -> None:
     worker.kill = {a: seq for a, seq in worker.lost.items() if seq > event.handled}
     worker.kill.update((a, record.seq) for a in event.held if a not in load.attempts)
     worker.lost = {}
+    if event.life != worker.life:  # what the last one said of its host may be over: this one says it again
+        worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", 0.0, {}
     worker.state, worker.since, worker.reason = "up", record.at, ""
     worker.life, worker.facts, worker.batch = event.life, event.facts, event.batch
     worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
@@ -138,3 +146,27 @@ def left(state: State, record: Recorded, event: e.WorkerLeft) -> None:
 def lost(state: State, record: Recorded, event: e.WorkerLost) -> None:
     """The dispatcher heard nothing any more."""
     gone(state, record, record.subject.split(".")[2], "lost", event.reason)
+
+
+def hindered(state: State, record: Recorded, event: e.WorkerHindered) -> None:
+    """The host takes no more work, or does again."""
+    if (worker := _of_life(state, record, event.life)) is not None:
+        worker.hindered = event.reason[:300]
+
+
+def evicted(state: State, record: Recorded, event: e.WorkerEvicted) -> None:
+    """The host will be taken away; what it runs ends by itself, with checkpoints."""
+    if (worker := _of_life(state, record, event.life)) is not None:
+        worker.evicted, worker.evicted_at = event.reason[:300] or "its host will be taken away", event.at
+
+
+def held(state: State, record: Recorded, event: e.ResourcesHeld) -> None:
+    """The resources that the host keeps, all of them."""
+    if (worker := _of_life(state, record, event.life)) is not None:
+        worker.held = dict.fromkeys(event.held)
+
+
+def _of_life(state: State, record: Recorded, life: int) -> Worker | None:
+    """The worker that says it, if it is of the life that we know."""
+    worker = state.workers.get(record.author.name)
+    return worker if worker is not None and worker.life == life else None

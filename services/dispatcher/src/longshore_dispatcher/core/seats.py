@@ -4,7 +4,7 @@ A seat is a turn's own copy of the sums, so that a plan never promises twice. Wh
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.state import Load, State, Worker
@@ -75,21 +75,34 @@ def seats(state: State) -> list[Seat]:
     return [
         Seat(worker, state.load(name))
         for name, worker in state.workers.items()
-        if worker.state == "up" and not worker.paused and worker.concurrency > 0
+        if worker.takes_work and worker.concurrency > 0
     ]
 
 
-def deal(fit: Iterable[Seat], need: Need, count: int, pace: float) -> list[tuple[Seat, int]]:
-    """Share `count` tasks among seats: free slots first and evenly, then prefetch. The seats have promised them."""
+class Wanted(NamedTuple):
+    """Places for so many tasks of this need that run `pace` seconds (negative: unknown) with these resources."""
+
+    need: Need
+    tasks: int
+    pace: float
+    resources: tuple[str, ...] = ()
+
+
+def deal(fit: Iterable[Seat], wanted: Wanted) -> list[tuple[Seat, int]]:
+    """Share tasks among seats: free slots first and evenly, then prefetch. The seats have promised them.
+
+    Free slots of workers that hold more of the resources come before those of others.
+    """
     shares: dict[str, int] = {}
     listed = list(fit)
-    for prefetching in (False, True):
-        free = [(seat, room) for seat in listed if (room := _free(seat, need, pace, prefetching=prefetching)) > 0]
+    count = wanted.tasks
+    for group, prefetching in (*((seats, False) for seats in _by_resources(listed, wanted)), (listed, True)):
+        free = [(seat, room) for seat in group if (room := _free(seat, wanted, prefetching=prefetching)) > 0]
         free.sort(key=_room)  # the fullest first, so that what they cannot take is left for the others
         for k, (seat, room) in enumerate(free):
             share = min(room, -(-count // (len(free) - k)))
             if share > 0:
-                seat.take(need, share)
+                seat.take(wanted.need, share)
                 shares[seat.name] = shares.get(seat.name, 0) + share
                 count -= share
         if count <= 0:
@@ -97,8 +110,19 @@ def deal(fit: Iterable[Seat], need: Need, count: int, pace: float) -> list[tuple
     return [(seat, shares[seat.name]) for seat in listed if seat.name in shares]
 
 
-def _free(seat: Seat, need: Need, pace: float, *, prefetching: bool) -> int:
-    return min(seat.room(pace) if prefetching else seat.slots, seat.fits(need))
+def _by_resources(listed: list[Seat], wanted: Wanted) -> list[list[Seat]]:
+    """The seats in groups, those whose hosts hold most of what the tasks need first."""
+    if not wanted.resources:
+        return [listed]
+    groups: dict[int, list[Seat]] = {}
+    for seat in listed:
+        held = seat.worker.held
+        groups.setdefault(sum(key in held for key in wanted.resources) if held else 0, []).append(seat)
+    return [groups[number] for number in sorted(groups, reverse=True)]
+
+
+def _free(seat: Seat, wanted: Wanted, *, prefetching: bool) -> int:
+    return min(seat.room(wanted.pace) if prefetching else seat.slots, seat.fits(wanted.need))
 
 
 def _room(free: tuple[Seat, int]) -> int:

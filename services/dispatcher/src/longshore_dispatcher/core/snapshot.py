@@ -24,8 +24,8 @@ from longshore_dispatcher.core.state import (
     Worker,
 )
 
-#: Raised whenever an older dispatcher could not read what a newer one wrote; a snapshot of another version is not used.
-VERSION: Final = 1
+#: Raised whenever an older dispatcher would misread what a newer one wrote; a snapshot of a newer version is not used.
+VERSION: Final = 2
 
 
 class Image(Struct):
@@ -69,8 +69,8 @@ def from_bytes(data: bytes) -> State:
         kept = _decode(data)
     except (msgspec.DecodeError, zlib.error) as err:
         raise Unreadable(f"a snapshot is damaged: {err}") from err
-    if kept.version != VERSION:
-        raise Unreadable(f"a snapshot has version {kept.version}, this dispatcher reads {VERSION}")
+    if not 1 <= kept.version <= VERSION:
+        raise Unreadable(f"a snapshot has version {kept.version}, this dispatcher reads 1 to {VERSION}")
     state = State()
     state.seq, state.at, state.leader, state.leader_name = kept.seq, kept.at, kept.leader, kept.leader_name
     state.submissions, state.parts, state.broken_parts = kept.submissions, kept.parts, kept.broken_parts
@@ -115,7 +115,7 @@ def _assigned_at(task: Task) -> int:
 
 def _place(state: State, sub: Submission, task: Task, placed: list[Task]) -> None:
     key = (sub.id, task.index)
-    lot = sub.lots[changes.lot_index(sub, task.index)]
+    lot = changes.lot_at(sub, task.index)
     if task.end is not None:
         state.verdicts[key] = task
     elif not task.placed:

@@ -12,9 +12,12 @@ from msgspec import Struct, field
 from longshore_common.events import (
     BatchPauseRequested,
     BatchResumeRequested,
+    BatchRetentionRequested,
     CancelRequested,
+    RemotesShared,
     RetryRequested,
     SignalRequested,
+    WorkerCareRequested,
     WorkerPauseRequested,
     WorkerResizeRequested,
     WorkerResumeRequested,
@@ -34,6 +37,9 @@ WishEvent = (
     | WorkerPauseRequested
     | WorkerResumeRequested
     | WorkerResizeRequested
+    | WorkerCareRequested
+    | RemotesShared
+    | BatchRetentionRequested
 )
 
 #: Where an attempt counts on its worker: 0 not started, 1 holds a slot, 2 only delivers.
@@ -41,11 +47,15 @@ PHASE: Final = {s: (0 if t.may_be_recalled else 1 if t.holds_slot else 2) for s,
 
 
 class End(Struct, frozen=True, array_like=True, gc=False):
-    """How the current attempt ended, while the verdict is open. `outcome` "lost": it ended with its worker."""
+    """How the current attempt ended, while the verdict is open. `outcome` "lost": it ended with its worker.
+
+    `peak`: bytes of memory it was seen to use, 0 if not known.
+    """
 
     outcome: str
     cause: Cause | None = None
     reason: str = ""
+    peak: int = 0
 
 
 class Task(Struct, array_like=True, gc=False):
@@ -90,7 +100,10 @@ class Task(Struct, array_like=True, gc=False):
 
 
 class Lot(Struct, array_like=True, gc=False):
-    """The queued tasks of a submission that need the same: untouched ones as runs, those queued again by ordinal."""
+    """The queued tasks of a submission that need the same: untouched ones as runs, those queued again by ordinal.
+
+    Lots beyond those that `lot_of` names hold tasks that got more memory after they ran out of it.
+    """
 
     need: Need
     fresh: Ranges
@@ -103,6 +116,7 @@ class Submission(Struct, gc=False):
     `lot_starts` and `lot_of` say which lot a task belongs to (both empty: the first). `kept` are held tasks, `tried`
     the failed or cancelled ones that had attempts, `last` their last attempt where it is not the first.
     `waiting`: what it requires is open; `met`: it was met once, which holds for ever.
+    `memory`: bytes for those tasks that ran out of what they had. `resources`: keys that all its tasks share.
     `pace` is a moving average of run times in seconds, negative while unknown.
     """
 
@@ -135,6 +149,8 @@ class Submission(Struct, gc=False):
     succeeded: int = 0
     placed: int = 0
     pace: float = -1.0
+    memory: dict[int, int] = {}
+    resources: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -186,7 +202,11 @@ class Closed(Struct, array_like=True, gc=False):
 
 
 class Worker(Struct):
-    """A worker. `life` of its agent; `lost` are attempts taken from it unheard, with their place in its subject."""
+    """A worker. `life` of its agent; `lost` are attempts taken from it unheard, with their place in its subject.
+
+    `paused` (and, if it shall become empty for good, `drain`) by a user, `hindered` by its host for this reason,
+    `evicted` from `evicted_at` on for this reason. `held`: keys of the resources that its host keeps.
+    """
 
     name: str
     state: str = "enrolled"
@@ -200,6 +220,17 @@ class Worker(Struct):
     reason: str = ""
     lost: dict[str, int] = {}
     kill: dict[str, int] = {}
+    drain: bool = False
+    pause_reason: str = ""
+    hindered: str = ""
+    evicted: str = ""
+    evicted_at: float = 0.0
+    held: dict[str, None] = {}
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may be assigned anything."""
+        return self.state == "up" and not (self.paused or self.hindered or self.evicted)
 
 
 class Batch(Struct, array_like=True):
@@ -226,6 +257,7 @@ class Part(Struct, array_like=True):
     raw: int
     needs: list[tuple[int, Need]]
     problems: list[tuple[int, str]]
+    resources: tuple[str, ...] = ()
 
 
 class Parts(Struct):

@@ -4,9 +4,10 @@ What must not enter: whether a host, image or file exists; that is found out whe
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from longshore_common.ids import TOKEN
-from longshore_common.model import Array, TaskSpec
+from longshore_common.model import Array, Retention, TaskSpec
 
 #: Largest submission, in tasks.
 MAX_SIZE = 10_000_000
@@ -14,6 +15,8 @@ MAX_SIZE = 10_000_000
 MAX_ARGUMENT = 131_071
 #: Bytes of one whole spec: commands beyond it do not start on Linux (ARG_MAX), and an order must fit in one message.
 MAX_SPEC = 1_500_000
+#: What a spec says that says nothing of its grace.
+GRACE: Final = TaskSpec(command=()).grace
 #: Problems told per submission; the rest are as likely the same.
 TOLD = 20
 
@@ -46,6 +49,7 @@ def plain(spec: TaskSpec) -> bool:
         spec.env or spec.inputs or spec.resources or spec.output or spec.container or spec.container_options
         or spec.cpus or spec.memory or spec.gpus or spec.disk or spec.retries or spec.run_timeout
         or spec.download_timeout or spec.upload_timeout or spec.uid or spec.gid or spec.secrets or spec.name
+        or spec.checkpoint or spec.stop_signal or spec.grace != GRACE
     )  # fmt: skip
 
 
@@ -53,7 +57,7 @@ def _asked(spec: TaskSpec) -> str:
     numbers = {
         "cpus": spec.cpus, "memory": spec.memory, "gpus": spec.gpus, "disk": spec.disk, "retries": spec.retries,
         "run timeout": spec.run_timeout, "download timeout": spec.download_timeout,
-        "upload timeout": spec.upload_timeout, "uid": spec.uid or 0, "gid": spec.gid or 0,
+        "upload timeout": spec.upload_timeout, "uid": spec.uid or 0, "gid": spec.gid or 0, "grace": spec.grace,
     }  # fmt: skip
     for name, value in numbers.items():
         if not 0 <= value < 2**53:
@@ -69,7 +73,9 @@ def _texts(spec: TaskSpec) -> str:
         if not name or "=" in name:
             return f"{name!r} cannot name a variable of the environment: it must not be empty nor hold '='"
     texts = (*uris, *spec.env, *spec.env.values(), *spec.container_options, *spec.secrets)
-    texts += (spec.container or "", spec.name or "")
+    texts += (spec.container or "", spec.name or "", spec.checkpoint, spec.stop_signal)
+    if spec.checkpoint and spec.output is None:
+        return "a checkpoint is kept with the output: give an output too, or leave the checkpoint out"
     if any("\0" in text for text in texts):
         return "a URI, variable or option holds a NUL byte: remove it"
     if any(len(text) > MAX_ARGUMENT // 4 for text in texts) or sum(map(len, texts)) > MAX_SPEC:
@@ -106,6 +112,14 @@ def batch_fault(batch: str) -> str:
     if TOKEN.fullmatch(batch):
         return ""
     return f"{batch[:80]!r} cannot name a batch: use 1-63 of a-z, 0-9, '-' and '_', beginning with a letter or digit"
+
+
+def retention_fault(retention: Retention) -> str:
+    """What is wrong with these times, "" if nothing is."""
+    for name in ("outputs", "logs", "failed", "inputs"):
+        if not 0 <= getattr(retention, name) < 2**40:
+            return f"{name} cannot be kept for {getattr(retention, name)} s: give 0 (for ever) or a positive number"
+    return ""
 
 
 def size_fault(size: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from longshore_common import events as e
 from longshore_common.ids import AttemptId, SubmissionId, TaskRange
 from longshore_common.model import Wanted
+from longshore_dispatcher.core import validity, worker_wishes
 from longshore_dispatcher.core.ranges import Ranges
 from longshore_dispatcher.core.state import Closed, State, Submission, Task, Wish
 from longshore_dispatcher.core.submitting import answer_submission
@@ -18,7 +19,9 @@ from longshore_dispatcher.core.submitting import answer_submission
 Decision = tuple[e.Event, str]
 
 #: What a requested signal means as a wanted state; any other is sent to the process once.
-WANTED: Final[dict[str, Wanted]] = {"stop": "stop", "kill": "kill", "pause": "pause", "continue": "run"}
+WANTED: Final[dict[str, Wanted]] = {
+    "stop": "stop", "kill": "kill", "pause": "pause", "continue": "run", "checkpoint": "checkpoint",
+}  # fmt: skip
 #: Attempts named per signal event.
 PER_EVENT: Final = 2000
 
@@ -46,7 +49,7 @@ def _footprint(state: State, wish: Wish) -> set[object]:
     match wish.event:
         case None:
             return {wish.seq}
-        case e.BatchPauseRequested() | e.BatchResumeRequested():
+        case e.BatchPauseRequested() | e.BatchResumeRequested() | e.BatchRetentionRequested():
             return {wish.event.batch}
         case e.CancelRequested() | e.RetryRequested() | e.SignalRequested():
             batch = None if isinstance(wish.event, e.SignalRequested) else wish.event.batch
@@ -84,20 +87,30 @@ def _answer(state: State, wish: Wish) -> Iterable[Decision]:
             return _retry(state, wish, wish.event)
         case e.SignalRequested():
             return _signal(state, wish, wish.event)
-        case e.BatchPauseRequested() | e.BatchResumeRequested():
+        case e.BatchPauseRequested() | e.BatchResumeRequested() | e.BatchRetentionRequested():
             return [_batch(state, wish, wish.event)]
-        case e.WorkerPauseRequested() | e.WorkerResumeRequested() | e.WorkerResizeRequested():
-            return _workers(state, wish, wish.event)
         case None:
             return []
+        case _:
+            return worker_wishes.answers(state, wish, wish.event)
 
 
-def _batch(state: State, wish: Wish, event: e.BatchPauseRequested | e.BatchResumeRequested) -> Decision:
-    if isinstance(event, e.BatchPauseRequested):
-        return e.BatchPaused(batch=event.batch, frozen=event.freeze, request=wish.seq), ""
-    if event.batch not in state.batches:
-        return _refuse(wish, f"batch {event.batch!r} is not paused")
-    return e.BatchResumed(batch=event.batch, request=wish.seq), ""
+def _batch(
+    state: State, wish: Wish, event: e.BatchPauseRequested | e.BatchResumeRequested | e.BatchRetentionRequested
+) -> Decision:
+    if fault := validity.batch_fault(event.batch):
+        return _refuse(wish, fault)
+    match event:
+        case e.BatchPauseRequested():
+            return e.BatchPaused(batch=event.batch, frozen=event.freeze, request=wish.seq), ""
+        case e.BatchRetentionRequested() if fault := validity.retention_fault(event.retention):
+            return _refuse(wish, fault)
+        case e.BatchRetentionRequested():
+            return e.BatchRetentionSet(batch=event.batch, retention=event.retention, request=wish.seq), ""
+        case e.BatchResumeRequested() if event.batch not in state.batches:
+            return _refuse(wish, f"batch {event.batch!r} is not paused")
+        case e.BatchResumeRequested():
+            return e.BatchResumed(batch=event.batch, request=wish.seq), ""
 
 
 def _refuse(wish: Wish, reason: str) -> Decision:
@@ -195,11 +208,18 @@ def _signal(state: State, wish: Wish, event: e.SignalRequested) -> Iterator[Deci
     for run in named.runs:
         if (sub := state.submissions.get(run.submission)) is not None:
             for task in sub.tasks_in(run.lo, run.hi):
-                if task.placed:
+                if task.placed and event.signal.lower() == "checkpoint" and not _saves(state, sub, task):
+                    named.left_out.append(f"{sub.id}.{task.index} saves no checkpoint: submit with --checkpoint PATH")
+                elif task.placed:
                     on.setdefault(task.worker, []).append(task)
     yield from _signals(wish, on, event.signal, more=False)
-    nothing = "" if on else "none of these tasks is on a worker: there is nothing to signal"
+    nothing = "" if on or named.left_out else "none of these tasks is on a worker: there is nothing to signal"
     yield from named.rest(wish, nothing if named.runs else "")
+
+
+def _saves(state: State, sub: Submission, task: Task) -> bool:
+    """Whether the task's state can be saved for its next attempt; else a checkpoint would only lose work."""
+    return bool(state.shelf.spec(sub.id, sub.content, task.index).checkpoint)
 
 
 def _signals(wish: Wish, on: dict[str, list[Task]], signal: str, *, more: bool) -> Iterator[Decision]:
@@ -218,39 +238,3 @@ def _signals(wish: Wish, on: dict[str, list[Task]], signal: str, *, more: bool) 
             ),
             worker,
         )
-
-
-def _workers(
-    state: State,
-    wish: Wish,
-    event: e.WorkerPauseRequested | e.WorkerResumeRequested | e.WorkerResizeRequested,
-) -> Iterator[Decision]:
-    known = [name for name in event.workers or state.workers if name in state.workers]
-    unknown = [name for name in event.workers if name not in state.workers]
-    if isinstance(event, e.WorkerResizeRequested) and (fault := _bad_size(event)):
-        yield _refuse(wish, fault)
-        return
-    for k, name in enumerate(known, 1):
-        more = k < len(known)
-        match event:
-            case e.WorkerPauseRequested():
-                yield e.WorkerPaused(request=wish.seq, more=more), name
-            case e.WorkerResumeRequested():
-                yield e.WorkerResumed(request=wish.seq, more=more), name
-            case e.WorkerResizeRequested():
-                worker = state.workers[name]
-                slots = worker.concurrency if event.concurrency is None else event.concurrency
-                prefetch = worker.prefetch if event.prefetch is None else event.prefetch
-                yield e.WorkerResized(concurrency=slots, prefetch=prefetch, request=wish.seq, more=more), name
-    if unknown:
-        yield _refuse(wish, f"no worker is called {', '.join(unknown)}; known are {', '.join(state.workers) or 'none'}")
-    elif not known:
-        yield _refuse(wish, "no worker is known yet: start an agent first")
-
-
-def _bad_size(event: e.WorkerResizeRequested) -> str:
-    if event.concurrency is not None and not 0 <= event.concurrency <= 100_000:
-        return f"concurrency {event.concurrency} is not usable: give 0 to 100000"
-    if event.prefetch is not None and not -1 <= event.prefetch <= 100_000:
-        return f"prefetch {event.prefetch} is not usable: give -1 (automatic) to 100000"
-    return ""
