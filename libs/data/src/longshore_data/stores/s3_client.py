@@ -6,7 +6,6 @@
 import asyncio
 import contextlib
 import functools
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +17,9 @@ from longshore_data.store import StoreError
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
-#: Seconds to connect, seconds of silence, tries of one request: an unreachable server is known as such in about 20 s.
+#: Seconds to connect, and seconds of silence.
 CONNECT: Final = 5.0
 READ: Final = 60.0
-TRIES: Final = 3
 
 _PASSING_CODES: Final = frozenset({
     "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "RequestTimeout",
@@ -40,7 +38,11 @@ _FIXES: Final = {
 
 
 class S3Settings(Struct, frozen=True, kw_only=True):
-    """Where and as whom. Empty keys: what botocore finds (profile, instance role). `addressing`: auto, path or virtual."""
+    """Where and as whom. Empty keys: what botocore finds (profile, instance role). `addressing`: auto, path or virtual.
+
+    `anonymous`: as nobody, for public buckets. `etags`: `md5` if a bare ETag of 32 hex digits is the MD5 of the object, as
+    nearly everywhere, and so is compared; `opaque` if it says nothing.
+    """
 
     endpoint: str = ""
     access_key: str = ""
@@ -48,10 +50,15 @@ class S3Settings(Struct, frozen=True, kw_only=True):
     token: str = ""
     region: str = "us-east-1"
     addressing: str = "auto"
+    anonymous: bool = False
+    etags: str = "md5"
+
+    def __repr__(self) -> str:
+        return f"S3Settings({self.endpoint!r}, {self.access_key!r}, …)"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "S3Settings":
-        """From the variables that every S3 tool reads, and `LONGSHORE_S3_ADDRESSING` for `addressing`."""
+        """From the variables that every S3 tool reads, and `LONGSHORE_S3_…`: `ADDRESSING`, `ETAGS`, `ANONYMOUS` (1)."""
         return cls(
             endpoint=environ.get("AWS_ENDPOINT_URL_S3", "") or environ.get("AWS_ENDPOINT_URL", ""),
             access_key=environ.get("AWS_ACCESS_KEY_ID", ""),
@@ -59,12 +66,15 @@ class S3Settings(Struct, frozen=True, kw_only=True):
             token=environ.get("AWS_SESSION_TOKEN", ""),
             region=environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "") or "us-east-1",
             addressing=environ.get("LONGSHORE_S3_ADDRESSING", "auto"),
+            anonymous=environ.get("LONGSHORE_S3_ANONYMOUS", "") in ("1", "true"),
+            etags=environ.get("LONGSHORE_S3_ETAGS", "md5"),
         )
 
     @classmethod
     def from_remote(cls, section: Mapping[str, str]) -> "S3Settings":
         """From the section of an rclone configuration that has type s3."""
         endpoint = section.get("endpoint", "")
+        own = section.get("env_auth", "false").lower() != "true"
         return cls(
             endpoint=endpoint if not endpoint or "://" in endpoint else f"https://{endpoint}",
             access_key=section.get("access_key_id", ""),
@@ -72,6 +82,7 @@ class S3Settings(Struct, frozen=True, kw_only=True):
             token=section.get("session_token", ""),
             region=section.get("region", "") or "us-east-1",
             addressing={"true": "path", "false": "virtual"}.get(section.get("force_path_style", "").lower(), "auto"),
+            anonymous=own and not section.get("access_key_id"),
         )
 
     def style(self) -> str:
@@ -85,20 +96,28 @@ class Clients:
     def __init__(self, connections: int) -> None:
         self._connections = connections
         self._stack = contextlib.AsyncExitStack()
-        self._clients: dict[str, S3Client] = {}
+        self._clients: dict[S3Settings, S3Client] = {}
         self._lock = asyncio.Lock()
 
     async def get(self, settings: S3Settings) -> "S3Client":
         """The client for `settings`. The first one loads botocore in a thread, for it takes half a second."""
-        key = hashlib.sha256(repr(settings).encode()).hexdigest()
-        if (client := self._clients.get(key)) is not None:
+        if (client := self._clients.get(settings)) is not None:
             return client
         async with self._lock:
-            if key not in self._clients:
+            if settings not in self._clients:
                 session = await asyncio.to_thread(_session)
                 make = _context(session, settings, self._connections)
-                self._clients[key] = await self._stack.enter_async_context(make)
-        return self._clients[key]
+                self._clients[settings] = await self._stack.enter_async_context(make)
+        return self._clients[settings]
+
+    async def credentials(self, settings: S3Settings) -> Any:
+        """What botocore finds on this host as `access_key`, `secret_key`, `token`, renewed when due."""
+        from botocore.exceptions import NoCredentialsError
+
+        await self.get(settings)
+        if (found := await _session().get_credentials()) is None:
+            raise NoCredentialsError
+        return await found.get_frozen_credentials()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -119,17 +138,23 @@ def _session() -> Any:
 
 def _context(session: Any, settings: S3Settings, connections: int) -> Any:
     from aiobotocore.config import AioConfig
+    from botocore import UNSIGNED
 
+    identity: Any = {"signature_version": UNSIGNED} if settings.anonymous else {}
     config = AioConfig(
         connect_timeout=CONNECT,
         read_timeout=READ,
         max_pool_connections=connections,
-        retries={"mode": "standard", "total_max_attempts": TRIES},
+        retries={
+            "mode": "standard",
+            "total_max_attempts": 1,
+        },  # `s3_tries` repeats, for these and our own requests alike
         request_checksum_calculation="when_required",  # other servers refuse trailers; we hash ourselves
         response_checksum_validation="when_required",
         s3={"addressing_style": settings.style()},
         warm_up_loader_caches=True,
         user_agent_extra="longshore",
+        **identity,
     )
     return session.create_client(
         "s3",
@@ -142,37 +167,45 @@ def _context(session: Any, settings: S3Settings, connections: int) -> Any:
     )
 
 
-class BrokeOff(StoreError):
-    """The body of an answer ended too early, or the object changed meanwhile: ask again at once."""
+class Answered(Exception):
+    """An answer other than 2xx to one of our own requests: its status, and the code and the words in its body."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(status, code, text)
+        self.status, self.code, self.text = status, code, text
+
+
+class Changed(StoreError):
+    """What was moved so far is worth nothing (another object stands there, an upload is forgotten): begin at the beginning."""
 
     def __init__(self, words: str) -> None:
         super().__init__(words, retriable=True)
 
 
+class Damaged(Changed):
+    """Bytes are not those that the server says they are."""
+
+
 def translated(err: Exception, doing: str) -> StoreError:
     """The `StoreError` for what botocore, aiohttp or the disk raised while `doing`; an error of another kind is raised."""
-    from aiobotocore.response import AioReadTimeoutError
     from aiohttp import ClientError as HttpError
-    from aiohttp import ClientPayloadError
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
         HTTPClientError,
-        IncompleteReadError,
         NoCredentialsError,
-        ResponseStreamingError,
     )  # fmt: skip
-    from botocore.exceptions import (
-        ConnectionError as NoConnection,
-    )
+    from botocore.exceptions import ConnectionError as NoConnection
 
     match err:
         case StoreError():
             return err
+        case Answered():
+            return _answered((err.status, err.code, err.text), doing)
         case ClientError():
-            return _answered(err, doing)
-        case ResponseStreamingError() | IncompleteReadError() | AioReadTimeoutError() | ClientPayloadError():
-            return BrokeOff(f"{doing}: the server broke off: {_line(err)}")
+            said = err.response.get("Error", {})
+            status = int(err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            return _answered((status, str(said.get("Code", "")), str(said.get("Message", ""))), doing)
         case NoCredentialsError():
             return StoreError(
                 f"{doing}: the worker has no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -186,16 +219,16 @@ def translated(err: Exception, doing: str) -> StoreError:
     raise err
 
 
-def _answered(err: Any, doing: str) -> StoreError:
+def _answered(said: tuple[int, str, str], doing: str) -> StoreError:
     """What the server answered, in its own words."""
-    said = err.response.get("Error", {})
-    code, text = str(said.get("Code", "")), str(said.get("Message", ""))
-    status = int(err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    passing = code in _PASSING_CODES or status >= 500 or status == 429
+    status, code, text = said
+    passing = code in _PASSING_CODES or status >= 500 or status in (408, 429)
     fix = f": {_FIXES[code]}" if code in _FIXES else ""
     if code in ("PreconditionFailed", "412"):
-        return BrokeOff(f"{doing}: the object changed meanwhile")
+        return Changed(f"{doing}: the object changed meanwhile")
     words = f"{doing}: the server answered {status} {code} ({text}){fix}"
+    if code == "NoSuchUpload":
+        return Changed(words)
     return StoreError(words, retriable=passing, missing=code in _MISSING_CODES and status in (0, 404))
 
 

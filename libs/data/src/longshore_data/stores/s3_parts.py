@@ -1,196 +1,343 @@
-"""Large S3 objects in parts: parallel ranges, multipart upload, multipart copy.
+"""S3 objects in parts: parallel ranges that go on where they broke off, multipart upload, multipart copy.
 
-What must not enter: when to use them, error words, small objects.
+What must not enter: files that appear, requests of a single answer.
 """
 
 import asyncio
 import hashlib
 import os
+import re
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from longshore_data import disk
-from longshore_data.parallel import each, in_thread
-from longshore_data.store import Put
-from longshore_data.stores.s3_client import BrokeOff
+from longshore_data.meter import Meter
+from longshore_data.parallel import Stopped, each, in_thread
+from longshore_data.store import Put, StoreError
+from longshore_data.stores.s3_client import Answered, Changed, Damaged, translated
+from longshore_data.stores.s3_tries import Patience, Talk, again
+from longshore_data.stores.s3_wire import Span, Wire, etag, md5
 from longshore_data.uri import Location
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3 import S3Client
+    from aiohttp import ClientResponse
 
 #: Parts of one object at once.
 WIDTH: Final = 4
 #: Bytes gathered before they go to the disk.
-GATHER: Final = 2 << 20
+GATHER: Final = 1 << 20
+#: Up to so many bytes are written and hashed without the detour over a thread.
+INLINE: Final = 256 << 10
 #: Seconds to wait for a broken upload to be cleared away; the request goes on after them.
 ABORT_WITHIN: Final = 0.5
+#: Bytes hashed between two looks at `stop`.
+_HASHED: Final = 1 << 20
+
+_SIZE = re.compile(r"bytes \d+-\d+/(\d+)")
+#: What to do about an ETag that looks like an MD5 and is none.
+_FIX: Final = "fetch it anew; if the ETags of this server are no MD5s, set LONGSHORE_S3_ETAGS=opaque"
+
+
+class Via(NamedTuple):
+    """How one object moves: the connection, threads for the disk, its meter, and whether ETags are compared with MD5s."""
+
+    wire: Wire
+    pool: Executor
+    meter: Meter
+    compared: bool
+
+
+class Object(NamedTuple):
+    """What an answer says of an object: size, ETag, the MD5 that this ETag is (else empty), whether ranges can be had."""
+
+    size: int
+    etag: str
+    md5: str
+    ranged: bool
+
+
+class _Part:
+    """Bytes from `at` (which grows) up to `end`; `done` once all of them are in the file."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start, self.at, self.end = start, start, end
+        self.done = asyncio.Event()
 
 
 class Download:
-    """One large object into one local file, by ranges where the server honours them, in one stream where not."""
+    """One object into one local file."""
 
-    def __init__(self, client: "S3Client", source: Location, pool: Executor, parts: asyncio.Semaphore) -> None:
-        self._client, self._pool, self._parts = client, pool, parts
-        self._place: dict[str, str] = {"Bucket": source.bucket, "Key": source.key}
+    def __init__(self, via: Via, source: Location) -> None:
+        self._via, self._source = via, source
+        self._doing = f"fetching {source}"
 
-    async def run(self, answer: Any, path: str, part: int) -> int:
-        """Write the object to `path`; `answer` is that of a GET of all of it, its body unread. The size in bytes.
+    async def run(self, path: str, part: int) -> int:
+        """Write the object to `path`; its size. The first request asks for the first part, and learns how many there are.
 
-        The first body serves the first part and is then broken off, so no request is lost on finding out the size.
+        Every part goes on at the byte where its connection broke. `Changed`: begin anew; `Damaged`: the MD5 differs.
         """
-        size, etag = int(answer["ContentLength"]), answer["ETag"]
-        starts = range(0, size, part)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        ranged = None
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            ranged = await self._honours_ranges(starts[1], min(size, starts[1] + part), etag)
-            if ranged is None:
-                await self._pour(answer, fd, 0, size)
-                return size
-
-            async def one(start: int) -> None:
-                end = min(size, start + part)
-                async with self._parts:
-                    match start:
-                        case 0:
-                            await self._pour(answer, fd, 0, end)
-                        case _ if start == starts[1]:
-                            await self._pour(ranged, fd, start, end)
-                        case _:
-                            await self._pour(await self._ask(start, end, etag), fd, start, end)
-
-            await each(starts, one, WIDTH)
-            return size
+            first = _Part(0, part)
+            known = await self._first(fd, first)
+            rest = [_Part(at, min(at + part, known.size)) for at in range(first.end, known.size, part)]
+            if not rest:
+                await self._bring(fd, first, known.etag)
+                await self._check(fd, known, [first])
+                return known.size
+            parts = [first, *rest]
+            check = asyncio.ensure_future(self._check(fd, known, parts))
+            try:
+                await each(parts, lambda one: self._bring(fd, one, known.etag), WIDTH)
+                await check
+            finally:
+                check.cancel()
+                await asyncio.wait([check])
+            return known.size
         finally:
-            for opened in (answer, ranged):
-                if opened is not None:
-                    opened["Body"].close()
             os.close(fd)
 
-    async def _ask(self, start: int, end: int, etag: str) -> Any:
-        place: Any = self._place
-        return await self._client.get_object(**place, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+    async def _first(self, fd: int, first: _Part) -> Object:
+        """What the object is, and as much of its first part as came with the answer.
 
-    async def _honours_ranges(self, start: int, end: int, etag: str) -> Any | None:
-        """The answer to the second range, or None if the server sends everything whatever is asked."""
-        answer = await self._ask(start, end, etag)
-        if answer["ContentLength"] == end - start:
-            return answer
-        answer["Body"].close()
-        return None
+        From a server that knows no ranges the whole object comes, anew as often as it breaks off.
+        """
+        patience, span = Patience(), (0, first.end)
+        while True:
+            known = None
+            try:
+                async with self._ask(None if span[1] == 0 else span) as answer:
+                    known = self._described(answer)
+                    first.end = min(span[1], known.size) if known.ranged else known.size
+                    await self._pour(answer, fd, first, patience)
+                    return known
+            except StoreError as err:
+                if known and known.ranged:
+                    return known
+                await self._via.meter.moved(-first.at)
+                first.at = 0
+                if span[1] and isinstance(err.__cause__, Answered) and err.__cause__.status == 416:
+                    span = (0, 0)  # an object of no bytes has no first byte either
+                    continue
+                await patience.after(err)
 
-    async def _pour(self, answer: Any, fd: int, start: int, end: int) -> None:
-        """The body of `answer` into the file from `start` up to `end`, in few and large writes."""
-        body, at = answer["Body"], start
+    async def _bring(self, fd: int, one: _Part, tag: str) -> None:
+        """What is not there yet of a part of the object that has the ETag `tag`."""
+        patience = Patience()
+        while one.at < one.end:
+            try:
+                async with self._ask((one.at, one.end)) as answer:
+                    if etag(answer.headers) != tag:
+                        raise Changed(f"{self._doing}: the object changed meanwhile")
+                    await self._pour(answer, fd, one, patience)
+            except StoreError as err:
+                await patience.after(err)
+        one.done.set()
+
+    async def _pour(self, answer: "ClientResponse", fd: int, one: _Part, patience: Patience) -> None:
+        """The body of `answer` into the file, in few and large writes."""
+        gathered: list[bytes] = []
+        due = one.end - one.at
         try:
-            while at < end:
-                data = await _gather(body, end - at)
-                if not data:
-                    raise BrokeOff(f"the server sent {at} bytes where {end} were due")
-                await in_thread(self._pool, _write_at, fd, data, at)
-                at += len(data)
-        finally:
-            body.close()
+            async for chunk in answer.content.iter_any():
+                due -= len(chunk)
+                if due < 0:
+                    raise StoreError(f"{self._doing}: the server sent more than the range that was asked for")
+                gathered.append(chunk)
+                patience.moved()
+                await self._via.meter.moved(len(chunk))
+                if one.end - one.at - due >= GATHER:
+                    await self._write(fd, gathered, one)
+                    gathered = []
+        except Exception:
+            await self._write(fd, gathered, one)  # these need not come again
+            raise
+        await self._write(fd, gathered, one)
+        if one.at < one.end:
+            raise StoreError(f"{self._doing}: the server stopped at byte {one.at} of {one.end}", retriable=True)
+
+    async def _write(self, fd: int, gathered: list[bytes], one: _Part) -> None:
+        size = sum(map(len, gathered))
+        if size > INLINE:
+            await in_thread(self._via.pool, _write_at, fd, gathered, one.at)
+        elif size:
+            _write_at(Event(), fd, gathered, one.at)
+        one.at += size
+
+    async def _check(self, fd: int, known: Object, parts: Sequence[_Part]) -> None:
+        """`Damaged` if the file is not what the ETag says. Parts are hashed in their order, while later ones still come."""
+        if not known.md5:
+            return
+        digest = hashlib.md5(usedforsecurity=False)
+        for one in parts:
+            await one.done.wait()
+            await _hash(self._via.pool, fd, (one.start, one.end), digest)
+        if (found := digest.hexdigest()) != known.md5:
+            raise Damaged(f"{self._doing}: the MD5 of what came is {found}, its ETag {known.md5}: {_FIX}")
+
+    def _described(self, answer: "ClientResponse") -> Object:
+        headers = answer.headers
+        match = _SIZE.fullmatch(headers.get("Content-Range", ""))
+        size = int(match.group(1) if match else headers.get("Content-Length", "-1"))
+        if size < 0:
+            raise StoreError(f"{self._doing}: the server does not say how large it is", retriable=True)
+        return Object(size, etag(headers), md5(headers) if self._via.compared else "", match is not None)
+
+    @asynccontextmanager
+    async def _ask(self, span: tuple[int, int] | None) -> "AsyncIterator[ClientResponse]":
+        try:
+            async with self._via.wire.get(self._source, span) as answer:
+                yield answer
+        except Exception as err:
+            raise translated(err, self._doing) from err
 
 
 class Upload:
     """One large local file into one object."""
 
-    def __init__(self, client: "S3Client", target: Location, pool: Executor, parts: asyncio.Semaphore) -> None:
-        self._client, self._pool, self._parts = client, pool, parts
-        self._place: dict[str, str] = {"Bucket": target.bucket, "Key": target.key}
-        self._hash = hashlib.sha256()
+    def __init__(self, via: Via, talk: Talk, target: Location, doing: str) -> None:
+        self._via, self._talk, self._target, self._doing = via, talk, target, doing
+        self._place: Any = {"Bucket": target.bucket, "Key": target.key}
+        self._whole = hashlib.sha256()
 
-    async def run(self, source: Any, part: int) -> Put:
-        """Upload `source` (an open file) in parts of `part` bytes; nothing remains of an upload that breaks off."""
-        place: Any = self._place
-        upload: str = (await self._client.create_multipart_upload(**place))["UploadId"]
+    async def run(self, fd: int, size: int, part: int) -> Put:
+        """Upload an open file in parts, each repeated by itself; nothing remains of an upload that breaks off."""
+        made = await self._talk.ask(self._doing, lambda s3: s3.create_multipart_upload(**self._place))
+        upload: str = made["UploadId"]
+        turn = asyncio.Lock()  # parts are hashed in their order, which is the order in which they begin
+
+        async def one(start: int) -> str:
+            end = min(size, start + part)
+            async with turn:
+                sums = await hashes(self._via.pool, fd, (start, end), self._whole)
+            query = {"partNumber": str(start // part + 1), "uploadId": upload}
+            return await send(self._via, self._target, Span(fd, start, end, sums.sha256), sums.md5, query=query)
+
         try:
-            size, etags = await self._send(source, part, upload)
-            done: Any = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(etags.items())]
-            await self._client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": done})
+            tags = await each(range(0, size, part), one, WIDTH)
+            await self._complete(upload, tags)
         except BaseException:
-            await _abort(self._client, place, upload)
+            await _abort(self._talk, self._place, upload)
             raise
-        return Put(size, self._hash.hexdigest())
+        return Put(size, self._whole.hexdigest())
 
-    async def _send(self, source: Any, part: int, upload: str) -> tuple[int, dict[int, str]]:
-        place: Any = self._place
-        etags: dict[int, str] = {}
-        turn = asyncio.Lock()  # parts are read, and hashed, in their order
-        size = number = 0
+    async def _complete(self, upload: str, tags: list[str]) -> None:
+        """Make the object of its parts. If the answer to a first try was lost, the object that stands there tells."""
+        parts: Any = {"Parts": [{"PartNumber": k, "ETag": f'"{tag}"'} for k, tag in enumerate(tags, 1)]}
+        tries = 0
 
-        async def lane(_lane: int) -> None:
-            nonlocal size, number
-            while True:
-                async with self._parts:
-                    async with turn:
-                        data = await in_thread(self._pool, self._read, source, part)
-                        number, size = number + 1, size + len(data)
-                        mine = number
-                    if not data:
-                        return
-                    answer = await self._client.upload_part(**place, UploadId=upload, PartNumber=mine, Body=data)
-                    etags[mine] = answer["ETag"]
+        async def complete() -> None:
+            nonlocal tries
+            tries += 1
+            await self._talk.once(
+                self._doing,
+                lambda s3: s3.complete_multipart_upload(**self._place, UploadId=upload, MultipartUpload=parts),
+            )
 
-        await each(range(WIDTH), lane, WIDTH)
-        return size, etags
+        try:
+            await again(complete)
+        except Changed:
+            if tries == 1 or not await self._stands(tags):
+                raise
 
-    def _read(self, _stop: Event, source: Any, part: int) -> bytes:
-        pieces: list[bytes] = []
-        missing = part
-        while missing and (piece := source.read(missing)):
-            pieces.append(piece)
-            missing -= len(piece)
-        data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
-        self._hash.update(data)
-        return data
+    async def _stands(self, tags: list[str]) -> bool:
+        """Whether the object in our place is made of these parts."""
+        head = await self._talk.ask(self._doing, lambda s3: s3.head_object(**self._place))
+        with suppress(ValueError):
+            joined = hashlib.md5(b"".join(map(bytes.fromhex, tags)), usedforsecurity=False).hexdigest()
+            return head["ETag"].strip('"') == f"{joined}-{len(tags)}"
+        return False
 
 
-async def _gather(body: Any, due: int) -> bytes:
-    """The next bytes of a body, 2 MiB or all that are due; fewer only at its end."""
-    chunks: list[bytes] = []
-    missing = min(GATHER, due)
-    while missing and (chunk := await body.read(missing)):
-        chunks.append(chunk)
-        missing -= len(chunk)
-    return b"".join(chunks)
+class Sums(NamedTuple):
+    """Two digests of the same bytes, in hex."""
+
+    sha256: str
+    md5: str
 
 
-async def copy_in_parts(client: "S3Client", source: Location, target: Location, sizes: tuple[int, int]) -> None:
+async def hashes(pool: Executor, fd: int, span: tuple[int, int], whole: Any = None) -> Sums:
+    """What the bytes `span` of an open file hash to; `whole` is fed the same bytes."""
+    sha, tag = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    await _hash(pool, fd, span, sha, tag, *([] if whole is None else [whole]))
+    return Sums(sha.hexdigest(), tag.hexdigest())
+
+
+async def send(via: Via, target: Location, body: Span | bytes, tag: str, **named: Any) -> str:
+    """PUT `body`, whose MD5 is `tag`, as often as is worth it; the ETag. The server checks the sha256 that we signed, and
+    we the MD5 that it answers, where it is one."""
+    doing = f"writing {target}"
+
+    async def once() -> str:
+        try:
+            headers = await via.wire.put(target, body, via.meter, **named)
+        except Exception as err:
+            raise translated(err, doing) from err
+        if via.compared and md5(headers) not in ("", tag):
+            words = f"{doing}: what was stored has the MD5 {md5(headers)}, what was sent {tag}: {_FIX}"
+            raise StoreError(words, retriable=True)
+        return etag(headers)
+
+    return await again(once)
+
+
+async def copy_in_parts(talk: Talk, source: Location, target: Location, sizes: tuple[int, int]) -> None:
     """A copy by the server of an object of `sizes[0]` bytes in parts of `sizes[1]` bytes; its metadata goes along."""
     size, part = sizes
+    doing = f"copying {source} to {target}"
     place: Any = {"Bucket": target.bucket, "Key": target.key}
     origin: Any = {"Bucket": source.bucket, "Key": source.key}
-    head = await client.head_object(**origin)
-    upload = (await client.create_multipart_upload(**place, Metadata=head["Metadata"]))["UploadId"]
+    head = await talk.ask(doing, lambda s3: s3.head_object(**origin))
+    made = await talk.ask(doing, lambda s3: s3.create_multipart_upload(**place, Metadata=head["Metadata"]))
+    upload = made["UploadId"]
 
     async def one(start: int) -> Any:
-        span = f"bytes={start}-{min(size, start + part) - 1}"
-        number = start // part + 1
-        answer = await client.upload_part_copy(
-            **place, UploadId=upload, PartNumber=number, CopySource=origin, CopySourceRange=span
-        )
+        number, span = start // part + 1, f"bytes={start}-{min(size, start + part) - 1}"
+        named: Any = {"UploadId": upload, "PartNumber": number, "CopySource": origin, "CopySourceRange": span}
+        answer = await talk.ask(doing, lambda s3: s3.upload_part_copy(**place, **named))
         return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
     try:
-        done = await each(range(0, size, part), one, WIDTH)
-        await client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": done})
+        done: Any = {"Parts": await each(range(0, size, part), one, WIDTH)}
+        await talk.ask(doing, lambda s3: s3.complete_multipart_upload(**place, UploadId=upload, MultipartUpload=done))
     except BaseException:
-        await _abort(client, place, upload)
+        await _abort(talk, place, upload)
         raise
 
 
-async def _abort(client: "S3Client", place: Any, upload: str) -> None:
+async def _abort(talk: Talk, place: Any, upload: str) -> None:
     """Tell the server to forget an upload, within seconds and even when we are being cancelled; its failure is no news."""
-    task = asyncio.ensure_future(client.abort_multipart_upload(**place, UploadId=upload))
+    task = asyncio.ensure_future(talk.once("", lambda s3: s3.abort_multipart_upload(**place, UploadId=upload)))
     task.add_done_callback(lambda t: t.cancelled() or t.exception())
     with suppress(Exception):
         async with asyncio.timeout(ABORT_WITHIN):
             await asyncio.shield(task)
 
 
-def _write_at(_stop: Event, fd: int, data: bytes, offset: int) -> None:
-    disk.write_all(fd, data, offset)
+async def _hash(pool: Executor, fd: int, span: tuple[int, int], *digests: Any) -> None:
+    if span[1] - span[0] <= INLINE:
+        _feed(Event(), fd, span, digests)
+    else:
+        await in_thread(pool, _feed, fd, span, digests)
+
+
+def _feed(stop: Event, fd: int, span: tuple[int, int], digests: Sequence[Any]) -> None:
+    at, end = span
+    while at < end:
+        if stop.is_set():
+            raise Stopped
+        piece = os.pread(fd, min(_HASHED, end - at), at)
+        if not piece:
+            raise StoreError("the file became shorter while it was read")
+        for digest in digests:
+            digest.update(piece)
+        at += len(piece)
+
+
+def _write_at(_stop: Event, fd: int, gathered: list[bytes], offset: int) -> None:
+    for data in gathered:
+        disk.write_all(fd, data, offset)
+        offset += len(data)
