@@ -19,6 +19,7 @@ from longshore_agent.core.attempts import Attempt, Phase
 from longshore_agent.core.contract import Devices
 from longshore_common import events as e
 from longshore_common.ids import AttemptId
+from longshore_data.manifest import Origin
 
 _HEAD: Final = struct.Struct(">II")
 #: A journal larger than this is rewritten when convenient.
@@ -67,6 +68,7 @@ class Phased(Record, frozen=True, tag="phase"):
     places: tuple[str, ...] = ()
     spawner: str = ""
     size: int = 0
+    origin: Origin = Origin()
 
 
 class Given(Record, frozen=True, tag="given"):
@@ -114,7 +116,7 @@ class State(Record, frozen=True, tag="state"):
     reports: tuple[e.AttemptsReported, ...]
     spawner: str = ""
     n: int = 0
-    errands: tuple[tuple[int, e.WorkerCareOrdered], ...] = ()
+    errands: tuple[tuple[int, e.WorkerCareOrdered | e.SweepOrdered], ...] = ()
 
 
 AnyRecord = Lived | Heard | Phased | Given | Errand | Exited | Reported | Sent | State

@@ -10,6 +10,7 @@ from msgspec import Struct
 from longshore_common import events as e
 from longshore_common.ids import AttemptId
 from longshore_common.model import OutputFile, Wanted
+from longshore_data.manifest import Origin
 
 from .contract import SHARED, Devices
 
@@ -41,6 +42,7 @@ class Attempt(Struct, kw_only=True, omit_defaults=True):
     files: tuple[OutputFile, ...] = ()
     delivered_bytes: int = 0
     devices: Devices = SHARED
+    origin: Origin = Origin()
 
     @property
     def contained(self) -> bool:
@@ -55,7 +57,8 @@ class Attempt(Struct, kw_only=True, omit_defaults=True):
     def stages(self) -> bool:
         """Has something to fetch before it can run."""
         spec = self.order.spec
-        return bool(spec.inputs or spec.resources or spec.container)
+        resumes = spec.checkpoint and spec.output and self.start.n > 1
+        return bool(spec.inputs or spec.resources or spec.container or resumes)
 
 
 class Act(NamedTuple):

@@ -44,7 +44,9 @@ class Attempts:
         self.containers = 0
         self.pending = Pending()
         self.limits = Limits()
-        self.errands: dict[int, e.WorkerCareOrdered] = {}  # by the sequence that ordered them, until done
+        self.errands: dict[
+            int, e.WorkerCareOrdered | e.SweepOrdered
+        ] = {}  # by the sequence that ordered them, until done
 
     # --- what the dispatcher says ---
 
@@ -58,7 +60,7 @@ class Attempts:
                 for order in event.orders:
                     self._accept(order)
                 return self.evict(self.limits.leaving, now)
-            case e.WorkerCareOrdered():
+            case e.WorkerCareOrdered() | e.SweepOrdered():
                 self.errands[seq] = event
             case e.AttemptsRecalled():
                 return [act for a in event.attempts for act in self._recall(a)]
@@ -87,14 +89,14 @@ class Attempts:
             publish_of=order.publish_of,
         )
         submission, spec = order.submission, order.spec
-        simple = not (spec.inputs or spec.resources or spec.container or order.publish_of)
+        simple = not (spec.inputs or spec.resources or spec.container or spec.checkpoint or order.publish_of)
         for start in order.starts:
             name = attempt_id(submission, start.index, start.n)
             if name in self.held:
                 continue
             attempt = Attempt(id=name, order=bare, start=start)
             self.held[name] = attempt
-            if simple:
+            if simple or not (order.publish_of or attempt.stages):
                 attempt.phase = "ready"
                 self.ready.append(attempt)
             elif order.publish_of:

@@ -96,7 +96,7 @@ def _phase(memory: Memory, record: j.Phased) -> None:
         if record.phase == "staging":
             attempt.staging_at = record.at
         elif record.phase == "ready":
-            attempt.staged_bytes = record.size
+            attempt.staged_bytes, attempt.origin = record.size, record.origin
 
 
 def _given(memory: Memory, record: j.Given) -> None:
