@@ -4,7 +4,7 @@ What must not enter: attempts, manifests, causes of a report: those are the call
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from longshore_common.errors import LongshoreError
 from longshore_data.meter import UNMETERED, Meter
@@ -93,4 +93,13 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of connections, threads and processes."""
+        ...
+
+
+@runtime_checkable
+class Choosy(Store, Protocol):
+    """A kind of storage whose scheme has options (`uri.OPTIONS`)."""
+
+    def with_options(self, options: tuple[str, ...]) -> Store:
+        """The same storage, used as these options say (in the order written); shares connections, is never closed itself."""
         ...

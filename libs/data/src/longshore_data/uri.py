@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from longshore_common.errors import BadInput
 from longshore_data import actions
-from longshore_data.actions import Action
+from longshore_data.actions import OURS, Action
 
 #: The schemes with a module of their own; any other is a remote's name. `run+…`: sequencing runs by accession.
 BUILT_IN: Final = ("file", "s3", "http", "https", "ftp", "run+fastq", "run+submitted")
@@ -27,13 +27,14 @@ OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "run+submitted": ("ftp", "https", "aspera"),
 }
 #: The folder below an output that is ours; readers of folders never see it, tasks may not write it.
-RESERVED: Final = ".longshore"
+RESERVED: Final = OURS
 
 _SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.+-]*)((?:@[^:/@|]*)*)://", re.ASCII)
+_ONE_COLON = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.+-]*):/?(?!/)", re.ASCII)
 _FIELD = re.compile(r"\{(index|entry|name)\}")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
-_ACCESSION = re.compile(r"[A-Za-z]{1,6}[0-9]{4,12}")
+_ACCESSION = re.compile(r"[A-Za-z]{1,6}[0-9]{4,12}", re.ASCII)
 
 
 class Location(NamedTuple):
@@ -83,7 +84,7 @@ def source(uri: str) -> Source:
     """What `uri` asks to fetch. `BadInput` names the fix."""
     match = _SCHEME.match(uri)
     if match is None:
-        raise BadInput(_plain_path(uri))
+        raise BadInput(_no_uri(uri))
     if "\0" in uri:
         raise BadInput(f"{uri!r} contains a zero byte, which no storage can name: remove it")
     rest, chain = actions.split(uri, uri[match.end() :])
@@ -197,9 +198,11 @@ def _place(uri: str, scheme: str, rest: str) -> Location:
             return _remote(uri, scheme, rest)
 
 
-def _plain_path(uri: str) -> str:
+def _no_uri(uri: str) -> str:
     if uri.startswith("/"):
         return f"{uri!r} is a plain path: write file://{uri} if every worker can read it there, or copy it to s3://"
+    if found := _ONE_COLON.match(uri):
+        return f"{uri!r} is not a URI: write {found.group(1)}://{uri[found.end() :]}, with two slashes after the colon"
     return f"{uri!r} is not a URI: write file:///absolute/path, s3://bucket/key, https://host/path or remote://path"
 
 
@@ -226,29 +229,45 @@ def _s3(uri: str, scheme: str, rest: str) -> Location:
 def _served(uri: str, scheme: str, rest: str) -> Location:
     host, _, key = rest.partition("/")
     if "@" in host:
-        raise BadInput(f"{uri!r}: a password here would be readable in the log for ever: make a remote with it instead")
+        shown = f"{scheme}://…@{host.rpartition('@')[2]}/…"
+        raise BadInput(f"{shown}: a password here would be readable in the log for ever: make a remote with it instead")
     if not _HOST.fullmatch(host):
         raise BadInput(f"{uri!r}: {host!r} is not a host's name: write {scheme}://host/path")
-    folder = not key or key.endswith("/")
-    if folder and scheme != "ftp":
-        raise BadInput(f"{uri!r}: {scheme}:// has no folders: name one file")
+    if scheme != "ftp":
+        return _page(uri, Location(scheme, host, key))
     if ".." in key.split("/"):
         raise BadInput(f"{uri!r} contains '..': write the path it means")
-    return Location(scheme, host, key.rstrip("/") if folder else key, folder)
+    folder = not key or key.endswith("/")
+    root = "/" if key.startswith("/") else ""
+    return Location(scheme, host, key.rstrip("/") or root if folder else key, folder)
+
+
+def _page(uri: str, place: Location) -> Location:
+    """A file of a web server: its name is what is after the last slash of the path."""
+    path = re.split(r"[?#]", place.key, maxsplit=1)[0]
+    if ".." in path.split("/"):
+        raise BadInput(f"{uri!r} contains '..': write the path it means")
+    if not path or path.endswith("/"):
+        raise BadInput(f"{uri!r}: {place.scheme}:// has no folders: name one file")
+    if place.name in (".", "..") or "/" in place.name or "\0" in place.name:
+        raise BadInput(f"{uri!r}: {place.name!r} cannot be a file's name: take another address of the same file")
+    return place
 
 
 def _run(uri: str, scheme: str, rest: str) -> Location:
     if not _ACCESSION.fullmatch(rest):
-        raise BadInput(f"{uri!r}: {rest!r} is not a run's accession: write {scheme}://SRR000001")
+        raise BadInput(
+            f"{uri!r}: {rest!r} is not a run's accession: write {scheme}://SRR000001, and choose its files with |glob:"
+        )
     return Location(scheme, "", rest.upper(), folder=True)
 
 
 def _remote(uri: str, scheme: str, rest: str) -> Location:
-    segments = rest.strip("/").split("/")
+    path = rest.removeprefix("/")
+    segments = path.removesuffix("/").split("/")
     if ".." in segments or "." in segments:
         raise BadInput(f"{uri!r} contains '.' or '..': write the path it means")
-    if "//" in rest.strip("/"):
+    if "" in segments and path:
         raise BadInput(f"{uri!r} has an empty segment: write one slash")
     root = "/" if rest.startswith("/") else ""
-    key = root + rest.strip("/")
-    return Location(scheme, "", key, not rest.strip("/") or rest.endswith("/"))
+    return Location(scheme, "", root + path.removesuffix("/"), not path or path.endswith("/"))

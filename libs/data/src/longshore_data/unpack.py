@@ -1,0 +1,301 @@
+"""Archives and compressed files, unpacked on this host's disk; what they say is not believed.
+
+A member may not leave the directory, by name or by link, nor be a device; sizes are measured while they grow; links are
+made last, so that nothing is ever written through one. Everything here blocks and runs in threads; `stop` ends it between
+pieces. Errors are about the bytes (`StoreError`, not retriable) or the disk (`OSError`, or `StoreError` with `disk_full`).
+What must not enter: URIs, which files to unpack, asyncio.
+"""
+
+import os
+import stat
+import struct
+import tarfile
+import zlib
+from calendar import timegm
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Event
+from typing import IO, Any, Final, NamedTuple
+
+from longshore_data.parallel import Stopped
+from longshore_data.store import StoreError
+
+#: Bytes between two looks at `stop` and at the free space.
+PIECE: Final = 1 << 20
+#: Bytes of the disk that unpacking leaves free for the rest of the host.
+KEEP: Final = 64 << 20
+#: Bytes that a header of a tar archive (a long name, say) may have; more is an attack on our memory.
+_MOST_HEADER: Final = 1 << 20
+_BAD: Final = (
+    tarfile.TarError, zlib.error, struct.error, ValueError, LookupError, OverflowError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
+class _Link(NamedTuple):
+    """A symbolic link to be: below which name, to what."""
+
+    name: str
+    target: str
+
+
+def gunzip(stop: Event, source: str, target: str, keep: int = KEEP) -> None:
+    """Write what the gzip file `source` (of any number of members) holds to `target`, which is new."""
+    with _reading(source), _gzip(source) as src:
+        _pour(stop, src, target, keep)
+        mode, mtime = os.stat(source).st_mode, os.stat(source).st_mtime
+    _finish(target, mode, mtime)
+
+
+def untar(stop: Event, archive: str, directory: str, keep: int = KEEP) -> None:
+    """Unpack a tar archive, compressed by gzip, bzip2, xz, zstd or not, into `directory`, which is empty and ours alone.
+
+    Kept: bytes, whether a file can be run, its time, links that stay inside. An archive without its end mark was cut off.
+    """
+    links: dict[str, str] = {}
+    with _reading(archive), ExitStack() as stack:
+        source = stack.enter_context(_plain(archive))
+        tar = stack.enter_context(_Tar.open(fileobj=source, mode="r|", bufsize=PIECE, tarinfo=_Member, errorlevel=2))
+        while (member := tar.next()) is not None:
+            _look(stop)
+            if name := _inside(member.name):
+                _put_member(stop, tar, member, (directory, name, keep), links)
+            tar.members.clear()  # or the list of a million members stays
+    _make_links(directory, [_Link(*item) for item in links.items()])
+
+
+def unzip(stop: Event, archive: str, directory: str, keep: int = KEEP) -> None:
+    """Unpack a zip archive into `directory`, which is empty and ours alone; kept is what `untar` keeps."""
+    from zipfile import BadZipFile, ZipFile
+
+    links: dict[str, str] = {}
+    with _reading(archive):
+        try:
+            with ZipFile(archive) as zipped:
+                for info in zipped.infolist():
+                    _look(stop)
+                    if name := _inside(info.filename):
+                        _put_zipped(stop, zipped, info, (directory, name, keep), links)
+        except BadZipFile as err:
+            raise StoreError(f"{os.path.basename(archive)} is no whole zip archive, or was cut off: {err}") from err
+    _make_links(directory, [_Link(*item) for item in links.items()])
+
+
+def check_links(directory: str, names: list[str]) -> None:
+    """`StoreError` if one of these symbolic links below `directory` leads out of it."""
+    root = os.path.realpath(directory)
+    for name in names:
+        path = f"{directory}/{name}"
+        if os.readlink(path).startswith("/") or not f"{os.path.realpath(path)}/".startswith(f"{root}/"):
+            raise _escape(f"the link {name!r} to {os.readlink(path)!r}")
+
+
+class _Member(tarfile.TarInfo):
+    """A header that does not make us read gigabytes of itself into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
+        found = super().frombuf(buf, encoding, errors)
+        long = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        if found.type in (*long, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK) and found.size > _MOST_HEADER:
+            raise tarfile.ReadError(f"a header of {found.size} bytes")
+        return found
+
+
+class _Tar(tarfile.TarFile):
+    """The library's `next` takes a damaged or missing header for the end of the archive; this one does not."""
+
+    members: list[tarfile.TarInfo]
+
+    def next(self) -> tarfile.TarInfo | None:
+        fileobj: Any = self.fileobj
+        if self.offset and self.offset != fileobj.tell():
+            fileobj.seek(self.offset - 1)
+            if not fileobj.read(1):
+                raise EOFError
+        try:
+            return self.tarinfo.fromtarfile(self)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            return None
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError) as err:  # type: ignore[attr-defined]
+            raise EOFError from err
+
+
+def _put_member(
+    stop: Event, tar: tarfile.TarFile, member: tarfile.TarInfo, where: tuple[str, str, int], links: dict[str, str]
+) -> None:
+    directory, name, keep = where
+    target = f"{directory}/{name}"
+    if member.isdir():
+        _make_folder(directory, name)
+    elif member.issym() or (member.islnk() and _inside(member.linkname) in links):
+        links[name] = member.linkname if member.issym() else links[_inside(member.linkname)]
+    elif member.islnk():
+        original = f"{directory}/{_inside(member.linkname)}"
+        if not _is_file(original):
+            raise StoreError(f"{name!r} is a link to {member.linkname!r}, which is not in the archive before it")
+        if original != target:
+            _clear(directory, name, links)
+            os.link(original, target, follow_symlinks=False)
+    elif member.isfile() and (source := tar.extractfile(member)) is not None:
+        _clear(directory, name, links)
+        _check_room(directory, member.size, keep)
+        _pour(stop, source, target, keep)
+        _finish(target, member.mode, member.mtime)
+    else:
+        raise StoreError(f"{name!r} is a device or a pipe, which no input can be: make the archive without it")
+
+
+def _put_zipped(stop: Event, zipped: Any, info: Any, where: tuple[str, str, int], links: dict[str, str]) -> None:
+    directory, name, keep = where
+    mode = info.external_attr >> 16 if info.create_system == 3 else 0  # 3: Unix
+    if info.flag_bits & 1:
+        raise StoreError(f"{name!r} is encrypted, and there is no password: make the archive without one")
+    if info.is_dir():
+        _make_folder(directory, name)
+    elif stat.S_ISLNK(mode):
+        if info.file_size > 4096:
+            raise StoreError(f"the link {name!r} has a target of {info.file_size} bytes")
+        links[name] = os.fsdecode(zipped.read(info))
+    elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
+        _clear(directory, name, links)
+        _check_room(directory, info.file_size, keep)
+        with zipped.open(info) as source:
+            _pour(stop, source, f"{directory}/{name}", keep)
+        _finish(f"{directory}/{name}", mode, float(timegm((*info.date_time, 0, 0, 0))))
+    else:
+        raise StoreError(f"{name!r} is a device or a pipe, which no input can be: make the archive without it")
+
+
+def _inside(name: str) -> str:
+    """A member's name as a path below the directory; empty if it is the directory itself."""
+    segments = [s for s in name.split("/") if s not in ("", ".")]
+    if name.startswith("/") or ".." in segments or "\0" in name:
+        raise _escape(repr(name))
+    return "/".join(segments)
+
+
+def _escape(what: str) -> StoreError:
+    return StoreError(
+        f"{what} leads out of the directory: refused; make the archive with paths and links inside itself"
+    )
+
+
+def _make_folder(directory: str, name: str) -> None:
+    try:
+        os.makedirs(f"{directory}/{name}", mode=0o755, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StoreError(f"{name!r} is both a file and a folder in the archive") from None
+
+
+def _clear(directory: str, name: str, links: dict[str, str]) -> None:
+    """Make way for a file; the last of one name is the one that counts."""
+    links.pop(name, None)
+    _make_folder(directory, os.path.dirname(name))
+    target = f"{directory}/{name}"
+    if _is_file(target):
+        os.unlink(target)
+    elif os.path.lexists(target):
+        raise StoreError(f"{name!r} is both a file and a folder in the archive")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _make_links(directory: str, links: list[_Link]) -> None:
+    for link in links:
+        if link.target.startswith("/") or not link.target:
+            raise _escape(f"the link {link.name!r} to {link.target!r}")
+        _clear(directory, link.name, {})
+        os.symlink(link.target, f"{directory}/{link.name}")
+    check_links(directory, [link.name for link in links])
+
+
+def _pour(stop: Event, source: Any, target: str, keep: int) -> None:
+    """All of `source` into the new file `target`, looking at `stop` and at the free space."""
+    with open(target, "xb", buffering=0) as dst:
+        while piece := source.read(PIECE):
+            _look(stop)
+            _check_room(target, len(piece), keep)
+            view = memoryview(piece)
+            while view:
+                view = view[dst.write(view) :]
+
+
+def _check_room(path: str, size: int, keep: int) -> None:
+    disk = os.statvfs(path)
+    if (free := disk.f_bavail * disk.f_frsize) < size + keep:
+        raise StoreError(
+            f"unpacking needs {size} bytes more, and only {max(0, free - keep)} are left on this host's disk: free space",
+            retriable=True,
+            disk_full=True,
+        )
+
+
+def _finish(path: str, mode: int, mtime: float) -> None:
+    os.chmod(path, 0o755 if mode & 0o111 else 0o644)
+    if 0 < mtime < 1 << 34:
+        os.utime(path, (mtime, mtime))
+
+
+def _look(stop: Event) -> None:
+    if stop.is_set():
+        raise Stopped
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """What libraries raise at damaged bytes becomes one error that says so."""
+    name = os.path.basename(path)
+    import lzma
+
+    from zstandard import ZstdError
+
+    try:
+        yield
+    except (StoreError, Stopped):
+        raise
+    except EOFError as err:
+        raise StoreError(f"{name} ends too early, it was cut off: make it again") from err
+    except (*_BAD, lzma.LZMAError, ZstdError) as err:
+        raise StoreError(f"{name} is damaged, or not what its name says: {err}") from err
+    except OSError as err:
+        if err.errno is not None:
+            raise
+        raise StoreError(f"{name} is damaged, or not what its name says: {err}") from err
+
+
+def _gzip(path: str) -> IO[bytes]:
+    from isal import igzip_threaded
+
+    opened: IO[bytes] = igzip_threaded.open(path, "rb", threads=1)  # type: ignore[no-untyped-call]
+    return opened
+
+
+def _plain(path: str) -> IO[bytes]:
+    """An archive without its compression, which is known by its first bytes."""
+    with open(path, "rb") as start:
+        magic = start.read(6)
+    if magic.startswith(b"\x1f\x8b"):
+        return _gzip(path)
+    if magic.startswith(b"BZh"):
+        import bz2
+
+        return bz2.open(path, "rb")
+    if magic.startswith(b"\xfd7zXZ\0"):
+        import lzma
+
+        return lzma.open(path, "rb")
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        import zstandard
+
+        opened: IO[bytes] = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
+            open(path, "rb"),  # noqa: SIM115 -- the reader closes it
+            read_across_frames=True,
+            closefd=True,
+        )
+        return opened
+    return open(path, "rb")
