@@ -43,10 +43,12 @@ def _agent() -> None:
 
     logs.configure("agent")
     try:
-        asyncio.run(service.run(settings.load(Settings, os.environ).value))
+        again = asyncio.run(service.run(settings.load(Settings, os.environ).value))
     except LongshoreError as err:
         sys.stderr.write(f"longshore-agent: {err}\n")
         raise SystemExit(err.exit_code) from err
+    if again:  # the program that is installed now, as this process: whoever supervises it notices nothing
+        os.execv(sys.executable, sys.orig_argv)
 
 
 def _debug(words: list[str]) -> None:

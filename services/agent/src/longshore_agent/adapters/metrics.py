@@ -57,7 +57,7 @@ class Metrics:
 
     def __init__(self, now: float) -> None:
         self._last = _counters(now)
-        self._mounts = Aside(usage, {}, "mounts")
+        self._mounts: Aside[dict[str, dict[str, int]]] = Aside(usage, {}, "mounts")
         self._n = 0
 
     def read(self, now: float) -> dict[str, Any]:

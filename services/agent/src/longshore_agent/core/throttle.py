@@ -14,6 +14,8 @@ HOLD: Final = 40.0
 #: Seconds between two slots that come back: at first, and at most after the pressure has returned again and again.
 SPREAD: Final = 2.0
 SPREAD_MOST: Final = 60.0
+#: Seconds after which a pressure that returns is a new one.
+CALM: Final = 600.0
 
 
 class Throttle:
@@ -21,15 +23,15 @@ class Throttle:
 
     From HIGH on, one fewer than run now, and the next step only after a window of its own: what a step changed must be
     seen first. From HOLD on nothing changes. Below it slots come back one by one, so that their first reads do not meet at
-    the disk; each time the pressure returns they come back at half the pace.
+    the disk; each time the pressure returns within CALM they come back at half the pace.
     """
 
     def __init__(self) -> None:
         self.allowed: int | None = None  # None: no limit
         self.waiting = 0.0  # the mean of the window, percent
         self._samples: deque[float] = deque(maxlen=WINDOW)
-        self._spread = SPREAD / 2
-        self._changed = 0.0
+        self._spread = SPREAD
+        self._changed = -CALM
         self._rising = True
 
     def sample(self, waiting: float, at: float, slots: int, running: int) -> bool:
@@ -49,7 +51,7 @@ class Throttle:
 
     def _lower(self, at: float, slots: int, running: int) -> None:
         if self._rising:
-            self._spread = min(SPREAD_MOST, self._spread * 2)
+            self._spread = min(SPREAD_MOST, self._spread * 2) if at - self._changed < CALM else SPREAD
         self._rising = False
         self.allowed = max(1, min(self.limit(slots), running) - 1)
         self._changed = at
@@ -63,4 +65,3 @@ class Throttle:
         self.allowed += 1
         if self.allowed >= slots:
             self.allowed = None
-            self._spread = max(SPREAD / 2, self._spread / 2)

@@ -9,21 +9,27 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
-from longshore_agent.adapters import enrolment, host
+from msgspec import structs
+
+from longshore_agent.adapters import enrolment, gpus, host
 from longshore_agent.adapters.journal import Journal, Lived
 from longshore_agent.adapters.output_store import BucketStore, FolderStore, OutputStore
 from longshore_agent.adapters.staging import StorageStager
 from longshore_agent.adapters.workdirs import WorkDirs
 from longshore_agent.core.contract import Host
+from longshore_agent.core.devices import UNPINNED, Ledger
+from longshore_agent.core.limits import Limits
 from longshore_agent.core.ports import ContainerEngine, Stager
 from longshore_agent.service import memory
 from longshore_agent.service.agent import Agent
 from longshore_agent.service.bare import BareLane
 from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
+from longshore_agent.service.errands import Errands
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.settings import Settings
 from longshore_agent.service.transfers import Transfers
+from longshore_agent.service.watch import Watch
 from longshore_common import logs, subjects
 from longshore_common.clock import Clock, SystemClock
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
@@ -78,7 +84,12 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     dirs = WorkDirs(directory / "attempts")
     dirs.reset({a.place for a in known.attempts.held.values() if a.place})
     engines = await outside.engine.probe()
-    facts = host.facts(dirs.base, engines.names, engines.problems)
+    cards, problem = gpus.find()
+    limits = _limits(settings, cards)
+    facts = host.facts(dirs.base, engines.names, (*engines.problems, *filter(None, [problem])))
+    facts = structs.replace(facts, gpus=len(limits.ledger.gpus), gpu_names=cards.names if cards else ())
+    limits.cpus, limits.memory = facts.cpus, facts.memory
+    known.attempts.equip(limits)
     here = Host(settings.worker, facts.cpus, facts.memory, known.attempts.slots)
     desk = Desk(here, journal, dirs, known.attempts, outside.clock)
     reporter = Reporter(desk, known.life, outside.transport.log, known.reports)
@@ -87,12 +98,21 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     bare = BareLane(desk, socket, own=own, spawner_id=known.spawner, noop=settings.executor == "noop")
     contained = ContainedLane(desk, outside.engine)
     transfers = Transfers(desk, outside.stager, outside.engine, _output_store(settings, outside))
-    agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers))
+    beside = Watch(desk, reporter, settings, cards), Errands(desk, reporter)
+    agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers), beside)
     agent.facts, agent.batch = facts, settings.batch
     reporter.state = lambda: memory.state(
         memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id)
     )
     return agent
+
+
+def _limits(settings: Settings, cards: gpus.Gpus | None) -> Limits:
+    """What attempts may be given of this host."""
+    limits = Limits()
+    nodes = host.numa_nodes() if settings.numa == "on" else UNPINNED
+    limits.ledger = Ledger(gpus.chosen(settings.gpus, cards), nodes)
+    return limits
 
 
 def _output_store(settings: Settings, outside: Outside) -> OutputStore:
@@ -101,32 +121,37 @@ def _output_store(settings: Settings, outside: Outside) -> OutputStore:
     return BucketStore(outside.transport.blobs, subjects.outputs(settings.worker))
 
 
-async def run(settings: Settings) -> None:
-    """Enrol if need be, connect, and work until SIGTERM or SIGINT."""
+async def run(settings: Settings) -> bool:
+    """Enrol if need be, connect, and work until SIGTERM or SIGINT; true if it was ordered to start again."""
     restored = restore(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.ensure_future(stop.wait())
-    work = asyncio.ensure_future(_work(settings, restored))
-    await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
+    again = asyncio.Event()
+    ordered = asyncio.ensure_future(again.wait())
+    work = asyncio.ensure_future(_work(settings, restored, again))
+    await asyncio.wait({stopping, ordered, work}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    ordered.cancel()
     if not work.done():
         work.cancel()
         await asyncio.wait({work}, timeout=15)
         log.info("agent-stopped", worker=settings.worker)
     if work.done() and not work.cancelled():
         work.result()
+    return again.is_set() and not stop.is_set()
 
 
-async def _work(settings: Settings, restored: Restored) -> None:
+async def _work(settings: Settings, restored: Restored, again: asyncio.Event) -> None:
     from longshore_agent.adapters.containers import DockerEngine  # 0.4 s and an HTTP client: not before it is needed
 
     transport = await _transport(settings, restored.directory)
     engine = DockerEngine(os.environ, str(restored.directory))
     outside = Outside(transport, StorageStager(Storage(os.environ)), engine, SystemClock())
     agent = await build(settings, restored, outside)
+    agent.errands.restart = again
     try:
         await agent.run()
     finally:
@@ -152,7 +177,7 @@ async def _transport(settings: Settings, directory: Path) -> Transport:
 
 async def _stop(settings: Settings, agent: Agent, outside: Outside) -> None:
     """Tell the log what is known, for 5 s at most; processes go on unless the settings say otherwise."""
-    if settings.stop == "kill":
+    if settings.stop == "kill" and not agent.errands.restart.is_set():
         await agent.stop_all()
     agent.bare.hang_up()
     reporting = asyncio.ensure_future(agent.reporter.run())

@@ -16,8 +16,10 @@ from longshore_agent.core.contract import SHARED
 from longshore_agent.service.bare import AHEAD, BareLane
 from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
+from longshore_agent.service.errands import Errands
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.transfers import Transfers
+from longshore_agent.service.watch import Watch
 from longshore_common import logs, subjects
 from longshore_common.errors import LongshoreError, Refused
 from longshore_common.log import Malformed, Slice, Transport
@@ -32,24 +34,32 @@ class Agent:
     """All parts together. `run` works until it is cancelled."""
 
     def __init__(
-        self, desk: Desk, transport: Transport, reporter: Reporter, lanes: tuple[BareLane, ContainedLane, Transfers]
+        self,
+        desk: Desk,
+        transport: Transport,
+        reporter: Reporter,
+        lanes: tuple[BareLane, ContainedLane, Transfers],
+        beside: tuple[Watch, Errands],
     ) -> None:
         self.desk, self.transport, self.reporter = desk, transport, reporter
         self.bare, self.contained, self.transfers = lanes
         self.worker = desk.host.worker
+        self.watch, self.errands = beside
         self.facts = HostFacts()
         self.batch = "*"
         self._to_sync = asyncio.Event()
         desk.turn = self.turn
         desk.wake_reports = reporter.wake
         desk.deliver = self.transfers.deliver
-        self.bare.on_acts = self.act
+        self.bare.on_acts = self.watch.act = self.act
+        self.watch.rejoin = self.join
         reporter.acknowledge = self.bare.acknowledge
 
     async def run(self) -> None:
         """Take up what was left, join, and work until cancelled; then leave everything for the next life."""
         await self.contained.resume()
         self.transfers.resume()
+        await self.watch.look()
         keeping = asyncio.ensure_future(self.bare.keep())
         try:
             await asyncio.wait_for(self.bare.up.wait(), 10)
@@ -57,9 +67,10 @@ class Agent:
             log.error(
                 "no-spawner", socket=str(self.bare.socket), fix="start `longshore-agent spawner` with this socket"
             )
-        self.reporter.join(self.facts, self.batch)
+        self.join()
         await self.transport.hints.answer(subjects.ask_output(self.worker), self.answer_output)
         works: list[Coroutine[None, None, None]] = [self._follow(), self._sync(), self._beat(), self.reporter.run()]
+        works += [self.watch.run(), self.errands.run()]
         tasks = [keeping, *map(asyncio.ensure_future, works)]
         log.info("agent-working", worker=self.worker, life=self.reporter.life, held=len(self.desk.attempts.held))
         try:
@@ -70,6 +81,11 @@ class Agent:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.transfers.close()
             await self.contained.close()
+
+    def join(self) -> None:
+        """Say that we are at work, and what is in the way of it."""
+        self.reporter.join(self.facts, self.batch)
+        self.watch.joined()
 
     async def stop_all(self) -> None:
         """End all attempts and say that this worker leaves; at most 5 s."""
@@ -97,6 +113,7 @@ class Agent:
         if self.bare.up.is_set():
             self.bare.limit()
         self.transfers.turn()
+        self.errands.turn()
         if len(attempts.pending):
             self.reporter.wake()
 
@@ -153,7 +170,7 @@ class Agent:
             self._to_sync.set()
         if attempts.lost:
             attempts.lost = False
-            self.reporter.join(self.facts, self.batch)
+            self.join()
         self.turn()
         return True
 
@@ -178,7 +195,8 @@ class Agent:
         while True:
             attempts = self.desk.attempts
             running = attempts.bare + attempts.containers
-            body = {"life": self.reporter.life, "load": host.load(), "running": running, "held": len(attempts.held)}
+            body: dict[str, object] = {"life": self.reporter.life, "load": host.load()}
+            body |= {"running": running, "held": len(attempts.held), "host": self.watch.read()}
             await self.transport.hints.send(subjects.beat(self.worker), json.dumps(body).encode())
             if self.desk.full:
                 self.turn_after_full()
