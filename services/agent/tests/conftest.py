@@ -12,7 +12,7 @@ import pytest
 
 from longshore_agent import service
 from longshore_agent.adapters import spawner
-from longshore_agent.adapters.containers import DockerEngine
+from longshore_agent.adapters.containers import DockerEngine, Offers
 from longshore_agent.adapters.staging import StorageStager
 from longshore_agent.service.settings import Settings
 from longshore_common import events as e
@@ -139,7 +139,7 @@ class Yard:
         restored = service.restore(settings)
         transport = self.hub.connect("worker", "w1")
         docker = self.options.get("docker", {"DOCKER_HOST": f"unix://{self.directory}/no-engine"})
-        engine = DockerEngine(docker, str(self.directory), network="none")
+        engine = DockerEngine(docker, str(self.directory), offers=Offers(network="none"))
         outside = service.Outside(transport, StorageStager(Storage({})), engine, SystemClock())
         agent = await service.build(settings, restored, outside)
         agent.journal = restored.journal

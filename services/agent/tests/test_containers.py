@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from longshore_agent.adapters import cgroups
-from longshore_agent.adapters.containers import DockerEngine, request, usage
+from longshore_agent.adapters.containers import DockerEngine, Offers, request, usage
 from longshore_agent.adapters.containers.capture import Demultiplexer
-from longshore_agent.adapters.containers.options import parse
+from longshore_agent.adapters.containers.options import parse, permissions
 from longshore_agent.core.ports import ContainerEnd, ContainerError, ContainerOrder
 from longshore_common.ids import AttemptId
 from longshore_common.model import TaskSpec
@@ -27,7 +27,7 @@ class Yard:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.engine = DockerEngine(os.environ, str(root), network="none")
+        self.engine = DockerEngine(os.environ, str(root), offers=Offers(network="none"))
         self.orders: list[AttemptId] = []
 
     def order(
@@ -39,14 +39,14 @@ class Yard:
         self.orders.append(attempt)
         made = TaskSpec(command=command, container=spec.pop("container", IMAGE), **spec)  # type: ignore[arg-type]
         streams = (str(self.root / attempt / "stdout"), str(self.root / attempt / "stderr"))
-        return ContainerOrder(attempt, "w1", made, env or {}, *map(str, folders), *streams)
+        return ContainerOrder(attempt, "w1", made, env or {}, *map(str, folders), *streams, made.memory)
 
     async def run(self, *command: str, **spec: object) -> ContainerEnd:
         await self.engine.start(self.order(*command, **spec))  # type: ignore[arg-type]
         return await self.engine.wait(A)
 
     async def state(self, field: str) -> object:
-        docker, _ = await self.engine._open()
+        docker, _ = await self.engine.connection.open()
         shown = await docker.containers.container(request.name(str(self.root), A)).show()
         return shown["State"][field]
 
@@ -55,7 +55,7 @@ class Yard:
 
     async def again(self) -> None:
         await self.engine.close()
-        self.engine = DockerEngine(os.environ, str(self.root), network="none")
+        self.engine = DockerEngine(os.environ, str(self.root), offers=Offers(network="none"))
 
 
 @pytest.fixture
@@ -200,8 +200,10 @@ async def test_after_a_restart_running_and_ended_containers_are_found_with_all_t
 @engine_needed
 async def test_a_container_that_was_made_and_never_started_is_not_adopted(yard: Yard) -> None:
     order = yard.order("true")
-    docker, host = await yard.engine._open()
-    await docker.containers.create(request.config(order, host), name=request.name(str(yard.root), A))
+    docker, host = await yard.engine.connection.open()
+    await docker.containers.create(
+        request.config(order, request.Host(host, str(yard.root)), IMAGE), name=request.name(str(yard.root), A)
+    )
     with pytest.raises(ContainerError, match="never started"):
         await yard.engine.wait(A)
     assert await yard.engine.adopt("w1") == ()
@@ -248,7 +250,7 @@ async def test_groups_of_containers_that_somebody_else_removed_are_swept_away(ya
     name, group = request.name(str(yard.root), A), Path(f"{cgroups.ROOT}/memory/{cgroups.PARENT}")
     await yard.engine.start(yard.order("true"))
     await yard.engine.wait(A)
-    docker, host = await yard.engine._open()
+    docker, host = await yard.engine.connection.open()
     await docker.containers.container(name).delete(force=True)
     if usage.parent(name, host.driver) and group.is_dir():
         assert (group / name).exists()
@@ -303,12 +305,12 @@ async def test_an_engine_that_says_nothing_is_known_within_seconds(tmp_path: Pat
 )  # fmt: skip
 def test_options_that_open_the_host_or_are_unknown_are_refused(options: tuple[str, ...]) -> None:
     with pytest.raises(ContainerError) as caught:
-        parse(options, ["/ref"])
+        parse(options, permissions("/ref", ""))
     assert caught.value.cause == "launch"
 
 
 def test_a_folder_that_the_operator_allows_is_mounted_read_only() -> None:
-    mounts = parse(("-v", "/ref/human:/data"), ["/ref/"]).host["Mounts"]
+    mounts = parse(("-v", "/ref/human:/data"), permissions("/ref/", "")).host["Mounts"]
     assert mounts == [{"Type": "bind", "Source": "/ref/human", "Target": "/data", "ReadOnly": True}]
 
 

@@ -132,8 +132,8 @@ class ContainedLane:
         finally:
             if not waiting.done():
                 waiting.cancel()
-        if end.oom:
-            return _exit(end, "oom", "the engine killed it for want of memory; ask for more with --memory")
+        if end.oom and end.exit_code:
+            return _exit(end, "oom", "the kernel killed a process of it for want of memory: ask for more with --memory")
         return _exit(end)
 
     def _order(self, attempt: Attempt) -> ContainerOrder:
@@ -169,4 +169,4 @@ class ContainedLane:
 
 def _exit(end: ContainerEnd, cause: Cause | None = None, reason: str = "") -> Exit:
     used = (end.peak_memory, end.cpu_seconds)
-    return Exit(end.exit_code, end.started_at, end.ended_at, *used, cause=cause, reason=reason)
+    return Exit(end.exit_code, end.started_at, end.ended_at, *used, cause=cause, reason=reason, image=end.image)

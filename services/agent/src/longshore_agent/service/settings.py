@@ -26,6 +26,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     hour of the week, such as `Mon-Fri 08:00-18:00 cpus=4 memory=16G; cpus=all`. `numa`: each attempt runs on hardware
     threads of its own, of one memory node. `gpus`: all, none, or ids such as 0,1. `provider`: whose notices of an end of
     the host are read, auto = the first whose metadata service answers at `metadata_url`.
+    `volumes`, `allow_options` (lists with commas) and `container_network`: see `adapters.containers.options.permissions`.
     """
 
     worker: str = ""
@@ -41,6 +42,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     executor: Literal["process", "noop"] = "process"
     stop: Literal["leave", "kill"] = "leave"
     output_store: str = ""
+    volumes: str = ""
+    allow_options: str = ""
+    container_network: str = "bridge"
     transfers: int = 16
     bandwidth_down: str = ""
     bandwidth_up: str = ""

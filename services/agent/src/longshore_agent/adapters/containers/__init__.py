@@ -3,6 +3,7 @@
 What must not enter: staging, the journal, bare processes. `aiodocker` is imported at the first use.
 """
 
-from longshore_agent.adapters.containers.engine import DockerEngine
+from longshore_agent.adapters.containers.engine import DockerEngine, Offers
+from longshore_agent.adapters.containers.options import permissions
 
-__all__ = ["DockerEngine"]
+__all__ = ["DockerEngine", "Offers", "permissions"]

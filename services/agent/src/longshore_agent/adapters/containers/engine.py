@@ -6,8 +6,8 @@ not enter: staging, slots, time limits of tasks.
 
 import asyncio
 import signal as signals
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,28 +16,39 @@ import structlog
 from longshore_agent.adapters import cgroups
 from longshore_agent.adapters.cgroups import Used
 from longshore_agent.adapters.containers import capture, request, usage
-from longshore_agent.adapters.containers.address import address, unreachable
 from longshore_agent.adapters.containers.capture import Capture
-from longshore_agent.adapters.containers.options import parse
+from longshore_agent.adapters.containers.connection import PROBE, Connection, Engine, gone_is_fine
+from longshore_agent.adapters.containers.images import Images
+from longshore_agent.adapters.containers.options import Permissions, parse
 from longshore_agent.adapters.containers.request import Host
+from longshore_agent.adapters.containers.stored import StoredImages
 from longshore_agent.core.ports import ContainerEnd, ContainerError, ContainerOrder, Engines
 from longshore_common.ids import AttemptId
-from longshore_common.model import Cause, TaskSpec
+from longshore_common.model import TaskSpec
+from longshore_data.transfer import Transfer
 
 if TYPE_CHECKING:
     from aiodocker import Docker
 
-#: Seconds: to find out whether an engine answers, for one request, for the rest of the output, for a pull.
-PROBE: Final = 2.0
-REQUEST: Final = 120.0
+#: Seconds for the rest of the output.
 DRAIN: Final = 30.0
-PULL: Final = 3600.0
 #: Seconds between two readings of memory and CPU, where they must be read while a container runs.
 SAMPLE: Final = 0.5
 #: Times, a second apart, that an engine which broke off is asked again for the end of a container.
 RESTART: Final = 60
 
 _log = structlog.get_logger()
+
+
+class Offers(NamedTuple):
+    """What the operator of a worker gives to containers; see `DockerEngine`."""
+
+    allowed: Permissions = Permissions()
+    network: str = "bridge"
+
+
+#: Nothing but what every worker offers.
+CLOSED: Final = Offers()
 
 
 class _Running(NamedTuple):
@@ -50,52 +61,47 @@ class _Running(NamedTuple):
 class DockerEngine:
     """See the port. `scope` tells this agent's containers from all others at the engine: its work directory will do.
 
-    `environ`: DOCKER_HOST, XDG_RUNTIME_DIR. `volumes`: host folders that tasks may mount read-only by `-v`. `network`:
-    of containers that name none; `host` starts three times as fast as `bridge`.
+    `environ`: DOCKER_HOST, XDG_RUNTIME_DIR, HOME, DOCKER_CONFIG. `transfer` brings images that are files in storage.
+    `offers`: what the operator opens, and the network of containers that name none (`host` starts three times as fast as
+    `bridge`).
     """
 
     def __init__(
-        self, environ: Mapping[str, str], scope: str, *, volumes: Sequence[str] = (), network: str = "bridge"
+        self, environ: Mapping[str, str], scope: str, *, transfer: Transfer | None = None, offers: Offers = CLOSED
     ) -> None:
-        self._environ, self._scope, self._volumes, self._network = environ, scope, volumes, network
-        self._docker: Docker | None = None
-        self._host: Host | None = None
+        self._scope, self._offers = scope, offers
+        self.connection = Connection(environ)
+        stored = StoredImages(transfer, f"{scope}/images") if transfer else None
+        self.images = Images(self.connection, environ, stored)
         self._running: dict[AttemptId, _Running] = {}
-        self._images: set[str] = set()
-        self._pulls: dict[str, asyncio.Lock] = {}
-        self._opening = asyncio.Lock()
+        self._watches: dict[AttemptId, usage.Watch] = {}
 
     async def probe(self) -> Engines:
         """See the port."""
         try:
             async with asyncio.timeout(PROBE):
-                _, host = await self._open()
+                _, engine = await self.connection.open()
         except TimeoutError:
             return Engines(problems=(f"the container engine does not answer within {PROBE:.0f} s: restart it",))
         except ContainerError as err:
             return Engines(problems=(err.reason,))
-        return Engines(names=(host.kind,))
+        return Engines(names=(engine.kind,))
 
     async def prepare(self, spec: TaskSpec) -> None:
         """See the port. Many that want one image wait for one pull."""
-        image = spec.container or ""
-        parse(spec.container_options, self._volumes)
-        if image in self._images:
-            return
-        async with self._pulls.setdefault(image, asyncio.Lock()):
-            if image not in self._images:
-                await self._pull(image)
-                self._images.add(image)
+        parse(spec.container_options, self._offers.allowed)
+        await self.images.prepare(spec)
 
     async def start(self, order: ContainerOrder) -> float:
         """See the port."""
-        async with self._ask("launch") as (docker, host):
+        async with self.connection.ask("launch") as (docker, engine):
             container = docker.containers.container(request.name(self._scope, order.attempt))
             state = await self._state(container)
             if state is None:
                 request.make_room(order)
-                await self._create(docker, order, request.config(order, host))
+                await self._create(docker, order, Host(engine, self._scope, *self._offers))
             if state is None or state["Status"] == "created":
+                self._watch(order, engine)
                 await self._launch(container)
                 state = await self._state(container) or {}
             self._follow(docker, order.attempt, order.stdout, order.stderr)
@@ -103,7 +109,7 @@ class DockerEngine:
 
     async def wait(self, attempt: AttemptId) -> ContainerEnd:
         """See the port. An engine that restarts meanwhile is waited for."""
-        async with self._ask("host") as (docker, _):
+        async with self.connection.ask("host") as (docker, _):
             container = docker.containers.container(request.name(self._scope, attempt))
             shown = await container.show()
             if shown["State"]["Status"] == "created":
@@ -116,13 +122,17 @@ class DockerEngine:
             await self._drain(attempt)
             state = (await container.show())["State"]
             used = used.at_least(usage.of_group(group)) if ours else used
+            image = await self.images.ran(docker, str(shown["Image"]), str(labels.get(request.IMAGE, "")))
+        watch = self._watches.get(attempt)
+        killed = bool(state.get("OOMKilled")) or (ours and usage.oom(group)) or (watch is not None and watch.happened())
         return ContainerEnd(
             exit_code=int(state["ExitCode"]),
-            oom=bool(state.get("OOMKilled")),
+            oom=killed,
             peak_memory=used.peak_memory,
             cpu_seconds=used.cpu_seconds,
             started_at=min(_instant(state["StartedAt"]), _instant(state["FinishedAt"])),  # noted out of order at times
             ended_at=_instant(state["FinishedAt"]),
+            image=image,
         )
 
     async def signal(self, attempt: AttemptId, signum: int) -> None:
@@ -141,11 +151,11 @@ class DockerEngine:
         """See the port. A frozen container is thawed, or it could not hear."""
         await self._tell(attempt, "kill", signal=str(int(signum)))
         await self._tell(attempt, "unpause")
-        async with self._ask("host") as (docker, _):
+        async with self.connection.ask("host") as (docker, _):
             container = docker.containers.container(request.name(self._scope, attempt))
             try:
                 async with asyncio.timeout(grace):
-                    await self._gone_is_fine(container.wait())
+                    await gone_is_fine(container.wait())
             except TimeoutError:
                 await self.kill(attempt)
 
@@ -158,7 +168,7 @@ class DockerEngine:
         """See the port. Containers that were made and never started are removed: nothing ran in them."""
         filters = {"label": [f"{request.SCOPE}={self._scope}", f"{request.WORKER}={worker}"]}
         try:
-            async with self._ask("host") as (docker, _):
+            async with self.connection.ask("host") as (docker, _):
                 found = await docker.containers.list(all="true", filters=_json(filters))
                 held = []
                 for container in found:
@@ -179,135 +189,53 @@ class DockerEngine:
         """See the port."""
         running = self._running.pop(attempt, None)
         name = request.name(self._scope, attempt)
-        async with self._ask("host") as (docker, host):
-            await self._gone_is_fine(docker.containers.container(name).delete(force=True, v=True))
-            if group := usage.parent(name, host.driver):
+        async with self.connection.ask("host") as (docker, engine):
+            await gone_is_fine(docker.containers.container(name).delete(force=True, v=True))
+            if group := usage.parent(name, engine.driver):
                 usage.remove(group)
+        if watch := self._watches.pop(attempt, None):
+            watch.close()
         if running:
             running.output.cancel()
             await asyncio.wait([running.output])
 
     async def close(self) -> None:
         """See the port."""
+        for watch in self._watches.values():
+            watch.close()
+        self._watches.clear()
         outputs = [running.output for running in self._running.values()]
         self._running.clear()
         for output in outputs:
             output.cancel()
         if outputs:
             await asyncio.wait(outputs)
-        if self._docker is not None:
-            await self._docker.close()
-            self._docker = self._host = None
-
-    # --- the connection ---------------------------------------------------------------------------------------------
-
-    async def _open(self) -> "tuple[Docker, Host]":
-        """The connection, made at the first use and again after the engine was missing. `ContainerError` (host)."""
-        async with self._opening:
-            if self._docker is None or self._host is None:
-                self._docker, self._host = await self._connect()
-            return self._docker, self._host
-
-    async def _connect(self) -> "tuple[Docker, Host]":
-        from aiodocker import Docker, DockerError
-        from aiohttp import ClientError, ClientTimeout
-
-        url = address(self._environ)
-        if not url:
-            raise ContainerError(
-                "host", "no container engine: start Docker or Podman on this host, or set DOCKER_HOST for the agent"
-            )
-        docker = Docker(url=url, timeout=ClientTimeout(total=REQUEST, sock_connect=PROBE))
-        try:
-            version = await docker.version()
-            info = await docker.system.info()
-        except BaseException as err:
-            await docker.close()
-            if isinstance(err, (DockerError, ClientError, OSError, TimeoutError, ValueError)):
-                raise ContainerError("host", unreachable(url, err)) from err
-            raise
-        podman = any("podman" in c.get("Name", "").lower() for c in version.get("Components") or ())
-        rootless = "name=rootless" in (info.get("SecurityOptions") or ())
-        driver = info.get("CgroupDriver", "") if url.startswith("unix:") else "far away"
-        host = Host("podman" if podman else "docker", driver, rootless, self._scope, self._volumes, self._network)
-        return docker, host
-
-    @asynccontextmanager
-    async def _ask(self, cause: Cause) -> "AsyncIterator[tuple[Docker, Host]]":
-        """The connection; what the engine refuses inside becomes a `ContainerError` of `cause`, silence one of `host`."""
-        from aiodocker import DockerError
-        from aiohttp import ClientError
-
-        opened = await self._open()
-        try:
-            yield opened
-        except DockerError as err:
-            raise ContainerError(cause, f"the container engine refused: {err.message}") from err
-        except (ClientError, TimeoutError, ConnectionError) as err:
-            raise ContainerError("host", f"the container engine is away: {type(err).__name__} {err}") from err
-
-    async def _gone_is_fine(self, call: Any) -> Any:
-        """The answer of `call`, None if the container is gone, not running, or being removed."""
-        from aiodocker import DockerError
-
-        try:
-            return await call
-        except DockerError as err:
-            if err.status in (304, 404, 409) or "not paused" in err.message or "not running" in err.message:
-                return None
-            raise
+        await self.connection.close()
 
     async def _tell(self, attempt: AttemptId, verb: str, **params: str) -> None:
-        async with self._ask("host") as (docker, _):
+        async with self.connection.ask("host") as (docker, _):
             container = docker.containers.container(request.name(self._scope, attempt))
-            await self._gone_is_fine(getattr(container, verb)(**params))
+            await gone_is_fine(getattr(container, verb)(**params))
 
     async def _state(self, container: Any) -> dict[str, Any] | None:
-        shown = await self._gone_is_fine(container.show())
+        shown = await gone_is_fine(container.show())
         return dict(shown["State"]) if shown else None
 
     # --- the steps ------------------------------------------------------------------------------------------------------
 
-    async def _pull(self, image: str) -> None:
+    async def _create(self, docker: "Docker", order: ContainerOrder, host: Host) -> None:
+        """Create; an image that was removed since `prepare` is had again."""
         from aiodocker import DockerError
 
-        async with self._ask("image") as (docker, _):
-            try:
-                known = await docker.images.inspect(image)
-            except DockerError as err:
-                if err.status != 404:
-                    raise
-                known = await self._fetch(docker, image)
-            _log.info("image-ready", image=image, digest=_digest(known))
-
-    async def _fetch(self, docker: "Docker", image: str) -> dict[str, Any]:
-        """Pull; `ContainerError` (image) with the registry's words."""
-        from aiodocker import DockerError
-
+        name, image = request.name(self._scope, order.attempt), order.spec.container or ""
         try:
-            async with asyncio.timeout(PULL):
-                await docker.images.pull(image)
-                return await docker.images.inspect(image)
-        except DockerError as err:
-            raise ContainerError(
-                "image", f"the image {image!r} is not on this host and cannot be pulled: {err.message}"
-            ) from err
-        except TimeoutError as err:
-            raise ContainerError("image", f"the image {image!r} was not pulled within {PULL:.0f} s") from err
-
-    async def _create(self, docker: "Docker", order: ContainerOrder, config: dict[str, Any]) -> None:
-        """Create; an image that was removed since `prepare` is pulled again."""
-        from aiodocker import DockerError
-
-        name = request.name(self._scope, order.attempt)
-        try:
-            await docker.containers.create(config, name=name)
+            await docker.containers.create(request.config(order, host, self.images.name(image)), name=name)
         except DockerError as err:
             if err.status != 404:
                 raise
-            self._images.discard(order.spec.container or "")
+            self.images.forget(image)
             await self.prepare(order.spec)
-            await docker.containers.create(config, name=name)
+            await docker.containers.create(request.config(order, host, self.images.name(image)), name=name)
 
     async def _launch(self, container: Any) -> None:
         """Start; a container that the engine cannot start is not left behind."""
@@ -316,8 +244,15 @@ class DockerEngine:
         try:
             await container.start()
         except DockerError:
-            await self._gone_is_fine(container.delete(force=True, v=True))
+            await gone_is_fine(container.delete(force=True, v=True))
             raise
+
+    def _watch(self, order: ContainerOrder, engine: Engine) -> None:
+        """Podman does not say (in version 4) that the kernel killed for memory; where its group cannot either, watch it."""
+        group = usage.parent(request.name(self._scope, order.attempt), engine.driver)
+        wanted = engine.kind == "podman" and order.memory and order.attempt not in self._watches
+        if wanted and group and (watch := usage.watch(group, order.memory)):
+            self._watches[order.attempt] = watch
 
     def _follow(self, docker: "Docker", attempt: AttemptId, stdout: str, stderr: str) -> None:
         if attempt not in self._running:
@@ -326,7 +261,7 @@ class DockerEngine:
 
     async def _resume_output(self, attempt: AttemptId) -> None:
         with suppress(ContainerError):
-            async with self._ask("host") as (docker, _):
+            async with self.connection.ask("host") as (docker, _):
                 shown = await docker.containers.container(request.name(self._scope, attempt)).show()
                 labels = shown["Config"]["Labels"]
                 self._follow(docker, attempt, labels[request.STDOUT], labels[request.STDERR])
@@ -370,11 +305,6 @@ async def _ended(container: Any) -> None:
             if not left:
                 raise
             await asyncio.sleep(1)
-
-
-def _digest(image: Mapping[str, Any]) -> str:
-    digests = image.get("RepoDigests") or [image.get("Id", "")]
-    return str(digests[0])
 
 
 def _instant(text: str) -> float:

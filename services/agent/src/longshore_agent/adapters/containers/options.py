@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from longshore_agent.core.ports import ContainerError
+from longshore_common.errors import BadInput
 
 
 class Extra(msgspec.Struct, kw_only=True):
@@ -19,13 +20,12 @@ class Extra(msgspec.Struct, kw_only=True):
     env: dict[str, str] = {}
 
 
-_OPENS: Final = "it opens the host; ask the operator for a worker that offers what the task needs"
+_OPENS: Final = "it opens the host; the operator of a worker can allow it there (LONGSHORE_ALLOW_OPTIONS)"
 _ALONE: Final = "output is kept as bytes and nobody types: leave it out"
 #: Refused, with what to do instead.
 REFUSED: Final = {
-    **dict.fromkeys(
-        ("--privileged", "--cap-add", "--device", "--pid", "--userns", "--uts", "--cgroupns", "--volumes-from"), _OPENS
-    ),
+    **dict.fromkeys(("--privileged", "--device", "--pid", "--userns", "--uts", "--cgroupns"), _OPENS),
+    "--volumes-from": "another container's folders are not yours; stage the data as --input or --resource",
     **dict.fromkeys(("--tty", "-t", "-it", "-ti", "--interactive", "-i", "--detach", "-d", "--log-driver"), _ALONE),
     **dict.fromkeys(("--user", "-u"), "say --uid and --gid at submit"),
     **dict.fromkeys(("--memory", "-m"), "say --memory at submit, so that it is counted"),
@@ -41,8 +41,46 @@ REFUSED: Final = {
 FLAGS: Final[dict[str, tuple[str, Any] | None]] = {
     "--rm": None, "--init": ("Init", True), "--read-only": ("ReadonlyRootfs", True),
 }  # fmt: skip
+#: What the operator may allow users; without that, `--cap-add`, `--ipc` and `--security-opt` take harmless values only.
+ALLOWABLE: Final = (
+    "--privileged", "--cap-add", "--device", "--pid", "--ipc", "--userns", "--uts", "--cgroupns", "--security-opt",
+)  # fmt: skip
+#: Capabilities that engines give by default: we drop them all, users may take these back.
+CAPABILITIES: Final = frozenset(
+    {
+        "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
+        "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    }
+)  # fmt: skip
 SHORT: Final = {"-e": "--env", "-w": "--workdir", "-v": "--volume", "-h": "--hostname", "--net": "--network"}
 _UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+class Permissions(msgspec.Struct, frozen=True):
+    """What the operator of this worker opens to its users: host folders (`/ref`, or `/scratch:rw` to write), options."""
+
+    volumes: tuple[str, ...] = ()
+    options: frozenset[str] = frozenset()
+
+
+#: Nothing beyond what every worker allows.
+CLOSED: Final = Permissions()
+
+
+def permissions(volumes: str, options: str) -> Permissions:
+    """From the settings, lists with commas. `BadInput` for what cannot be allowed."""
+    folders, names = _list(volumes), _list(options)
+    for name in names:
+        if name not in ALLOWABLE:
+            raise BadInput(f"LONGSHORE_ALLOW_OPTIONS: {name!r} cannot be allowed; these can: {', '.join(ALLOWABLE)}")
+    for folder in folders:
+        if not folder.startswith("/") or ".." in folder.split("/"):
+            raise BadInput(f"LONGSHORE_VOLUMES: {folder!r} is no absolute folder: write /folder or /folder:rw")
+    return Permissions(folders, frozenset(names))
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def bind(source: str, target: str, *, read_only: bool = False) -> dict[str, Any]:
@@ -50,29 +88,35 @@ def bind(source: str, target: str, *, read_only: bool = False) -> dict[str, Any]
     return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only}
 
 
-def parse(options: Sequence[str], volumes: Sequence[str] = ()) -> Extra:
-    """The options as additions to a create request; `ContainerError` (launch) for what is unknown or opens the host.
-
-    `volumes`: host folders that the operator allows to be mounted, read-only, by `-v`.
-    """
+def parse(options: Sequence[str], allowed: Permissions = CLOSED) -> Extra:
+    """The options as additions to a create request; `ContainerError` (launch) for what is unknown or opens the host."""
     extra = Extra()
     words = iter(_words(options))
     for name in words:
         name, given, value = name.partition("=") if name.startswith("--") else (name, "", "")
         name = SHORT.get(name, name)
-        if name in FLAGS and not given:
-            if field := FLAGS[name]:
+        if name in REFUSED and name not in allowed.options:
+            raise _refusal(name)
+        if (name in FLAGS or name in _OPEN_FLAGS) and not given:
+            if field := {**FLAGS, **_OPEN_FLAGS}[name]:
                 extra.host[field[0]] = field[1]
             continue
-        if name not in _VALUES and name != "--volume":
-            raise _refusal(name)
+        take = _taker(name, allowed)
         if not given and (value := next(words, "")) == "":
             raise ContainerError("launch", f"the container option {name} needs a value: write {name}=VALUE")
-        if name == "--volume":
-            _volume(extra, value, volumes)
-        else:
-            _VALUES[name](extra, value)
+        take(extra, value)
     return extra
+
+
+def _taker(name: str, allowed: Permissions) -> Callable[[Extra, str], None]:
+    """What an option with a value does."""
+    if name == "--volume":
+        return lambda extra, value: _volume(extra, value, allowed.volumes)
+    if name in allowed.options and name in _OPEN_VALUES:
+        return _OPEN_VALUES[name]
+    if name not in _VALUES:
+        raise _refusal(name)
+    return _VALUES[name]
 
 
 def _words(options: Sequence[str]) -> Iterator[str]:
@@ -163,15 +207,32 @@ def _label(extra: Extra, value: str) -> None:
 def _volume(extra: Extra, value: str, allowed: Sequence[str]) -> None:
     source, _, rest = value.partition(":")
     target, _, mode = rest.partition(":")
-    parts = source.split("/")
-    inside = any(source == a.rstrip("/") or source.startswith(a.rstrip("/") + "/") for a in allowed)
-    if not inside or ".." in parts or not target.startswith("/") or mode not in ("", "ro"):
-        offered = " or ".join(allowed) or "no folder on this worker"
+    folders = {a.removesuffix(":rw").rstrip("/"): a.endswith(":rw") for a in allowed}
+    holding = [folder for folder in folders if source == folder or source.startswith(folder + "/")]
+    writable = any(folders[folder] for folder in holding)
+    modes = ("", "ro", "rw") if writable else ("", "ro")
+    if not holding or ".." in source.split("/") or not target.startswith("/") or mode not in modes:
+        offered = " or ".join(f if w else f"{f} (read-only)" for f, w in folders.items()) or "no folder of this worker"
         raise ContainerError(
-            "launch",
-            f"-v {value}: the operator allows {offered} (read-only); stage other data as --input or --resource",
+            "launch", f"-v {value}: the operator allows {offered}; stage other data as --input or --resource"
         )
-    extra.host.setdefault("Mounts", []).append(bind(source, target, read_only=True))
+    extra.host.setdefault("Mounts", []).append(bind(source, target, read_only=not (writable and mode == "rw")))
+
+
+def _capability(extra: Extra, value: str) -> None:
+    name = value.upper().removeprefix("CAP_")
+    if name not in CAPABILITIES:
+        raise ContainerError(
+            "launch", f"--cap-add {value}: {_OPENS}; without that there are {', '.join(sorted(CAPABILITIES))}"
+        )
+    extra.host.setdefault("CapAdd", []).append(name)
+
+
+def _device(extra: Extra, value: str) -> None:
+    path, _, rest = value.partition(":")
+    inside, _, how = rest.partition(":")
+    device = {"PathOnHost": path, "PathInContainer": inside or path, "CgroupPermissions": how or "rwm"}
+    extra.host.setdefault("Devices", []).append(device)
 
 
 def _config(field: str) -> Callable[[Extra, str], None]:
@@ -202,7 +263,20 @@ _VALUES: Final[dict[str, Callable[[Extra, str], None]]] = {
     "--ulimit": _ulimit,
     "--tmpfs": _tmpfs,
     "--label": _label,
+    "--cap-add": _capability,
     "--cap-drop": _host_list("CapDrop"),
     "--add-host": _host_list("ExtraHosts"),
     "--dns": _host_list("Dns"),
+}
+#: What these do where the operator allows them.
+_OPEN_FLAGS: Final[dict[str, tuple[str, Any] | None]] = {"--privileged": ("Privileged", True)}
+_OPEN_VALUES: Final[dict[str, Callable[[Extra, str], None]]] = {
+    "--cap-add": _host_list("CapAdd"),
+    "--security-opt": _host_list("SecurityOpt"),
+    "--device": _device,
+    "--pid": _host("PidMode"),
+    "--ipc": _host("IpcMode"),
+    "--userns": _host("UsernsMode"),
+    "--uts": _host("UTSMode"),
+    "--cgroupns": _host("CgroupnsMode"),
 }

@@ -6,9 +6,12 @@ What must not enter: talking to the engine, the life of containers.
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from longshore_agent.adapters.containers import options, usage
+from longshore_agent.adapters.containers.connection import Engine
+from longshore_agent.adapters.containers.options import Permissions
 from longshore_agent.core.contract import INSIDE, argv
 from longshore_agent.core.ports import ContainerError, ContainerOrder
 
@@ -17,21 +20,20 @@ WORKER: Final = "longshore.worker"
 SCOPE: Final = "longshore.scope"
 STDOUT: Final = "longshore.stdout"
 STDERR: Final = "longshore.stderr"
+IMAGE: Final = "longshore.image"
 DATA: Final = "/data"
 
 
 class Host(NamedTuple):
     """What the request depends on besides the order.
 
-    `kind`: docker or podman. `driver`: of cgroups. `rootless`: root inside is the engine's user outside. `scope`: tells
-    this agent's containers from those of another one on the same engine. `volumes`: folders that users may mount.
+    `scope`: tells this agent's containers from those of another one on the same engine. `allowed`: what the operator opens.
+    `network`: of containers that name none.
     """
 
-    kind: str
-    driver: str
-    rootless: bool
+    engine: Engine
     scope: str
-    volumes: Sequence[str] = ()
+    allowed: Permissions = Permissions()
     network: str = "bridge"
 
 
@@ -53,23 +55,26 @@ def user(uid: int | None, gid: int | None, *, rootless: bool) -> str:
     return f"{os.geteuid()}:{os.getegid() if gid is None else gid}"
 
 
-def config(order: ContainerOrder, host: Host) -> dict[str, Any]:
-    """The body of the create request. `ContainerError` (launch) for options that are not to be had."""
+def config(order: ContainerOrder, host: Host, image: str) -> dict[str, Any]:
+    """The body of the create request. `ContainerError` (launch) for what is not to be had."""
     spec = order.spec
-    extra = options.parse(spec.container_options, host.volumes)
+    extra = options.parse(spec.container_options, host.allowed)
     body: dict[str, Any] = {
-        "Image": spec.container,
+        "Image": image,
         "Cmd": argv(spec),
         "Env": [f"{key}={value}" for key, value in {**order.env, **_free(extra.env)}.items()],
         "Labels": {
             ATTEMPT: order.attempt, WORKER: order.worker, SCOPE: host.scope, STDOUT: order.stdout, STDERR: order.stderr,
+            IMAGE: spec.container or "",
         },
         "AttachStdin": False, "AttachStdout": False, "AttachStderr": False, "Tty": False,
-        "HostConfig": {"NetworkMode": host.network, **_limits(order), **_kept(host), **extra.host},
+        "HostConfig": {
+            "NetworkMode": host.network, **extra.host, **_limits(order, host), **_kept(host), **_rights(extra),
+        },
     }  # fmt: skip
-    if who := user(spec.uid, spec.gid, rootless=host.rootless):
+    if who := user(spec.uid, spec.gid, rootless=host.engine.rootless):
         body["User"] = who
-    if group := usage.parent(name(host.scope, order.attempt), host.driver):
+    if group := usage.parent(name(host.scope, order.attempt), host.engine.driver):
         body["HostConfig"]["CgroupParent"] = group
     labels = {**extra.config.pop("Labels", {}), **body["Labels"]}
     body["HostConfig"]["Mounts"] = [*_mounts(order), *extra.host.get("Mounts", [])]
@@ -89,22 +94,73 @@ def make_room(order: ContainerOrder) -> None:
         raise ContainerError("host", f"preparing {order.output_dir}: {os.strerror(err.errno or 0)}") from err
 
 
-def _limits(order: ContainerOrder) -> dict[str, Any]:
+def _rights(extra: options.Extra) -> dict[str, Any]:
+    """No capability but those asked for, and no way to more by a program that is set-uid; unless the operator opened it."""
+    if extra.host.get("Privileged"):
+        return {}
+    given: list[str] = extra.host.get("SecurityOpt", [])
+    secure = given if any(o.startswith("no-new-privileges") for o in given) else ["no-new-privileges", *given]
+    if "no-new-privileges=false" in given or "no-new-privileges:false" in given:
+        secure = [o for o in given if not o.startswith("no-new-privileges")]
+    return {"CapDrop": ["ALL"], "SecurityOpt": secure}
+
+
+def _limits(order: ContainerOrder, host: Host) -> dict[str, Any]:
     spec = order.spec
     limits: dict[str, Any] = {}
     if spec.cpus:
         limits["NanoCpus"] = int(spec.cpus * 1e9)
-    if spec.memory:
-        limits["Memory"] = limits["MemorySwap"] = spec.memory
-    if spec.gpus:
-        limits["DeviceRequests"] = [{"Count": spec.gpus, "Capabilities": [["gpu"]]}]
+    if order.memory:
+        limits["Memory"] = limits["MemorySwap"] = order.memory
+    if order.devices.cpus:
+        limits["CpusetCpus"] = ",".join(map(str, order.devices.cpus))
+        if nodes := memory_nodes(order.devices.cpus):
+            limits["CpusetMems"] = nodes
+    if spec.gpus or order.devices.gpus:
+        limits["DeviceRequests"] = [_gpus(order, host)]
     return limits
 
 
+def _gpus(order: ContainerOrder, host: Host) -> dict[str, Any]:
+    """The request for GPUs: those set aside, else any of that number. Podman would start without and say nothing."""
+    if host.engine.kind == "podman":
+        raise ContainerError(
+            "launch",
+            "Podman gives no GPUs by this way and would not say so: run tasks with --gpus on a worker with Docker",
+        )
+    request: dict[str, Any] = {"Driver": "", "Capabilities": [["gpu"]]}
+    if order.devices.gpus:
+        return {**request, "DeviceIDs": list(order.devices.gpus)}
+    return {**request, "Count": order.spec.gpus}
+
+
+def memory_nodes(cpus: Sequence[int], root: str = "/sys/devices/system/node") -> str:
+    """The NUMA nodes beside these CPUs, as the kernel writes lists; empty where that leaves nothing out."""
+    near, nodes = [], 0
+    with suppress(OSError):
+        for entry in sorted(os.listdir(root)):
+            if not entry.startswith("node") or not entry[4:].isdigit():
+                continue
+            nodes += 1
+            with open(f"{root}/{entry}/cpulist") as file:
+                if not _numbers(file.read()).isdisjoint(cpus):
+                    near.append(int(entry[4:]))
+    return ",".join(map(str, sorted(near))) if 0 < len(near) < nodes else ""
+
+
+def _numbers(text: str) -> set[int]:
+    """The numbers of a list of the kernel, such as 0-3,8."""
+    found: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
 def _kept(host: Host) -> dict[str, Any]:
-    """How the engine keeps output: all of it, as bytes. Podman's own way does so already."""
-    if host.kind != "docker":
-        return {}
+    """How the engine keeps output: all of it, as bytes, in a file."""
+    if host.engine.kind == "podman":
+        return {"LogConfig": {"Type": "k8s-file", "Config": {}}}
     return {"LogConfig": {"Type": "local", "Config": {"max-size": "1000g", "max-file": "1", "compress": "false"}}}
 
 

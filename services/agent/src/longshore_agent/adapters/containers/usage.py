@@ -8,9 +8,13 @@ while it runs. What must not enter: the engine.
 import os
 from collections.abc import Collection
 from contextlib import suppress
+from typing import Final
 
 from longshore_agent.adapters import cgroups
 from longshore_agent.adapters.cgroups import PARENT, ROOT, Used
+
+#: Bytes by which a watched parent group is smaller than its container.
+_AHEAD: Final = 64 << 10
 
 
 def parent(name: str, driver: str) -> str | None:
@@ -37,6 +41,52 @@ def of_container(container: str) -> Used:
         if used != Used():
             return used
     return Used()
+
+
+def oom(group: str) -> bool:
+    """Whether the kernel killed for want of memory in this group or below it; version 1 tells of the group alone."""
+    return cgroups.oom_kills(_directories(group)) > 0
+
+
+class Watch:
+    """An event of version 1 that the kernel counts when a parent group runs out of memory."""
+
+    def __init__(self, event: int) -> None:
+        self._event, self._happened = event, False
+
+    def happened(self) -> bool:
+        """Whether it did since the watch began; to be asked before the group is removed."""
+        with suppress(BlockingIOError):
+            self._happened |= os.eventfd_read(self._event) > 0
+        return self._happened
+
+    def close(self) -> None:
+        """Watch no longer."""
+        os.close(self._event)
+
+
+def watch(group: str, memory: int) -> Watch | None:
+    """Have this parent group run out of memory a moment before the container in it, and watch for that.
+
+    None where that is not possible, or not needed (version 2 counts what happens below).
+    """
+    at = f"{ROOT}/memory{group}"
+    if cgroups.unified():
+        return None
+    event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    try:
+        os.makedirs(at, exist_ok=True)
+        source = os.open(f"{at}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            limited = cgroups.write(f"{at}/memory.limit_in_bytes", str(max(memory - _AHEAD, memory // 2)))
+            if limited and cgroups.write(f"{at}/cgroup.event_control", f"{event} {source}"):
+                return Watch(event)
+        finally:
+            os.close(source)
+    except OSError:
+        pass
+    os.close(event)
+    return None
 
 
 def remove(group: str) -> None:

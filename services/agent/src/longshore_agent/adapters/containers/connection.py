@@ -1,0 +1,104 @@
+"""The connection to one container engine, and what its refusals and silence mean.
+
+What must not enter: what is asked of the engine.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from longshore_agent.adapters.containers.address import address, unreachable
+from longshore_agent.core.ports import ContainerError
+from longshore_common.model import Cause
+
+if TYPE_CHECKING:
+    from aiodocker import Docker
+
+#: Seconds: to find out whether an engine answers, and for one request.
+PROBE: Final = 2.0
+REQUEST: Final = 120.0
+
+
+class Engine(NamedTuple):
+    """Who answers. `kind`: docker or podman. `driver`: of cgroups, empty text if the engine is not on this host.
+
+    `rootless`: root inside is the engine's user outside.
+    """
+
+    kind: str
+    version: str
+    driver: str
+    rootless: bool
+
+
+class Connection:
+    """Made at the first use and again after the engine was missing."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._opened: tuple[Docker, Engine] | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> "tuple[Docker, Engine]":
+        """`ContainerError` (host) if nobody answers."""
+        async with self._opening:
+            if self._opened is None:
+                self._opened = await self._connect()
+            return self._opened
+
+    @asynccontextmanager
+    async def ask(self, cause: Cause) -> "AsyncIterator[tuple[Docker, Engine]]":
+        """The connection; what the engine refuses inside becomes a `ContainerError` of `cause`, silence one of `host`."""
+        from aiodocker import DockerError
+        from aiohttp import ClientError
+
+        opened = await self.open()
+        try:
+            yield opened
+        except DockerError as err:
+            raise ContainerError(cause, f"the container engine refused: {err.message}") from err
+        except (ClientError, TimeoutError, ConnectionError) as err:
+            raise ContainerError("host", f"the container engine is away: {type(err).__name__} {err}") from err
+
+    async def close(self) -> None:
+        """Let go of it; the next use opens it again."""
+        if self._opened is not None:
+            await self._opened[0].close()
+            self._opened = None
+
+    async def _connect(self) -> "tuple[Docker, Engine]":
+        from aiodocker import Docker, DockerError
+        from aiohttp import ClientError, ClientTimeout
+
+        url = address(self._environ)
+        if not url:
+            raise ContainerError(
+                "host", "no container engine: start Docker or Podman on this host, or set DOCKER_HOST for the agent"
+            )
+        docker = Docker(url=url, timeout=ClientTimeout(total=REQUEST, sock_connect=PROBE))
+        try:
+            version = await docker.version()
+            info = await docker.system.info()
+        except BaseException as err:
+            await docker.close()
+            if isinstance(err, (DockerError, ClientError, OSError, TimeoutError, ValueError)):
+                raise ContainerError("host", unreachable(url, err)) from err
+            raise
+        podman = any("podman" in c.get("Name", "").lower() for c in version.get("Components") or ())
+        rootless = any(word.startswith("name=rootless") for word in info.get("SecurityOptions") or ())
+        driver = info.get("CgroupDriver", "") if url.startswith("unix:") else ""
+        return docker, Engine("podman" if podman else "docker", str(version.get("Version", "")), driver, rootless)
+
+
+async def gone_is_fine(call: Any) -> Any:
+    """The answer of `call`, None if the container is gone, not running, or being removed."""
+    from aiodocker import DockerError
+
+    try:
+        return await call
+    except DockerError as err:
+        words = err.message.lower()
+        if err.status in (304, 404, 409) or any(w in words for w in ("not paused", "not running", "no such container")):
+            return None
+        raise
