@@ -134,7 +134,7 @@ async def test_a_task_has_every_field_the_command_line_promises(api: Api) -> Non
         "submitted_at": "1970-01-01T00:16:41.000+00:00", "started_at": "1970-01-01T00:25:00.250+00:00",
         "ended_at": "1970-01-01T00:25:01.500+00:00", "peak_memory": 123, "cpu_seconds": 0.5, "submission": 1,
         "index": 1, "label": 15, "entry": "b", "user": "ann", "priority": 4, "paused": False,
-        "inputs": ["s3://b/{entry}"], "output": "s3://b/o", "retries": 2, "not_before": None,
+        "inputs": ["s3://b/{entry}"], "output": "s3://b/o", "retries": 2, "not_before": None, "progress": None,
     }  # fmt: skip
     untouched = await api.json(f"tasks/{array}.0")
     assert (untouched["state"], untouched["attempt"], untouched["worker"], untouched["entry"]) == (
@@ -550,7 +550,9 @@ async def test_a_wish_is_answered_done_or_refused_with_the_reason_or_not_yet(api
     api.last = refused = api.book.write(e.RequestRefused(request=part, reason="1.3-9 is unknown"))
     api.book.write(e.AttemptsSignalled(attempts=(), wanted="pause", request=signal, more=True), "w1")
     await api.shown()
-    assert await api.json(f"requests/{done}") == {"request": done, "answer": "done", "reason": None, "seq": part + 2}
+    assert await api.json(f"requests/{done}") == {
+        "request": done, "answer": "done", "reason": None, "seq": part + 2, "workers": [], "cares": [],
+    }  # fmt: skip
     assert await api.json(f"requests/{part}") == {
         "request": part, "answer": "refused", "reason": "1.3-9 is unknown", "seq": refused,
     }  # fmt: skip

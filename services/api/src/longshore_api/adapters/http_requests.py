@@ -33,12 +33,16 @@ async def answer(house: TheHouse, wish: FromPath[int], wait: Patience = 0.0) -> 
 
 async def _answer(house: House, wish: int) -> views.Answer:
     rows = await house.reader.history_of(archive.REQUEST, [str(wish)], _MOST, wish)
-    events = [present.event(row) for row in rows]
-    reasons = [event.reason for event in events if isinstance(event, e.RequestRefused)]
-    if reasons:
-        return views.Answer(wish, "refused", "; ".join(reasons), rows[-1]["seq"])
-    complete = any(isinstance(event, e.Event) and not getattr(event, "more", False) for event in events)
-    return views.Answer(wish, "done", seq=rows[-1]["seq"]) if complete else views.Answer(wish, "none")
+    told = [(row, event) for row in rows if isinstance(event := present.event(row), e.Event)]
+    cares = [present.care(row, event) for row, event in told if isinstance(event, e.WorkerCared)]
+    answers = [(row, event) for row, event in told if not isinstance(event, e.WorkerCared)]
+    workers = [row["subject"].split(".")[2] for row, event in answers if isinstance(event, e.WorkerCareOrdered)]
+    reasons = [event.reason for _, event in answers if isinstance(event, e.RequestRefused)]
+    if not reasons and not any(not getattr(event, "more", False) for _, event in answers):
+        return views.Answer(wish, "none")
+    return views.Answer(
+        wish, "refused" if reasons else "done", "; ".join(reasons) or None, rows[-1]["seq"], workers, cares
+    )
 
 
 async def _whole(house: House, found: views.Answer, patience: float) -> views.Answer:

@@ -148,8 +148,9 @@ async def _part(house: House, submission: int, index: int, wanted: _Wanted) -> P
             )
         row = found[0]
     if row["report"]:
-        _, out, err = present.report(row)
-        return await house.outputs.stored(err if wanted.stream == "stderr" else out, wanted.span, row["worker"])
+        told = present.report(row)
+        stored = told.stderr if wanted.stream == "stderr" else told.stdout
+        return await house.outputs.stored(stored, wanted.span, row["worker"])
     if row["outcome"] is None and row["state"] in ON_WORKER:
         return await house.outputs.live(row["worker"], attempt_id(submission, index, n), wanted.stream, wanted.span)
     return Part(b"", ended=row["outcome"] is not None or row["state"] in TERMINAL)

@@ -12,12 +12,12 @@ from longshore_common.model import ON_WORKER
 
 _TASK: Final = (
     "t.index, t.state, t.attempt, t.worker, t.assigned_at, t.started_at, t.ended_at, t.exit_code, t.outcome, t.cause, "
-    "t.reason, t.paused, t.not_before, t.report"
+    "t.reason, t.paused, t.not_before, t.report, t.progress"
 )
 _RANGE: Final = (
     "g.index, r.state, 0::bigint AS attempt, '' AS worker, NULL::float8 AS assigned_at, NULL::float8 AS started_at, "
     "r.at AS ended_at, NULL::bigint AS exit_code, NULL::text AS outcome, r.cause, r.reason, false AS paused, "
-    "0::float8 AS not_before, NULL::text AS report"
+    "0::float8 AS not_before, NULL::text AS report, NULL::text AS progress"
 )
 
 

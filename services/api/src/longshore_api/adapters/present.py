@@ -9,21 +9,35 @@ import msgspec
 from longshore_api.adapters import views
 from longshore_api.adapters.reader import Details
 from longshore_api.core import narrative
-from longshore_api.core.rows import OPEN_STATES, TASK_STATES
+from longshore_api.core.rows import OPEN_STATES, TASK_STATES, Progress
 from longshore_common import codec
+from longshore_common import events as e
 from longshore_common.clock import iso
 from longshore_common.errors import Unreadable
 from longshore_common.ids import attempt_id, task_id
-from longshore_common.model import Output, TaskSpec, Usage
+from longshore_common.model import Output, Retention, TaskSpec, Usage
 
 #: In a list, longer words of a command are cut: a page of a thousand tasks must stay a page. One task shows all.
 LONGEST_WORD: Final = 16 * 1024
 
-Report = tuple[Usage, Output | None, Output | None]
+
+class Report(msgspec.Struct, frozen=True, array_like=True):
+    """What an attempt's last report said of it."""
+
+    usage: Usage = Usage()
+    stdout: Output | None = None
+    stderr: Output | None = None
+    image: str = ""
+    checkpoint: bool = False
+    kept: bool = False
+
+
 _report: Final = msgspec.json.Decoder(Report).decode
 _reasons: Final = msgspec.json.Decoder(list[tuple[int, str]]).decode
 _NO_SPEC: Final = TaskSpec(command=())
-_NOTHING: Final[Report] = (Usage(), None, None)
+_NOTHING: Final = Report()
+_progress: Final = msgspec.json.Decoder(Progress).decode
+_cares: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 Row = Any  # an asyncpg.Record
 
@@ -37,14 +51,14 @@ def when(at: float | None) -> str | None:
 
 
 def report(row: Row) -> Report:
-    """[usage, stdout, stderr] of an attempt, empty while there is no report."""
+    """What an attempt reported at its end, empty while there is no report."""
     return _report(row["report"]) if row["report"] else _NOTHING
 
 
 def task(row: Row, details: Details, *, whole: bool = True) -> views.Task:
     """A task; in a list (not `whole`) very long words of its command are cut."""
     spec, of = details.spec or _NO_SPEC, details.submission
-    usage = report(row)[0]
+    usage = report(row).usage
     waits = row["state"] in ("waiting", "queued")
     return views.Task(
         id=task_id(row["submission"], row["index"]),
@@ -74,7 +88,23 @@ def task(row: Row, details: Details, *, whole: bool = True) -> views.Task:
         output=spec.output,
         retries=spec.retries,
         not_before=when(row["not_before"]) if waits and row["not_before"] else None,
+        progress=progress(row),
     )
+
+
+def progress(row: Row) -> views.Progress | None:
+    """How far the transfer of the phase that a current attempt is in went, by its last two reports."""
+    told = row.get("progress")  # earlier attempts have none
+    if told is None or row["outcome"] is not None:
+        return None
+    far = _progress(told)
+    if far.phase != row["state"]:
+        return None
+    rate = None
+    if far.done_before is not None and far.at_before is not None and far.at > far.at_before:
+        rate = max(0.0, (far.done - far.done_before) / (far.at - far.at_before))
+    eta = (far.total - far.done) / rate if rate and far.total >= far.done else None
+    return views.Progress(far.phase, far.done, far.total, when(far.at), rate, eta)
 
 
 def _cut(word: str) -> str:
@@ -89,7 +119,8 @@ def _reason(row: Row, of: Row) -> str | None:
 
 def attempt(row: Row, submission: int, index: int, n: int) -> views.Attempt:
     """A row of table attempt, or of table task for the current one."""
-    usage, out, err = report(row)
+    said = report(row)
+    usage, out, err = said.usage, said.stdout, said.stderr
     told = bool(row["report"])
     return views.Attempt(
         id=attempt_id(submission, index, n),
@@ -112,6 +143,10 @@ def attempt(row: Row, submission: int, index: int, n: int) -> views.Attempt:
         delivered_bytes=usage.delivered_bytes if told else None,
         stdout=_stream(out) if told else None,
         stderr=_stream(err) if told else None,
+        image=said.image or None,
+        checkpoint=said.checkpoint,
+        kept=said.kept,
+        progress=progress(row),
     )
 
 
@@ -153,15 +188,44 @@ def batch(row: Row) -> views.Batch:
         submitted_at=when(row["submitted_at"]),
         started_at=when(row["started_at"]),
         ended_at=when(row["ended_at"]) if over else None,
+        retention=_retention(row["retention"]) if row["retention"] else None,
     )
 
 
-def worker(row: Row, heard_at: float | None) -> views.Worker:
-    """A worker; `heard_at` is its last beat, if this process heard any."""
+def _retention(told: str) -> dict[str, float]:
+    return msgspec.structs.asdict(msgspec.json.decode(told, type=Retention))
+
+
+def _state_of(row: Row) -> tuple[str, str]:
+    """What a worker's state is called, and why it takes no work."""
+    if row["paused"] and row["drain"]:
+        return "draining" if row["assigned"] else "drained", row["pause_reason"]
+    if row["state"] != "up":
+        return row["state"], ""
+    if row["paused"]:
+        return "paused", row["pause_reason"]
+    if row["evicted"]:
+        return "evicted", row["evicted"]
+    return ("hindered", row["hindered"]) if row["hindered"] else ("up", "")
+
+
+def _care(worker: str, told: dict[str, Any]) -> views.Care:
+    return views.Care(**told | {"worker": worker, "at": when(told["at"])})
+
+
+def care(row: Row, event: e.WorkerCared) -> views.Care:
+    """An event of the archive by which a worker says what came of an order."""
+    at, worker = when(row["at"]), row["name"]
+    return views.Care(worker=worker, at=at, care=event.care, text=event.text, freed=event.freed, request=event.request)
+
+
+def worker(row: Row, heard_at: float | None, load: dict[str, Any] | None = None) -> views.Worker:
+    """A worker; `heard_at` is its last beat, if this process heard any, and `load` what that said of its host."""
+    state, reason = _state_of(row)
     seen = max((at for at in (heard_at, row["seen_at"], row["joined_at"]) if at is not None), default=None)
     return views.Worker(
         name=row["name"],
-        state="paused" if row["paused"] and row["state"] == "up" else row["state"],
+        state=state,
         concurrency=row["concurrency"],
         prefetch=row["prefetch"],
         batch=row["batch"],
@@ -172,6 +236,12 @@ def worker(row: Row, heard_at: float | None) -> views.Worker:
         assigned=row["assigned"],
         last_seen_at=when(seen),
         joined_at=when(row["joined_at"]),
+        reason=reason or None,
+        evicted_at=when(row["evicted_at"]),
+        held=row["held"],
+        remotes_at=when(row["remotes_at"]),
+        cares=[_care(row["name"], told) for told in _cares(row["cares"])],
+        load=load,
     )
 
 

@@ -17,6 +17,7 @@ SUBMISSION: Final = (
 TASK: Final = (
     "submission", "index", "state", "attempt", "worker", "assigned_at", "assigned_seq", "started_at", "ended_at",
     "exit_code", "outcome", "cause", "reason", "paused", "not_before", "report",
+    "progress",
 )  # fmt: skip
 ATTEMPT: Final = (
     "submission", "index", "n", "outcome", "worker", "assigned_at", "started_at", "ended_at", "exit_code", "cause",
@@ -27,11 +28,13 @@ PART: Final = ("seq", "owner", "count", "named", "submission", "base")
 SPEC_PART: Final = ("part_seq", "lo", "count", "kind", "body")
 TASK_NAME: Final = ("part_seq", "lo", "hi", "name")
 BATCH: Final = (
-    "name", "paused", "frozen", "size", "submissions", "users", "submitted_at", "started_at", "ended_at", *COUNTERS,
+    "name", "paused", "frozen", "size", "submissions", "users", "submitted_at", "started_at", "ended_at",
+    "retention", *COUNTERS,
 )  # fmt: skip
 WORKER: Final = (
     "name", "state", "paused", "concurrency", "prefetch", "batch", "facts", "public_key", "hostname", "life",
-    "enrolled_at", "joined_at", "seen_at",
+    "enrolled_at", "joined_at", "seen_at", "drain", "pause_reason", "hindered", "evicted", "evicted_at", "held",
+    "remotes_at", "cares",
 )  # fmt: skip
 EVENT: Final = ("seq", "at", "role", "name", "type", "subject", "body")
 EVENT_RANGE: Final = ("submission", "lo", "hi", "seq")
@@ -40,11 +43,11 @@ EVENT_ABOUT: Final = ("kind", "name", "seq")
 _TYPES: Final = {
     **dict.fromkeys(
         ("state", "worker", "outcome", "cause", "reason", "report", "name", "status", "by_index", "batch", "facts",
-         "public_key", "hostname"), "text",
+         "public_key", "hostname", "progress", "retention", "pause_reason", "hindered", "evicted", "cares"), "text",
     ),
     **dict.fromkeys(("assigned_at", "started_at", "ended_at", "not_before", "submitted_at", "enrolled_at", "joined_at",
-                     "seen_at", "at"), "float8"),
-    **dict.fromkeys(("paused", "frozen"), "boolean"),
+                     "seen_at", "at", "evicted_at", "remotes_at"), "float8"),
+    **dict.fromkeys(("paused", "frozen", "drain"), "boolean"),
 }  # fmt: skip
 
 

@@ -7,6 +7,17 @@ from msgspec import Struct
 from longshore_common.model import TaskSpec
 
 
+class Progress(Struct):
+    """A transfer: bytes `done` of `total` (0 = not known) in this phase, bytes a second, seconds to go."""
+
+    phase: str
+    done: int
+    total: int
+    at: str | None
+    rate: float | None = None
+    eta: float | None = None
+
+
 class Task(Struct, kw_only=True):
     """A task; `attempt` is the number of its current or last attempt, null before the first."""
 
@@ -37,6 +48,7 @@ class Task(Struct, kw_only=True):
     output: str | None
     retries: int
     not_before: str | None = None
+    progress: Progress | None = None
 
 
 class TaskPage(Struct):
@@ -68,7 +80,7 @@ class Stream(Struct):
 
 
 class Attempt(Struct, kw_only=True):
-    """One try of a task on one worker."""
+    """One try of a task on one worker; `kept`: its work directory is still on that host."""
 
     id: str
     n: int
@@ -90,6 +102,10 @@ class Attempt(Struct, kw_only=True):
     delivered_bytes: int | None
     stdout: Stream | None
     stderr: Stream | None
+    image: str | None = None
+    checkpoint: bool = False
+    kept: bool = False
+    progress: Progress | None = None
 
 
 class Attempts(Struct):
@@ -131,7 +147,7 @@ class Submission(Struct, kw_only=True):
 
 
 class Batch(Struct, kw_only=True):
-    """A batch; `ended_at` is null while any of its tasks is not over."""
+    """A batch; `ended_at` is null while any of its tasks is not over. `retention`: seconds by kind, 0 = for ever."""
 
     name: str
     paused: bool
@@ -143,6 +159,7 @@ class Batch(Struct, kw_only=True):
     submitted_at: str | None
     started_at: str | None
     ended_at: str | None
+    retention: dict[str, float] | None = None
 
 
 class Batches(Struct):
@@ -153,8 +170,22 @@ class Batches(Struct):
     position: int
 
 
+class Care(Struct, kw_only=True):
+    """What came of an order to look after a host: a line for people, bytes that became free, the wish behind it."""
+
+    worker: str
+    at: str | None
+    care: str
+    text: str
+    freed: int
+    request: int
+
+
 class Worker(Struct, kw_only=True):
-    """A worker and its load; `prefetch` -1 = automatic. `state`: enrolled, up, paused, lost or left."""
+    """A worker and its load; `prefetch` -1 = automatic. `held`: resources it keeps.
+
+    `state`: enrolled, up, paused, draining, drained, hindered, evicted, lost or left; `reason` why it takes no work.
+    """
 
     name: str
     state: str
@@ -168,6 +199,12 @@ class Worker(Struct, kw_only=True):
     assigned: int
     last_seen_at: str | None
     joined_at: str | None
+    reason: str | None = None
+    evicted_at: str | None = None
+    held: int = 0
+    remotes_at: str | None = None
+    cares: list[Care] = []
+    load: dict[str, Any] | None = None
 
 
 class Workers(Struct):
@@ -197,13 +234,15 @@ class Alive(Struct):
 class Answer(Struct):
     """What became of a wish: `refused` if nothing or not all of it was done, with the reason; `none` is no answer yet.
 
-    `seq` is the last event of the answer, 0 for none.
+    `seq` is the last event of the answer, 0 for none. `workers` were told by it, `cares` are what they said since.
     """
 
     request: int
     answer: Literal["done", "refused", "none"]
     reason: str | None = None
     seq: int = 0
+    workers: list[str] = []
+    cares: list[Care] = []
 
 
 class Enrolment(Struct, forbid_unknown_fields=True):

@@ -15,6 +15,14 @@ REQUEST: Final = "request"
 #: The kind under which events are kept that this release could not read or not project; they have no name.
 PASSED_OVER: Final = "passed-over"
 
+#: Events of a worker's own history: those it writes, and those that are addressed to it.
+_BY_WORKER: Final = frozenset({
+    e.WorkerJoined, e.WorkerLeft, e.WorkerHindered, e.WorkerEvicted, e.ResourcesHeld, e.WorkerCared, e.SweepDone,
+})  # fmt: skip
+_TO_WORKER: Final = frozenset({
+    e.WorkerPaused, e.WorkerResumed, e.WorkerResized, e.WorkerLost, e.WorkerCareOrdered, e.RemotesGiven, e.SweepOrdered,
+})  # fmt: skip
+
 
 def clean(text: str) -> str:
     """Text that PostgreSQL can hold: NUL is replaced."""
@@ -49,7 +57,8 @@ def _places(record: Recorded, event: e.Event) -> Iterable[tuple[str, str]]:
     match event:
         case (
             e.TasksSubmitted() | e.BatchPauseRequested() | e.BatchResumeRequested() | e.BatchPaused() | e.BatchResumed()
-        ):
+            | e.BatchRetentionRequested() | e.BatchRetentionSet()
+        ):  # fmt: skip
             return [("batch", event.batch)]
         case e.CancelRequested() | e.RetryRequested():
             return [("batch", event.batch)] if event.batch else ()
@@ -61,11 +70,13 @@ def _places(record: Recorded, event: e.Event) -> Iterable[tuple[str, str]]:
 
 def _workers(record: Recorded, event: e.Event) -> Iterable[str]:
     match event:
-        case e.WorkerPauseRequested() | e.WorkerResumeRequested() | e.WorkerResizeRequested():
+        case e.WorkerPauseRequested() | e.WorkerResumeRequested() | e.WorkerResizeRequested() | e.WorkerCareRequested():
             return event.workers or (EVERY,)
-        case e.WorkerJoined() | e.WorkerLeft():
+        case e.RemotesShared():
+            return (box.worker for box in event.boxes)
+        case _ if type(event) in _BY_WORKER:
             return (record.author.name,)
-        case e.WorkerPaused() | e.WorkerResumed() | e.WorkerResized() | e.WorkerLost():
+        case _ if type(event) in _TO_WORKER:
             return (addressee(record),)
         case _:
             return ()

@@ -172,7 +172,7 @@ def task_tuple(row: Row) -> Tuple:
     return (
         row.submission.id, row.index, row.state, row.attempt, row.worker, row.assigned_at, row.assigned_seq,
         row.started_at, row.ended_at, row.exit_code, row.outcome, row.cause, row.reason, row.paused, row.not_before,
-        row.report,
+        row.report, row.progress,
     )  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def batch_tuple(b: Batch) -> Tuple:
     """A row of table batch."""
     return (
         b.name, b.paused, b.frozen, b.size, b.submissions, b.users, b.submitted_at, b.started_at, b.ended_at,
-        *b.counts.values(),
+        b.retention, *b.counts.values(),
     )  # fmt: skip
 
 
@@ -214,5 +214,6 @@ def worker_tuple(w: Worker) -> Tuple:
     """A row of table worker."""
     return (
         w.name, w.state, w.paused, w.concurrency, w.prefetch, w.batch, w.facts, w.public_key, w.hostname, w.life,
-        w.enrolled_at, w.joined_at, w.seen_at,
+        w.enrolled_at, w.joined_at, w.seen_at, w.drain, w.pause_reason, w.hindered, w.evicted, w.evicted_at, w.held,
+        w.remotes_at, w.cares,
     )  # fmt: skip

@@ -4,11 +4,21 @@ What must not enter: what the state became; the reader of a history wants what w
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from longshore_common import events as e
+from longshore_common.clock import iso
 from longshore_common.ids import TaskRange
-from longshore_common.model import Array, Parts, Specs, Usage
+from longshore_common.model import Array, Parts, Retention, Specs, Usage
 
+_CARES: Final[dict[str, str]] = {
+    "clean": "remove kept work directories", "forget-resources": "forget cached resources",
+    "prune-images": "remove unused images", "restart": "restart its agent",
+}  # fmt: skip
+_SWEPT: Final[dict[str, str]] = {
+    "outputs": "its outputs are", "logs": "its stdout and stderr are", "failed": "outputs of its failed attempts are",
+    "inputs": "its uploaded inputs are",
+}  # fmt: skip
 #: Tasks named one by one in a sentence; more are counted.
 _NAMED = 8
 
@@ -21,6 +31,7 @@ def of_task(event: object, seq: int, submission: int, index: int, *, worker: str
             return [
                 f"attempt {start.n} assigned to {worker}"
                 + (f", to publish attempt {o.publish_of}" if o.publish_of else "")
+                + (f", with {_bytes(start.memory)} of memory" if start.memory else "")
                 for o in event.orders
                 if o.submission == submission
                 for start in o.starts
@@ -46,14 +57,39 @@ def _of(attempt: str, prefix: str) -> bool:
 def _reported(event: e.AttemptsReported, prefix: str) -> Iterable[str]:
     for move in event.moved:
         if _of(move.attempt, prefix):
-            paused = " (paused)" if move.paused else ""
-            yield f"attempt {move.attempt.removeprefix(prefix)} {move.state}{paused}{_because(None, move.reason)}"
+            told = (" (paused)" if move.paused else "") + _far(move) + _because(None, move.reason)
+            yield f"attempt {move.attempt.removeprefix(prefix)} {move.state}{told}"
     for given in event.delivered:
         if _of(given.attempt, prefix):
             yield f"attempt {given.attempt.removeprefix(prefix)} delivered {_count(len(given.files), 'file')}"
     for end in event.ended:
         if _of(end.attempt, prefix):
-            yield f"attempt {end.attempt.removeprefix(prefix)} {end.outcome}{_why(end)}{_used(end.usage)}"
+            told = _why(end) + _used(end.usage) + _left(end)
+            yield f"attempt {end.attempt.removeprefix(prefix)} {end.outcome}{told}"
+
+
+def _far(move: e.Move) -> str:
+    if not (move.done or move.total):
+        return ""
+    return f", {_bytes(move.done)}" + (f" of {_bytes(move.total)}" if move.total else "")
+
+
+def _left(end: e.Ended) -> str:
+    """What an attempt leaves behind."""
+    parts = [
+        f"image {end.image}" if end.image else "",
+        "its checkpoint is saved" if end.checkpoint else "",
+        "its work directory is kept" if end.kept else "",
+    ]
+    return "".join(f", {part}" for part in parts if part)
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def _why(end: e.Ended) -> str:
@@ -74,12 +110,17 @@ def _verdict(event: object, seq: int, submission: int, index: int) -> list[str]:
     match event:
         case e.TasksRequeued():
             return [
-                f"queued again after attempt {q.n}" + _because(q.cause, q.reason)
+                f"queued again after attempt {q.n}"
+                + _because(q.cause, q.reason)
+                + (f", with {_bytes(q.memory)} of memory from here on" if q.memory else "")
                 for q in event.tasks
                 if q.submission == submission and q.index == index
             ]
         case e.TasksSubmitted() if seq == submission:
             return [f"submitted to batch {event.batch}"]
+        case e.SweepOrdered():
+            named = any(o.submission == submission and any(s.index == index for s in o.starts) for o in event.orders)
+            return [f"{_SWEPT[event.what]} past their time, to be removed"] if named else []
         case e.RequirementsMet() if submission in event.submissions:
             return ["its requirements are met"]
         case e.SubmissionAccepted() | e.SubmissionRejected() | e.SubmissionDuplicated() if (
@@ -146,6 +187,16 @@ def of_batch(event: object, seq: int) -> str:
             return "asked to cancel all of it" + (f" and {_list(event.tasks)}" if event.tasks else "")
         case e.RetryRequested():
             return "asked to run its failed and cancelled tasks again"
+        case e.BatchRetentionRequested():
+            return f"asked to keep {_kept(event.retention)}"
+        case e.BatchRetentionSet():
+            return f"keeps {_kept(event.retention)}"
+        case _:
+            return _pause(event)
+
+
+def _pause(event: object) -> str:
+    match event:
         case e.BatchPauseRequested():
             return "asked to pause it" + (" and to freeze what runs" if event.freeze else "")
         case e.BatchResumeRequested():
@@ -156,6 +207,13 @@ def of_batch(event: object, seq: int) -> str:
             return "resumed"
         case _:
             return type(event).__name__
+
+
+def _kept(retention: Retention) -> str:
+    """`outputs 30 days, logs for ever, …`"""
+    names = ("outputs", "logs", "failed", "inputs")
+    times = {name: getattr(retention, name) for name in names}
+    return ", ".join(f"{name} {f'{t / 86_400:.3g} days' if t else 'for ever'}" for name, t in times.items())
 
 
 def _size(body: Array | Specs | Parts) -> int:
@@ -173,19 +231,66 @@ def of_worker(event: object) -> str:
         case e.WorkerLeft() | e.WorkerLost():
             return ("left" if isinstance(event, e.WorkerLeft) else "lost") + _because(None, event.reason)
         case e.WorkerPaused():
-            return "paused: nothing more is assigned"
+            return (
+                ("draining" if event.drain else "paused") + ": nothing more is assigned" + _because(None, event.reason)
+            )
         case e.WorkerResumed():
             return "resumed"
         case e.WorkerResized():
             return f"resized to {_slots(event.concurrency, event.prefetch)}"
         case _:
-            return _wish(event)
+            return _of_host(event) or _wish(event)
+
+
+def _of_host(event: object) -> str:
+    """What a host says of itself, and what it is told to do; "" for other events."""
+    match event:
+        case e.WorkerHindered():
+            return f"takes no more work: {event.reason}" if event.reason else "takes work again"
+        case e.WorkerEvicted():
+            return f"will be taken away at {_when(event.at)}" + _because(None, event.reason)
+        case e.ResourcesHeld():
+            return f"keeps {_count(len(event.held), 'resource')}"
+        case e.WorkerCareOrdered():
+            return f"told to {_CARES[event.care]}"
+        case e.WorkerCared():
+            freed = f", {_bytes(event.freed)} freed" if event.freed else ""
+            return f"did {_CARES[event.care]}{freed}" + _because(None, event.text)
+        case _:
+            return _of_storage(event)
+
+
+def _when(at: float) -> str:
+    try:
+        return iso(at)
+    except (ValueError, OverflowError, OSError):  # an instant no calendar has
+        return f"{at:g}"
+
+
+def _of_storage(event: object) -> str:
+    match event:
+        case e.RemotesGiven():
+            return "given a storage configuration, sealed for it"
+        case e.SweepOrdered():
+            count = sum(len(order.starts) for order in event.orders)
+            return f"told to remove {event.what} of {_count(count, 'task')}"
+        case e.SweepDone():
+            left = (
+                f"; {_count(len(event.left), 'thing')} could not be removed: {event.left[0][1]}" if event.left else ""
+            )
+            return f"removed {_count(event.removed, 'thing')} for event {event.order}{left}"
+        case _:
+            return ""
 
 
 def _wish(event: object) -> str:
     match event:
         case e.WorkerPauseRequested():
-            return "asked to pause"
+            return "asked to drain" if event.drain else "asked to pause"
+        case e.WorkerCareRequested():
+            return f"asked to {_CARES[event.care]}"
+        case e.RemotesShared():
+            return f"storage configuration shared with {_count(len(event.boxes), 'worker')}"
         case e.WorkerResumeRequested():
             return "asked to resume"
         case e.WorkerResizeRequested():

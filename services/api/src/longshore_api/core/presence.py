@@ -1,16 +1,19 @@
 """The fold of what is there: batches that are paused or not, workers that are up, lost or gone."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from longshore_api.core import archive
 from longshore_api.core.memory import Memory
-from longshore_api.core.rows import Row
+from longshore_api.core.rows import Row, Worker
 from longshore_common import events as e
 from longshore_common.log import Recorded
 
 _encode: Final = msgspec.json.Encoder().encode
+_cares: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
+#: Answers to care kept per worker.
+CARES: Final = 5
 
 
 def batch_paused(memory: Memory, record: Recorded, event: e.BatchPaused) -> None:
@@ -25,6 +28,11 @@ def batch_resumed(memory: Memory, record: Recorded, event: e.BatchResumed) -> No
     batch.paused = batch.frozen = False
 
 
+def batch_retention(memory: Memory, record: Recorded, event: e.BatchRetentionSet) -> None:
+    """How long things of its ended tasks are kept."""
+    memory.batch(event.batch).retention = _encode(event.retention).decode()
+
+
 def enrolled(memory: Memory, record: Recorded, event: e.WorkerEnrolled) -> None:
     """A worker exists, or has a new key."""
     worker = memory.worker(event.worker)
@@ -35,6 +43,8 @@ def enrolled(memory: Memory, record: Recorded, event: e.WorkerEnrolled) -> None:
 def joined(memory: Memory, record: Recorded, event: e.WorkerJoined) -> None:
     """An agent is at work; what it should hold and does not is lost."""
     worker = memory.worker(record.author.name)
+    if event.life != worker.life:  # what the last life said of its host may be over: this one says it again
+        worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", None, 0
     worker.state, worker.life, worker.joined_at = "up", event.life, record.at
     worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
     worker.batch, worker.facts = archive.clean(event.batch), _encode(event.facts).decode()
@@ -64,15 +74,53 @@ def _current_of(memory: Memory, worker: str) -> list[tuple[str, Row]]:
 
 def worker_paused(memory: Memory, record: Recorded, event: e.WorkerPaused) -> None:
     """It is assigned nothing."""
-    memory.worker(archive.addressee(record)).paused = True
+    worker = memory.worker(archive.addressee(record))
+    worker.paused, worker.drain, worker.pause_reason = True, event.drain, archive.clean(event.reason)
 
 
 def worker_resumed(memory: Memory, record: Recorded, event: e.WorkerResumed) -> None:
     """It is assigned work again."""
-    memory.worker(archive.addressee(record)).paused = False
+    worker = memory.worker(archive.addressee(record))
+    worker.paused, worker.drain, worker.pause_reason = False, False, ""
 
 
 def worker_resized(memory: Memory, record: Recorded, event: e.WorkerResized) -> None:
     """Its slots and prefetch from here on."""
     worker = memory.worker(archive.addressee(record))
     worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
+
+
+def hindered(memory: Memory, record: Recorded, event: e.WorkerHindered) -> None:
+    """Its host takes no more work for a reason, or does again."""
+    if (worker := _of_life(memory, record, event.life)) is not None:
+        worker.hindered = archive.clean(event.reason)
+
+
+def evicted(memory: Memory, record: Recorded, event: e.WorkerEvicted) -> None:
+    """Its host will be taken away."""
+    if (worker := _of_life(memory, record, event.life)) is not None:
+        worker.evicted, worker.evicted_at = archive.clean(event.reason) or "its host will be taken away", event.at
+
+
+def held(memory: Memory, record: Recorded, event: e.ResourcesHeld) -> None:
+    """What its host keeps; only how many: which ones is the dispatcher's business."""
+    if (worker := _of_life(memory, record, event.life)) is not None:
+        worker.held = len(event.held)
+
+
+def _of_life(memory: Memory, record: Recorded, life: int) -> Worker | None:
+    known = memory.workers.get(record.author.name)
+    return memory.worker(known.name) if known is not None and known.life == life else None
+
+
+def cared(memory: Memory, record: Recorded, event: e.WorkerCared) -> None:
+    """What came of an order to look after its host."""
+    worker = memory.worker(record.author.name)
+    text = archive.clean(event.text)[:1000]
+    told = {"at": record.at, "care": event.care, "text": text, "freed": event.freed, "request": event.request}
+    worker.cares = _encode([*_cares(worker.cares), told][-CARES:]).decode()
+
+
+def remotes_given(memory: Memory, record: Recorded, event: e.RemotesGiven) -> None:
+    """It was sent a storage configuration; the box itself stays in the archive, sealed."""
+    memory.worker(archive.addressee(record)).remotes_at = record.at

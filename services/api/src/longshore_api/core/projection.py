@@ -11,7 +11,7 @@ import msgspec
 
 from longshore_api.core import archive, presence, submitting
 from longshore_api.core.memory import Memory, attempt_tuple
-from longshore_api.core.rows import OPEN_STATES, Row, Submission
+from longshore_api.core.rows import OPEN_STATES, Progress, Row, Submission
 from longshore_api.core.spans import Span, covers, put, take
 from longshore_common import events as e
 from longshore_common.errors import BadInput
@@ -20,6 +20,7 @@ from longshore_common.log import Malformed, Recorded
 from longshore_common.model import ON_WORKER, TERMINAL
 
 _encode: Final = msgspec.json.Encoder().encode
+_progress: Final = msgspec.json.Decoder(Progress).decode
 
 
 def fold(memory: Memory, records: Iterable[Recorded]) -> None:
@@ -94,7 +95,7 @@ def _begin(memory: Memory, submission: Submission, start: e.Start, worker: str, 
     memory.changes.attempts.append(attempt_tuple(row))
     row.attempt, row.worker, row.assigned_at, row.assigned_seq = start.n, worker, record.at, record.seq
     row.started_at = row.ended_at = row.exit_code = row.outcome = row.cause = row.report = None
-    row.reason, row.paused, row.not_before = "", False, 0
+    row.reason, row.paused, row.not_before, row.progress = "", False, 0, None
     memory.current[f"{submission.id}.{row.index}.{row.attempt}"] = row
     memory.enter(row, "assigned")
 
@@ -128,7 +129,19 @@ def _move(memory: Memory, row: Row, move: e.Move) -> None:
     row.paused, row.reason = move.paused, archive.clean(move.reason)
     if move.state == "running" and row.started_at is None:
         _started(memory, row, move.at)
+    if move.done or move.total:
+        row.progress = _progressed(row, move)
     memory.enter(row, move.state)
+
+
+def _progressed(row: Row, move: e.Move) -> str:
+    """The transfer of this phase so far, with what was said of it before."""
+    before = _progress(row.progress) if row.progress else None
+    if before is None or before.phase != move.state:
+        told = Progress(move.state, move.done, move.total, move.at)
+    else:
+        told = Progress(move.state, move.done, move.total, move.at, before.done, before.at)
+    return _encode(told).decode()
 
 
 def _widen(cover: dict[int, tuple[int, int]], sid: int, index: int) -> None:
@@ -173,7 +186,10 @@ def _end(memory: Memory, row: Row, end: e.Ended, at: float) -> None:
 
 def _report(end: e.Ended) -> str:
     out, err = end.stdout, end.stderr
-    return _encode((end.usage, out if out and out.size else None, err if err and err.size else None)).decode()
+    told: tuple[object, ...] = (end.usage, out if out and out.size else None, err if err and err.size else None)
+    if end.image or end.checkpoint or end.kept:
+        told = (*told, archive.clean(end.image), end.checkpoint, end.kept)
+    return _encode(told).decode()
 
 
 def _late(memory: Memory, worker: str, end: e.Ended, cover: dict[int, tuple[int, int]]) -> None:
@@ -350,6 +366,14 @@ def _wished(memory: Memory, record: Recorded, event: e.CancelRequested | e.Retry
         memory.link(record.seq, task.submission, task.lo, task.hi)
 
 
+def _swept(memory: Memory, record: Recorded, event: e.SweepOrdered) -> None:
+    """A sweep changes no row: it is history of the tasks whose things go."""
+    for order in event.orders:
+        if order.starts:
+            indices = [start.index for start in order.starts]
+            memory.link(record.seq, order.submission, min(indices), max(indices))
+
+
 def _kept(memory: Memory, record: Recorded, event: e.Event) -> None:
     """In the archive, and in no row."""
 
@@ -369,7 +393,8 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.AttemptsAssigned: _assigned, e.AttemptsRecalled: _signalled, e.AttemptsSignalled: _signalled,
     e.WorkerPaused: presence.worker_paused, e.WorkerResumed: presence.worker_resumed, e.WorkerResized: presence.worker_resized,
     e.WorkerLost: presence.lost, e.WorkerJoined: presence.joined, e.AttemptsReported: _reported, e.WorkerLeft: presence.left,
-    e.BatchRetentionRequested: _kept, e.WorkerCareRequested: _kept, e.RemotesShared: _kept, e.BatchRetentionSet: _kept,
-    e.WorkerCareOrdered: _kept, e.RemotesGiven: _kept, e.SweepOrdered: _kept, e.WorkerHindered: _kept,
-    e.WorkerEvicted: _kept, e.ResourcesHeld: _kept, e.WorkerCared: _kept, e.SweepDone: _kept,
+    e.BatchRetentionRequested: _kept, e.WorkerCareRequested: _kept, e.RemotesShared: _kept,
+    e.BatchRetentionSet: presence.batch_retention, e.WorkerCareOrdered: _kept, e.RemotesGiven: presence.remotes_given,
+    e.SweepOrdered: _swept, e.WorkerHindered: presence.hindered, e.WorkerEvicted: presence.evicted,
+    e.ResourcesHeld: presence.held, e.WorkerCared: presence.cared, e.SweepDone: _kept,
 }  # fmt: skip

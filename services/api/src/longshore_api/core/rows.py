@@ -61,7 +61,8 @@ class Submission(Struct, eq=False):
 class Row(Struct, eq=False):
     """A touched task with its current (or last) attempt. Instants are Unix seconds.
 
-    `outcome`: how that attempt ended, None while it is current. `report`: JSON of [usage, stdout, stderr] as reported.
+    `outcome`: how that attempt ended, None while it is current. `report`: JSON of [usage, stdout, stderr, image,
+    checkpoint, kept] as reported, without what is not said. `progress`: JSON of a `Progress`, of the last transfer.
     """
 
     submission: Submission
@@ -80,12 +81,27 @@ class Row(Struct, eq=False):
     paused: bool = False
     not_before: float = 0
     report: str | None = None
+    progress: str | None = None
     stored: bool = False
     dirty: bool = False
 
 
+class Progress(Struct, frozen=True, array_like=True):
+    """`done` of `total` bytes by instant `at` in this phase, and what the report before said; totals of 0 are not known."""
+
+    phase: str
+    done: int
+    total: int
+    at: float
+    done_before: int | None = None
+    at_before: float | None = None
+
+
 class Batch(Struct, eq=False):
-    """A batch; `ended_at` is the last end of any of its tasks, whether or not others still run."""
+    """A batch; `ended_at` is the last end of any of its tasks, whether or not others still run.
+
+    `retention`: JSON of how long things of its ended tasks are kept, None if nobody said.
+    """
 
     name: str
     paused: bool = False
@@ -96,12 +112,17 @@ class Batch(Struct, eq=False):
     submitted_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    retention: str | None = None
     counts: dict[str, int] = field(default_factory=counters)
     dirty: bool = False
 
 
 class Worker(Struct, eq=False):
-    """A worker as the log knows it; when it was last heard of is a matter of beats, not of the log."""
+    """A worker as the log knows it; when it was last heard of is a matter of beats, not of the log.
+
+    `paused` and `drain` by a user (`pause_reason`), `hindered` and `evicted` (from `evicted_at` on) as its agent said, by
+    their reasons. `held`: how many resources it keeps. `cares`: JSON of the last few answers to care.
+    """
 
     name: str
     state: str = "enrolled"
@@ -116,6 +137,14 @@ class Worker(Struct, eq=False):
     enrolled_at: float | None = None
     joined_at: float | None = None
     seen_at: float | None = None
+    drain: bool = False
+    pause_reason: str = ""
+    hindered: str = ""
+    evicted: str = ""
+    evicted_at: float | None = None
+    held: int = 0
+    remotes_at: float | None = None
+    cares: str = "[]"
     dirty: bool = False
 
 
