@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from longshore_agent.adapters import eviction, host
-from longshore_agent.adapters.aside import Aside
+from longshore_agent.adapters.aside import Aside, answered
 from longshore_agent.adapters.eviction import Notice
 from longshore_agent.adapters.gpus import Gpus
 from longshore_agent.adapters.metrics import Metrics, Waiting
@@ -29,7 +30,7 @@ log = logs.get_logger()
 #: Seconds between looks at: the processors' waiting; disk and hours; notices; between two tries to make room.
 PRESSURE_EVERY: Final = 1.0
 SPACE_EVERY: Final = 2.0
-NOTICE_EVERY: Final = 2.0
+NOTICE_EVERY: Final = 1.0
 ROOM_EVERY: Final = 30.0
 
 
@@ -150,18 +151,19 @@ class Watch:
     # --- notices ---
 
     async def _watch_notices(self) -> None:
-        provider = await asyncio.to_thread(eviction.find, self.settings.provider, self.settings.metadata_url)
+        settings = self.settings
+        provider = await answered(lambda: eviction.find(settings.provider, settings.metadata_url))
         if provider is None:
             return
         log.info("notices-watched", provider=provider.name)
         acknowledged: str | None = None
         while True:
             with contextlib.suppress(Unreachable):  # what was said before still holds
-                self._heed(await asyncio.to_thread(provider.notice, self.desk.clock.now()))
+                self._heed(await answered(lambda: provider.notice(self.desk.clock.now())))
             notice = self._notice
             if notice is not None and notice.id != acknowledged and self._all_saved():
-                await asyncio.to_thread(provider.acknowledge, notice)
                 acknowledged = notice.id
+                await answered(partial(provider.acknowledge, notice))
             await asyncio.sleep(NOTICE_EVERY)
 
     def _heed(self, notice: Notice | None) -> None:
