@@ -13,14 +13,13 @@ import pytest
 from longshore_agent import service
 from longshore_agent.adapters import spawner
 from longshore_agent.adapters.containers import DockerEngine, Offers
-from longshore_agent.adapters.staging import StorageStager
+from longshore_agent.service import storing
 from longshore_agent.service.settings import Settings
 from longshore_common import events as e
 from longshore_common.adapters.memory_log import Hub
 from longshore_common.clock import SystemClock
 from longshore_common.log import Entry
 from longshore_common.model import TaskSpec
-from longshore_data.storage import Storage
 
 
 async def until(condition, seconds=20.0):
@@ -135,12 +134,15 @@ class Yard:
             concurrency=self.options.get("slots", 2),
             spawner_socket=str(self.spawner.socket),
             output_store=self.options.get("output_store", ""),
+            **{"provider": "none", **self.options.get("settings", {})},
         )
         restored = service.restore(settings)
         transport = self.hub.connect("worker", "w1")
         docker = self.options.get("docker", {"DOCKER_HOST": f"unix://{self.directory}/no-engine"})
         engine = DockerEngine(docker, str(self.directory), offers=Offers(network="none"))
-        outside = service.Outside(transport, StorageStager(Storage({})), engine, SystemClock())
+        environ = self.options.get("environ", {})
+        stored = storing.build(settings, restored.directory, environ)
+        outside = service.Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache)
         agent = await service.build(settings, restored, outside)
         agent.journal = restored.journal
         agent.task = asyncio.ensure_future(agent.run())

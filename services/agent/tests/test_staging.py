@@ -193,7 +193,7 @@ async def test_a_name_that_is_not_utf_8_or_ours_fails_the_delivery_clearly(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("/plain/path", "plain path"), ("ftp://h/x", "not supported"), ("file:///no/such/file", "No such file"),
+        ("/plain/path", "plain path"), ("file:///no/such/file", "No such file"),
         ("file:///no/such/folder/", "No such file"), ("file:///etc", "end the URI in /"),
     ],
 )  # fmt: skip

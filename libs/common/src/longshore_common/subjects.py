@@ -105,6 +105,11 @@ def ask_output(worker: str) -> str:
     return f"ask.{_token(worker)}.output"
 
 
+def ask_progress(worker: str) -> str:
+    """ask.<worker>.progress: how far the transfers of attempts are, as JSON"""
+    return f"ask.{_token(worker)}.progress"
+
+
 def done(user: str, submission: int | str) -> str:
     """done.<user>.<submission>: how far a submission is, a hint to whoever waits for it"""
     return f"done.{_token(user)}.{submission}"

@@ -28,6 +28,7 @@ from longshore_data import disk, uri
 from longshore_data.meter import Meter
 from longshore_data.parallel import in_thread
 from longshore_data.store import StoreError
+from longshore_data.transfer import Brought
 from longshore_data.uri import Source
 
 log = logs.get_logger()
@@ -43,11 +44,11 @@ class Bringer(Protocol):
     """What the cache needs of `longshore_data.transfer.Transfer`."""
 
     async def identity(self, source: Source) -> str:
-        """What changes when the content does."""
+        """What changes when the content does; empty if the storage does not say."""
         ...
 
-    async def bring(self, sources: Sequence[Source], directory: str, meter: Meter, what: str) -> object:
-        """Fetch these, with their actions done, into `directory`."""
+    async def bring_one(self, source: Source, directory: str, meter: Meter) -> Brought:
+        """Fetch this, with its actions done, into `directory`; what it was."""
         ...
 
 
@@ -175,7 +176,11 @@ class Cache:
             self._drop(entry)
         return freed
 
-    async def forget(self) -> int:
+    def _everything(self) -> bool:
+        """Give up all that nobody uses, for a disk that is full; whether that was anything."""
+        return self._room.others(1 << 62) + self.trim(1 << 62) > 0
+
+    def forget(self) -> int:
         """Every resource is fetched anew at its next use; bytes freed now (what running attempts use goes when they end)."""
         freed = 0
         for source in list(self._newest):
@@ -183,7 +188,6 @@ class Cache:
             if entry.index is not None and not self._shelf.used(entry.name):
                 freed += entry.index.size
                 self._drop(entry)
-        await asyncio.gather(*self._behind, return_exceptions=True)
         self.changed()
         return freed
 
@@ -312,8 +316,7 @@ class Cache:
         name = f"{self._next}"
         entry = _Entry(name, f"{self._base}/{name}", str(wish.source))
         try:
-            identity = await bringer.identity(wish.source)
-            await self._fetched(entry, wish, meter, bringer)
+            identity = await self._fetched(entry, wish, meter, bringer)
             items = await self._do(f"sealing {wish.text}", trees.seal, f"{entry.root}/tree")
         except BaseException:
             self._remove(entry)
@@ -330,20 +333,20 @@ class Cache:
         asyncio.get_running_loop().call_later(1, self.release, name)
         return entry
 
-    async def _fetched(self, entry: _Entry, wish: Wish, meter: Meter, bringer: Bringer) -> None:
+    async def _fetched(self, entry: _Entry, wish: Wish, meter: Meter, bringer: Bringer) -> str:
         """Bring it; a disk that is full gets one more chance after everything that is not used has gone."""
         tree = f"{entry.root}/tree"
-        for last in (False, True):
-            try:
-                os.makedirs(tree, exist_ok=True)
-                await bringer.bring([wish.source], tree, meter, "resource")
-                return
-            except OSError as err:
-                raise disk.translated(err, f"making {tree}") from err
-            except StoreError as err:
-                if last or not err.disk_full or not self.trim(1 << 62):
-                    raise
-                await asyncio.gather(*self._behind, return_exceptions=True)
+        try:
+            os.makedirs(tree, exist_ok=True)
+            return (await bringer.bring_one(wish.source, tree, meter)).version
+        except OSError as err:
+            raise disk.translated(err, f"making {tree}") from err
+        except StoreError as err:
+            if not err.disk_full or not self._everything():
+                raise
+        while self._room.going:  # noqa: ASYNC110  the disk sends no event when it has room
+            await asyncio.sleep(0.05)
+        return (await bringer.bring_one(wish.source, tree, meter)).version
 
     async def _settle(self, entry: _Entry) -> None:
         """Have it counted by the next life as well."""
@@ -363,7 +366,7 @@ class Cache:
         found: list[tuple[float, _Entry]] = []
         for name in os.listdir(self._base):
             if (entry := _read(str(self._base), name)) is None:
-                trees.remove(f"{self._base}/{name}")
+                self._room.remove(f"{self._base}/{name}")
                 continue
             self._next = max(self._next, int(name))
             found.append((entry.used_at, entry))
@@ -386,12 +389,8 @@ class Cache:
         self._remove(entry)
 
     def _remove(self, entry: _Entry) -> None:
-        """Off the disk, in a thread; without its index at once, so that the next life does not count half of it."""
-        for name in ("index", "tree"):
-            with suppress(OSError):
-                os.rename(f"{entry.root}/{name}", f"{entry.root}/gone-{name}")
-        with suppress(RuntimeError):  # closed: the next life removes it
-            self._pool.submit(trees.remove, entry.root)
+        """Out of sight."""
+        self._room.remove(entry.root, entry.index.size if entry.index else 0)
 
     def _later(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -28,6 +28,10 @@ class OutputStore(Protocol):
         """Where an output of so many pieces is, for a report."""
         ...
 
+    async def drop(self, name: str) -> int:
+        """Remove all pieces of an output, the last one first, so that a repeat finds what is left; how many there were."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...
@@ -46,6 +50,15 @@ class BucketStore:
     def address(self, name: str, pieces: int) -> str:
         """nats:<bucket>/<name>#<pieces>"""
         return f"nats:{self._bucket}/{name}#{pieces}"
+
+    async def drop(self, name: str) -> int:
+        """See `OutputStore`."""
+        count = 0
+        while await self._blobs.get(self._bucket, f"{name}.{count}.gz") is not None:
+            count += 1
+        for k in reversed(range(count)):
+            await self._blobs.delete(self._bucket, f"{name}.{k}.gz")
+        return count
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -85,6 +98,20 @@ class FolderStore:
         data = await self._store.read_bytes(self._folder.below(f"{name}.{offset // PIECE}.gz"))
         raw = await asyncio.to_thread(gzip.decompress, data)
         return raw[offset % PIECE :][:limit]
+
+    async def drop(self, name: str) -> int:
+        """See `OutputStore`."""
+        count = 0
+        try:
+            while True:
+                await self._store.stat(self._folder.below(f"{name}.{count}.gz"))
+                count += 1
+        except StoreError as err:
+            if not err.missing:
+                raise
+        for k in reversed(range(count)):
+            await self._store.drop(self._folder, [f"{name}.{k}.gz"])
+        return count
 
     async def close(self) -> None:
         """See `OutputStore`."""

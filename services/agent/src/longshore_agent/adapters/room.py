@@ -1,25 +1,75 @@
-"""How much of a disk must stay free, and who gives something up first.
+"""How much of a worker's disk must stay free, who gives something up first, and how things leave it.
 
-What must not enter: what is kept.
+What is removed is out of sight at once and off the disk a little later, in a thread: a folder of a million files keeps
+nobody waiting. What must not enter: what is kept, and for whom.
 """
 
 import os
+import queue
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from longshore_agent.adapters import trees
 
 
 class Room:
-    """The disk below `path`; `floor` bytes of it shall stay free. `others` frees so many bytes of less worth, if it can."""
+    """The disk below `directory`; `floor` bytes of it shall stay free. `others` frees so many bytes of less worth.
 
-    def __init__(self, path: str, floor: int) -> None:
-        self.path, self.floor = path, floor
+    What an earlier life had no time to remove goes first.
+    """
+
+    def __init__(self, directory: Path, floor: int = 0) -> None:
+        self.directory, self.floor = directory, floor
         self.others: Callable[[int], int] = lambda _: 0
+        self.going = 0  # bytes that are out of sight and still on the disk
+        self._gone = directory / "gone"
+        self._next = 0
+        self._queue: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        with suppress(OSError):
+            for name in os.listdir(self._gone):
+                self._next = max(self._next, int(name) if name.isdigit() else 0)
+                self._put(str(self._gone / name), 0)
 
     def lacking(self) -> int:
         """Bytes that are missing to the floor, after others gave up what they could."""
-        missing = self.floor - free(self.path)
+        if not self.floor:
+            return 0
+        missing = self.floor - free(str(self.directory)) - self.going
         if missing > 0:
             missing -= self.others(missing)
         return max(0, missing)
+
+    def remove(self, path: str, size: int = 0) -> None:
+        """Take `path` (about `size` bytes) away; nothing happens if it is not there."""
+        self._next += 1
+        away = f"{self._gone}/{self._next}"
+        try:
+            os.makedirs(self._gone, exist_ok=True, mode=0o700)
+            os.rename(path, away)
+        except FileNotFoundError:
+            return
+        except OSError:
+            away = path
+        self._put(away, size)
+
+    def _put(self, path: str, size: int) -> None:
+        with self._lock:
+            self.going += size
+        self._queue.put((path, size))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="removal", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            path, size = self._queue.get()
+            trees.remove(path)
+            with self._lock:
+                self.going -= size
 
 
 def free(path: str) -> int:

@@ -305,9 +305,9 @@ class Attempts:
         """Its transfer out began."""
         self.pending.moved(attempt.id, "delivering", now)
 
-    def output_waits(self, attempt: Attempt, now: float, reason: str) -> None:
-        """Its transfer out failed and is tried again."""
-        self.pending.hindered(attempt.id, "delivering", now, reason)
+    def waits(self, attempt: Attempt, state: Literal["staging", "delivering"], now: float, reason: str) -> None:
+        """Its transfer failed and is tried again."""
+        self.pending.hindered(attempt.id, state, now, reason)
 
     def delivered(self, attempt: Attempt, files: tuple[OutputFile, ...], size: int) -> None:
         """Its outputs are complete where only it looks: it asks leave to publish them."""

@@ -10,8 +10,12 @@ from longshore_agent.core.contract import SHARED, Devices, Places
 from longshore_common.errors import LongshoreError
 from longshore_common.events import Start
 from longshore_common.ids import AttemptId, TaskId
-from longshore_common.model import Cause, OutputFile, TaskSpec
+from longshore_common.model import Cause, OutputFile, Swept, TaskSpec
+from longshore_data.manifest import Origin
 from longshore_data.meter import UNMETERED, Meter
+
+#: Nothing is known of where outputs come from.
+UNKNOWN = Origin()
 
 
 class StagingError(LongshoreError):
@@ -30,6 +34,15 @@ class ContainerError(LongshoreError):
         self.cause, self.reason = cause, reason
 
 
+class Sweep(NamedTuple):
+    """What to remove of one task: `attempt` is its last one, `spec` is located already."""
+
+    what: Swept
+    task: TaskId
+    attempt: AttemptId
+    spec: TaskSpec
+
+
 class Stager(Protocol):
     """Moves the bytes of attempts. Every call may be cancelled at any point and repeated; a repeat does no harm.
 
@@ -43,8 +56,11 @@ class Stager(Protocol):
 
     async def stage_in(
         self, attempt: AttemptId, spec: TaskSpec, start: Start, places: Places, meter: Meter = UNMETERED
-    ) -> None:
-        """Fetch inputs flat into `places.input`, resources into `places.resource`. `StagingError`."""
+    ) -> Origin:
+        """Fetch inputs flat into `places.input`, resources into `places.resource`, a checkpoint into `places.temp`.
+
+        What they were, as far as somebody will ask. Resources stay on this host until `release`. `StagingError`.
+        """
         ...
 
     async def deliver(
@@ -53,14 +69,39 @@ class Stager(Protocol):
         """Put every regular file under `output_dir` below the attempt's private prefix; (files, bytes). `StagingError`."""
         ...
 
+    async def save(self, attempt: AttemptId, output_uri: str, path: str, meter: Meter = UNMETERED) -> bool:
+        """Make the file or folder `path` the checkpoint of the task, whole or not at all; False if nothing is there."""
+        ...
+
     async def publish(
-        self, attempt: AttemptId, task: TaskId, output_uri: str, files: tuple[OutputFile, ...] | None
+        self,
+        attempt: AttemptId,
+        task: TaskId,
+        output_uri: str,
+        files: tuple[OutputFile, ...] | None,
+        origin: Origin = UNKNOWN,
     ) -> int:
         """Make the delivered files visible, write the manifest last, drop the private prefix; the number of files.
 
         `files` None: what lies in the private prefix of `attempt` (of any worker) counts. Finishing a publication that
         another call began is a success; a private prefix that is gone without a manifest is a `StagingError`.
         """
+        ...
+
+    async def tidy(self, attempt: AttemptId, output_uri: str) -> None:
+        """The task is published by `attempt`: its checkpoint and the private prefixes of earlier attempts go."""
+        ...
+
+    async def sweep(self, sweep: Sweep) -> tuple[int, tuple[tuple[str, str], ...]]:
+        """Remove it; how many files, and (URI, reason) of what is left. What is gone already is fine."""
+        ...
+
+    def hold(self, attempt: AttemptId, spec: TaskSpec) -> None:
+        """After a restart: it was staged in an earlier life, and its resources stay."""
+        ...
+
+    def release(self, attempt: AttemptId) -> None:
+        """It has ended: nobody holds its resources for it."""
         ...
 
     async def close(self) -> None:

@@ -21,6 +21,7 @@ class Pending:
 
     def __init__(self) -> None:
         self._moved: list[Move] = []
+        self._going: dict[tuple[AttemptId, str], int] = {}  # where in `_moved` the progress of a transfer is
         self._delivered: list[Delivered] = []
         self._ended: list[Ended] = []
 
@@ -39,6 +40,15 @@ class Pending:
     def hindered(self, attempt: AttemptId, state: AttemptState, at: float, reason: str) -> None:
         """It stays in a phase, and why."""
         self._moved.append(Move(attempt, state, at, reason=reason[:1000]))
+
+    def progressed(self, attempt: AttemptId, state: AttemptState, at: float, moved: tuple[int, int]) -> None:
+        """It still moves bytes: (done, total). The newest counts; it keeps the place of the first, before later phases."""
+        move = Move(attempt, state, at, done=moved[0], total=moved[1])
+        place = self._going.setdefault((attempt, state), len(self._moved))
+        if place == len(self._moved):
+            self._moved.append(move)
+        else:
+            self._moved[place] = move
 
     def delivered(self, attempt: AttemptId, files: tuple[OutputFile, ...]) -> None:
         """It asks leave to publish these."""
@@ -71,7 +81,7 @@ class Pending:
         ended, self._ended = _fitting(self._ended, _weight)
         over = {x.attempt for x in ended}
         moved = tuple(m for m in self._moved if m.attempt not in over)
-        self._moved = []
+        self._moved, self._going = [], {}
         return AttemptsReported(life=life, n=n, moved=moved, delivered=tuple(delivered), ended=tuple(ended))
 
 

@@ -12,22 +12,25 @@ from typing import NamedTuple
 from msgspec import structs
 
 from longshore_agent.adapters import enrolment, gpus, host
+from longshore_agent.adapters.cache import Cache
 from longshore_agent.adapters.journal import Journal, Lived
 from longshore_agent.adapters.output_store import BucketStore, FolderStore, OutputStore
-from longshore_agent.adapters.staging import StorageStager
+from longshore_agent.adapters.room import Room
 from longshore_agent.adapters.workdirs import WorkDirs
 from longshore_agent.core.contract import Host
 from longshore_agent.core.devices import UNPINNED, Ledger
 from longshore_agent.core.limits import Limits
 from longshore_agent.core.ports import ContainerEngine, Stager
-from longshore_agent.service import memory
-from longshore_agent.service.agent import Agent
+from longshore_agent.service import keeping, memory, storing
+from longshore_agent.service.agent import Agent, Beside
 from longshore_agent.service.bare import BareLane
 from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.errands import Errands
+from longshore_agent.service.holding import Holding
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.settings import Settings
+from longshore_agent.service.sweeps import Sweeps
 from longshore_agent.service.transfers import Transfers
 from longshore_agent.service.watch import Watch
 from longshore_common import logs, subjects
@@ -35,18 +38,19 @@ from longshore_common.clock import Clock, SystemClock
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
 from longshore_common.ids import token
 from longshore_common.log import Transport
-from longshore_data.storage import Storage
 
 log = logs.get_logger()
 
 
 class Outside(NamedTuple):
-    """What an agent stands between: the log, storage, container engines, time."""
+    """What an agent stands between: the log, storage, container engines, time; the disk it keeps things on."""
 
     transport: Transport
     stager: Stager
     engine: ContainerEngine
     clock: Clock
+    room: Room | None = None
+    cache: Cache | None = None
 
 
 class Restored(NamedTuple):
@@ -81,7 +85,7 @@ def restore(settings: Settings) -> Restored:
 async def build(settings: Settings, restored: Restored, outside: Outside) -> Agent:
     """An agent ready to run."""
     journal, known, directory = restored
-    dirs = WorkDirs(directory / "attempts")
+    dirs = WorkDirs(directory / "attempts", outside.room, settings.keep_failed)
     dirs.reset({a.place for a in known.attempts.held.values() if a.place})
     engines = await outside.engine.probe()
     cards, problem = gpus.find()
@@ -98,7 +102,13 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     bare = BareLane(desk, socket, own=own, spawner_id=known.spawner, noop=settings.executor == "noop")
     contained = ContainedLane(desk, outside.engine)
     transfers = Transfers(desk, outside.stager, outside.engine, _output_store(settings, outside))
-    beside = Watch(desk, reporter, settings, cards), Errands(desk, reporter)
+    beside = Beside(
+        Watch(desk, reporter, settings, cards),
+        Errands(desk, reporter),
+        Sweeps(desk, reporter, outside.stager, transfers.store),
+        Holding(reporter, outside.cache),
+    )
+    keeping.wire(beside, dirs, outside.cache)
     agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers), beside)
     agent.facts, agent.batch = facts, settings.batch
     reporter.state = lambda: memory.state(
@@ -149,7 +159,8 @@ async def _work(settings: Settings, restored: Restored, again: asyncio.Event) ->
 
     transport = await _transport(settings, restored.directory)
     engine = DockerEngine(os.environ, str(restored.directory))
-    outside = Outside(transport, StorageStager(Storage(os.environ)), engine, SystemClock())
+    stored = storing.build(settings, restored.directory, os.environ)
+    outside = Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache)
     agent = await build(settings, restored, outside)
     agent.errands.restart = again
     try:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Coroutine, Iterable
+from typing import NamedTuple
 
 from longshore_agent.adapters import host, outputs
 from longshore_agent.adapters.journal import Addressed, Given, Heard
@@ -17,7 +18,9 @@ from longshore_agent.service.bare import AHEAD, BareLane
 from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.errands import Errands
+from longshore_agent.service.holding import Holding
 from longshore_agent.service.reporting import Reporter
+from longshore_agent.service.sweeps import Sweeps
 from longshore_agent.service.transfers import Transfers
 from longshore_agent.service.watch import Watch
 from longshore_common import logs, subjects
@@ -30,6 +33,15 @@ BEAT = 2.0  # seconds between signs of life
 _LIMIT = 1 << 20  # bytes of output in one answer
 
 
+class Beside(NamedTuple):
+    """What works beside the attempts, for the host itself."""
+
+    watch: Watch
+    errands: Errands
+    sweeps: Sweeps
+    holding: Holding
+
+
 class Agent:
     """All parts together. `run` works until it is cancelled."""
 
@@ -39,12 +51,12 @@ class Agent:
         transport: Transport,
         reporter: Reporter,
         lanes: tuple[BareLane, ContainedLane, Transfers],
-        beside: tuple[Watch, Errands],
+        beside: Beside,
     ) -> None:
         self.desk, self.transport, self.reporter = desk, transport, reporter
         self.bare, self.contained, self.transfers = lanes
         self.worker = desk.host.worker
-        self.watch, self.errands = beside
+        self.watch, self.errands, self.sweeps, self.holding = beside
         self.facts = HostFacts()
         self.batch = "*"
         self._to_sync = asyncio.Event()
@@ -70,7 +82,8 @@ class Agent:
         self.join()
         await self.transport.hints.answer(subjects.ask_output(self.worker), self.answer_output)
         works: list[Coroutine[None, None, None]] = [self._follow(), self._sync(), self._beat(), self.reporter.run()]
-        works += [self.watch.run(), self.errands.run()]
+        await self.transport.hints.answer(subjects.ask_progress(self.worker), self.answer_progress)
+        works += [self.watch.run(), self.errands.run(), self.sweeps.run()]
         tasks = [keeping, *map(asyncio.ensure_future, works)]
         log.info("agent-working", worker=self.worker, life=self.reporter.life, held=len(self.desk.attempts.held))
         try:
@@ -79,6 +92,7 @@ class Agent:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.holding.close()
             await self.transfers.close()
             await self.contained.close()
 
@@ -86,6 +100,7 @@ class Agent:
         """Say that we are at work, and what is in the way of it."""
         self.reporter.join(self.facts, self.batch)
         self.watch.joined()
+        self.holding.joined()
 
     async def stop_all(self) -> None:
         """End all attempts and say that this worker leaves; at most 5 s."""
@@ -114,6 +129,7 @@ class Agent:
             self.bare.limit()
         self.transfers.turn()
         self.errands.turn()
+        self.sweeps.turn()
         if len(attempts.pending):
             self.reporter.wake()
 
@@ -206,6 +222,10 @@ class Agent:
         """The disk was full: see whether it takes a record again."""
         if self.desk.note():
             self.turn()
+
+    async def answer_progress(self, body: bytes) -> bytes:
+        """How far transfers are: see `Progress.answer`."""
+        return self.transfers.progress.answer(body)
 
     async def answer_output(self, body: bytes) -> bytes:
         """Bytes of an attempt's output from an offset on: one line of JSON, then the bytes."""

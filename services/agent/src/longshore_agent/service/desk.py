@@ -6,19 +6,33 @@ What must not enter: sockets, tasks of single attempts (lanes and transfers have
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 from longshore_agent.adapters import outputs
 from longshore_agent.adapters.journal import AnyRecord, Exited, Journal
 from longshore_agent.adapters.workdirs import Place, WorkDirs
-from longshore_agent.core.attempts import Attempt, Attempts
+from longshore_agent.core import kept
+from longshore_agent.core.attempts import Attempt, Attempts, changed
 from longshore_agent.core.contract import Host
 from longshore_agent.core.verdict import Exit, judged
 from longshore_common import logs
 from longshore_common.clock import Clock
 from longshore_common.events import Ended
-from longshore_common.model import Output
+from longshore_common.ids import AttemptId
+from longshore_common.model import OWN_CAUSES, Output
 
 log = logs.get_logger()
+
+
+class _Left(NamedTuple):
+    """A directory that an attempt left, and whether it held resources."""
+
+    place: str
+    attempt: AttemptId
+    note: bytes
+    resources: bool
+
+
 #: Ended attempts whose small outputs can still be asked for live, until the read model has them.
 REMEMBERED = 512
 
@@ -33,8 +47,9 @@ class Desk:
         self.deliver: Callable[[Attempt], None] = lambda _: None
         self.recent: OrderedDict[str, tuple[Output | None, Output | None]] = OrderedDict()
         self.full = False  # the disk refused the journal
+        self.release: Callable[[AttemptId], None] = lambda _: None
         self._turning = False
-        self._left: list[str] = []
+        self._left: list[_Left] = []
 
     def turn_soon(self) -> None:
         """See what to do next, once, after what is happening now."""
@@ -72,7 +87,7 @@ class Desk:
             place = self.place(attempt)
             stdout, stderr = outputs.small(place.stdout), outputs.small(place.stderr)
         result = judged(attempt, end, stdout, stderr)
-        to_deliver = attempt.order.spec.output is not None and result.outcome != "cancelled" and end.code is not None
+        to_deliver = end.code is not None and self._leaves(attempt, result)
         if stdout is not None and stderr is not None and not to_deliver:
             self.end(attempt, result)
             return
@@ -84,22 +99,28 @@ class Desk:
         """It holds nothing here any more: report it, and use its directories again or remove them."""
         if attempt.id not in self.attempts.held:
             return
+        keep = result.cause in OWN_CAUSES and bool(attempt.place) and self.dirs.worth_keeping(self.place(attempt))
+        if keep:
+            result = changed(result, kept=True)
         self.attempts.end(attempt, result)
         if result.outcome == "failed":
             task = attempt.id[: attempt.id.rindex(".")]
             ids = {"worker": self.host.worker, "task": task, "attempt": attempt.id}
             log.warning("attempt-failed", **ids, cause=result.cause, reason=result.reason)
-        self.leave(attempt)
+        self.leave(attempt, kept.note(attempt, result, self.clock.now()) if keep else b"")
         if (result.stdout and result.stdout.size) or (result.stderr and result.stderr.size):
             self.recent[attempt.id] = (result.stdout, result.stderr)
             if len(self.recent) > REMEMBERED:
                 self.recent.popitem(last=False)
         self.wake_reports()
 
-    def leave(self, attempt: Attempt) -> None:
-        """Nobody needs the directories of this attempt any more, once the journal knows that it ended."""
+    def leave(self, attempt: Attempt, note: bytes = b"") -> None:
+        """Nobody needs the directories of this attempt any more, once the journal knows that it ended.
+
+        With a `note` they are kept aside for who wants to know why it failed.
+        """
         if attempt.place:
-            self._left.append(attempt.place)
+            self._left.append(_Left(attempt.place, attempt.id, note, bool(attempt.order.spec.resources)))
             attempt.place = ""
 
     def tidy(self) -> None:
@@ -108,5 +129,19 @@ class Desk:
         Not before: after a crash the end is told again by the spawner, and its output must still be there, and nobody else's.
         """
         left, self._left = self._left, []
-        for name in left:
-            self.dirs.give_back(self.dirs.named(name))
+        for one in left:
+            place = self.dirs.named(one.place)
+            if one.note:
+                self.dirs.keep(place, one.attempt, one.note)
+            else:
+                self.dirs.give_back(place)
+            if one.resources:
+                self.release(one.attempt)
+
+    @staticmethod
+    def _leaves(attempt: Attempt, result: Ended) -> bool:
+        """Whether it has something for storage: outputs, or a checkpoint if it was interrupted."""
+        spec = attempt.order.spec
+        if spec.output is None or result.outcome == "cancelled":
+            return False
+        return result.cause != "evicted" or bool(spec.checkpoint)

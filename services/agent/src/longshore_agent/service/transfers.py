@@ -5,20 +5,27 @@ What must not enter: how bytes move (`core.ports.Stager`), processes.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
+
+from msgspec import structs
 
 from longshore_agent.adapters import outputs
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.adapters.output_store import OutputStore
 from longshore_agent.core import contract, verdict
 from longshore_agent.core.attempts import Attempt, changed
-from longshore_agent.core.ports import ContainerEngine, ContainerError, Stager, StagingError
+from longshore_agent.core.ports import UNKNOWN, ContainerEngine, ContainerError, Stager, StagingError
 from longshore_agent.service.desk import Desk
+from longshore_agent.service.patience import PAUSES, TRIES, Allowance, pause
+from longshore_agent.service.progress import Progress
 from longshore_common import logs
 from longshore_common.errors import BadInput, LongshoreError, Unreachable
 from longshore_common.events import Ended
-from longshore_common.ids import TaskId, attempt_id
+from longshore_common.ids import AttemptId, TaskId, attempt_id
 from longshore_common.model import Cause, Output, OutputFile
+from longshore_data import manifest, uri
+from longshore_data.manifest import Origin
+from longshore_data.meter import Meter
 
 log = logs.get_logger()
 #: Attempts that fetch at once, at least, and at most.
@@ -26,7 +33,8 @@ FETCH_LEAST: Final = 4
 FETCH_MOST: Final = 32
 #: Results are precious: storage that is away is tried again for so many seconds if the task sets no limit.
 PATIENCE: Final = 600.0
-_PAUSES: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+#: Seconds for clearing away what a published task needs no more.
+TIDYING: Final = 30.0
 T = TypeVar("T")
 
 
@@ -35,9 +43,10 @@ class Transfers:
 
     def __init__(self, desk: Desk, stager: Stager, engine: ContainerEngine, store: OutputStore) -> None:
         self.desk, self.stager, self.engine, self.store = desk, stager, engine, store
+        self.progress = Progress(desk)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._fetching = 0
-        self._publishers: set[str] = set()
+        desk.release = stager.release
 
     def turn(self) -> None:
         """Begin every transfer that is due."""
@@ -50,8 +59,10 @@ class Transfers:
             self._start(attempt, self._publish(attempt))
 
     def resume(self) -> None:
-        """After a restart: go on with what was being delivered or published."""
+        """After a restart: go on with what was being delivered or published; what was staged still uses its resources."""
         for attempt in list(self.desk.attempts.held.values()):
+            if attempt.place and attempt.order.spec.resources and attempt.phase not in ("accepted", "staging"):
+                self.stager.hold(attempt.id, contract.located(attempt.order.spec, attempt.start))
             if attempt.phase == "delivering":
                 self.deliver(attempt)
             elif attempt.phase == "publishing":
@@ -73,6 +84,7 @@ class Transfers:
 
     async def close(self) -> None:
         """Stop all transfers where they are; the journal knows them."""
+        self.progress.close()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -126,18 +138,20 @@ class Transfers:
         self.desk.wake_reports()
 
     async def _stage(self, attempt: Attempt) -> None:
-        limit = attempt.order.spec.download_timeout or None
+        limit = attempt.order.spec.download_timeout
         try:
-            async with asyncio.timeout(limit):
-                size = await self._fetch(attempt)
+            async with Allowance(limit) as allowance:
+                size, attempt.origin = await self._fetch(attempt, allowance)
         except TimeoutError as err:
             raise StagingError("timeout-staging", f"fetching its inputs took longer than {limit:g} s") from err
         finally:
             self._fetching -= 1
-        self.desk.note(Phased("ready", (attempt.id,), self.desk.clock.now(), size=size))
+            self.progress.over(attempt)
+        self.desk.note(Phased("ready", (attempt.id,), self.desk.clock.now(), size=size, origin=attempt.origin))
         self.desk.attempts.staged(attempt, size)
 
-    async def _fetch(self, attempt: Attempt) -> int:
+    async def _fetch(self, attempt: Attempt, allowance: Allowance) -> tuple[int, Origin]:
+        """Bytes moved, and what they were. What storage may allow later is tried a few times."""
         try:
             spec = contract.located(attempt.order.spec, attempt.start)
             place = self.desk.dirs.make(attempt.place)
@@ -147,11 +161,21 @@ class Transfers:
             raise StagingError("disk-full" if err.errno == 28 else "host", f"no directory to work in: {err}") from err
         if spec.container is not None:
             await self.engine.prepare(spec)
-        if not (spec.inputs or spec.resources):
-            return 0
-        meter = self.stager.meter()
-        await self.stager.stage_in(attempt.id, spec, attempt.start, place.places, meter)
-        return meter.done
+        if not (spec.inputs or spec.resources or spec.checkpoint):
+            return 0, UNKNOWN
+        tries = 0
+        while True:
+            meter = allowance.watch(self.stager.meter())
+            self.progress.begin(attempt, "staging", meter)
+            try:
+                origin = await self.stager.stage_in(attempt.id, spec, attempt.start, place.places, meter)
+                return meter.done, origin
+            except StagingError as err:
+                tries += 1
+                if not err.retriable or tries >= TRIES:
+                    raise
+                self._tell_why(attempt, "staging", err.reason)
+            await asyncio.sleep(pause(tries))
 
     # --- out ---
 
@@ -164,61 +188,92 @@ class Transfers:
         result = attempt.result = await self._stored(attempt, result)
         if attempt.order.spec.output is None or result.outcome == "cancelled":
             self.desk.end(attempt, result)
-            return
-        files, size = await self._patiently(attempt, lambda: self._put(attempt))
+        elif result.cause == "evicted":
+            self.desk.end(attempt, changed(result, checkpoint=await self._patiently(attempt, self._save)))
+        else:
+            await self._deliver_files(attempt, result)
+
+    async def _deliver_files(self, attempt: Attempt, result: Ended) -> None:
+        files, size = await self._patiently(attempt, self._put)
         if result.outcome == "succeeded":
             self.desk.attempts.delivered(attempt, files, size)
             self.desk.wake_reports()
             return
-        self.desk.end(attempt, changed(result, usage=_delivered(result, size), files=len(files)))
+        reason = result.reason
+        if files:
+            place = uri.private(uri.parse_output(self._output(attempt)), attempt.id)
+            reason = f"{reason}; what it left in its output is in {place}"
+        self.desk.end(attempt, changed(result, reason=reason, usage=_delivered(result, size), files=len(files)))
 
-    async def _put(self, attempt: Attempt) -> tuple[tuple[OutputFile, ...], int]:
+    async def _put(self, attempt: Attempt, meter: Meter) -> tuple[tuple[OutputFile, ...], int]:
         place = self.desk.place(attempt)
-        uri = contract.located(attempt.order.spec, attempt.start).output or ""
-        meter = self.stager.meter(up=True)
-        return await self.stager.deliver(attempt.id, uri, place.places.output, meter)
+        return await self.stager.deliver(attempt.id, self._output(attempt), place.places.output, meter)
 
-    async def _patiently(self, attempt: Attempt, call: Callable[[], Awaitable[T]]) -> T:
+    async def _save(self, attempt: Attempt, meter: Meter) -> bool:
+        """Its checkpoint, for the next attempt; False if it had not made any."""
+        path = uri.safe_path(attempt.order.spec.checkpoint.strip("/"))
+        place = self.desk.place(attempt)
+        return await self.stager.save(attempt.id, self._output(attempt), f"{place.places.temp}/{path}", meter)
+
+    def _output(self, attempt: Attempt) -> str:
+        return contract.located(attempt.order.spec, attempt.start).output or ""
+
+    async def _patiently(self, attempt: Attempt, call: Callable[[Attempt, Meter], Awaitable[T]]) -> T:
         """Repeat a call that may succeed later, within the attempt's upload limit."""
         limit = attempt.order.spec.upload_timeout
         tries = 0
         try:
-            async with asyncio.timeout(limit or PATIENCE):
+            async with Allowance(limit or PATIENCE) as allowance:
                 while True:
+                    meter = allowance.watch(self.stager.meter(up=True))
+                    self.progress.begin(attempt, "delivering", meter)
                     try:
-                        return await call()
+                        return await call(attempt, meter)
                     except StagingError as err:
                         if not err.retriable:
                             raise
                         last = err
-                        self._tell_why(attempt, err.reason)
-                        await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
-                        tries += 1
+                        self._tell_why(attempt, "delivering", err.reason)
+                    tries += 1
+                    await asyncio.sleep(pause(tries))
         except TimeoutError as err:
             if limit:
                 raise StagingError("timeout-delivering", f"delivering took longer than {limit:g} s") from err
             raise StagingError("stage-out", last.reason if tries else f"delivering took over {PATIENCE:g} s") from err
         except BadInput as err:
             raise StagingError("stage-out", str(err)) from err
+        finally:
+            self.progress.over(attempt)
 
-    def _tell_why(self, attempt: Attempt, reason: str) -> None:
-        log.warning("output-waits", attempt=attempt.id, reason=reason)
-        self.desk.attempts.output_waits(attempt, self.desk.clock.now(), reason)
+    def _tell_why(self, attempt: Attempt, state: Literal["staging", "delivering"], reason: str) -> None:
+        log.warning("transfer-waits", attempt=attempt.id, phase=state, reason=reason)
+        self.desk.attempts.waits(attempt, state, self.desk.clock.now(), reason)
         self.desk.wake_reports()
 
     async def _publish(self, attempt: Attempt) -> None:
         order = attempt.order
         whose = attempt_id(order.submission, attempt.start.index, order.publish_of) if order.publish_of else attempt.id
         files = None if order.publish_of else attempt.files
+        result = attempt.result or Ended(attempt.id, "succeeded")
+        command = manifest.command_digest(order.spec.command, shell=order.spec.shell)
+        origin = structs.replace(attempt.origin, image=result.image, command=command)
 
-        async def publish() -> int:
-            uri = contract.located(order.spec, attempt.start).output or ""
-            return await self.stager.publish(whose, _task(attempt), uri, files)
+        async def publish(attempt: Attempt, _meter: Meter) -> int:
+            return await self.stager.publish(whose, _task(attempt), self._output(attempt), files, origin)
 
         count = await self._patiently(attempt, publish)
-        result = attempt.result or Ended(attempt.id, "succeeded")
+        if attempt.start.n > 1 or order.publish_of or order.spec.checkpoint:
+            await self._tidy(attempt, whose)
         usage = _delivered(result, attempt.delivered_bytes)
         self.desk.end(attempt, changed(result, usage=usage, files=count))
+
+    async def _tidy(self, attempt: Attempt, whose: AttemptId) -> None:
+        """What the task needs no more; what cannot be removed now is left to a sweep."""
+        try:
+            async with asyncio.timeout(TIDYING):
+                await self.stager.tidy(whose, self._output(attempt))
+        except (StagingError, TimeoutError) as err:
+            log.warning("not-tidied", attempt=attempt.id, reason=str(err) or f"it took longer than {TIDYING:g} s")
 
     async def _stored(self, attempt: Attempt, result: Ended) -> Ended:
         """The result with both outputs; what is larger than a report goes to the store first."""
@@ -246,13 +301,13 @@ class Transfers:
 
     async def _put_piece(self, name: str, data: bytes) -> None:
         """Store one piece; while the store is away this waits as reports do, for an hour."""
-        for pause in (*_PAUSES, *(30.0,) * 120):
+        for seconds in (*PAUSES, *(PAUSES[-1],) * 120):
             try:
                 await self.store.put(name, data)
                 return
             except Unreachable as err:
                 log.warning("output-waits", object=name, reason=str(err))
-                await asyncio.sleep(pause)
+                await asyncio.sleep(seconds)
         raise Unreachable("the object store did not answer for an hour")
 
 

@@ -17,10 +17,11 @@ INSIDE = "/output"
 
 
 class Produced(NamedTuple):
-    """A file to deliver: its path relative to the output, and where its bytes are (a link is followed)."""
+    """A file to deliver: its path relative to the output, where its bytes are (a link is followed), and how many."""
 
     path: str
     source: str
+    size: int = 0
 
 
 def find(stop: Event, root: str) -> tuple[list[Produced], list[str]]:
@@ -42,9 +43,9 @@ def find(stop: Event, root: str) -> tuple[list[Produced], list[str]]:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(path + "/")
             elif entry.is_file(follow_symlinks=False):
-                produced.append(Produced(_named(path), entry.path))
+                produced.append(Produced(_named(path), entry.path, entry.stat(follow_symlinks=False).st_size))
             elif source := _linked(top, entry):
-                produced.append(Produced(_named(path), source))
+                produced.append(Produced(_named(path), source, os.stat(source).st_size))
             else:
                 skipped.append(f"{path!r}: {_kind(entry)}")
     return sorted(produced), skipped

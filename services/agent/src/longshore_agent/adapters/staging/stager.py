@@ -1,46 +1,47 @@
-"""The `Stager` of `core.ports` over the stores: what lands where, under which names, in which order.
+"""The `Stager` of `core.ports` over the stores: what lands where, under which names.
 
-The order of publishing is what makes it repeatable: copy everything, write the manifest, and only then drop the private
-prefix. So as long as there is no manifest the private prefix is complete, and any worker can begin again from it.
-What must not enter: how one kind of storage moves bytes, phases of attempts.
+What must not enter: how one kind of storage moves bytes, phases of attempts, retries over minutes.
 """
 
-import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
+from longshore_agent.adapters.cache import Cache, Way, Wish
+from longshore_agent.adapters.staging.checkpoints import Checkpoints
 from longshore_agent.adapters.staging.outputs import Produced, find
+from longshore_agent.adapters.staging.publishing import EMPTY, Publishing, drop_below
+from longshore_agent.adapters.staging.sweeping import Sweeper
 from longshore_agent.core.contract import Places
-from longshore_agent.core.ports import StagingError
-from longshore_common.errors import BadInput, Unreadable
+from longshore_agent.core.ports import UNKNOWN, StagingError, Sweep
+from longshore_common.errors import BadInput
 from longshore_common.events import Start
 from longshore_common.ids import AttemptId, TaskId
 from longshore_common.model import Cause, OutputFile, TaskSpec
-from longshore_data import manifest, uri
+from longshore_data import uri
+from longshore_data.manifest import Identity, Origin
 from longshore_data.meter import UNMETERED, Limits, Meter
 from longshore_data.parallel import each, in_thread
 from longshore_data.storage import Storage
-from longshore_data.store import Found, Store, StoreError
+from longshore_data.store import StoreError
 from longshore_data.transfer import Transfer
-from longshore_data.uri import Location
 
 #: Transfers of one attempt at once.
 WIDTH: Final = 8
-#: What lies in the private prefix of an attempt that made no files: a name that no task can use.
-EMPTY: Final = uri.RESERVED
 
 _log = structlog.get_logger()
 
 
 class StorageStager:
-    """See the port. `limits` are the host's; default: 16 files at once, any bandwidth."""
+    """See the port. `limits` are the host's; default: 16 files at once, any bandwidth. Without a `cache` each attempt
+    fetches its resources itself.
+    """
 
-    def __init__(self, storage: Storage, limits: Limits | None = None) -> None:
-        self._storage = storage
+    def __init__(self, storage: Storage, limits: Limits | None = None, cache: Cache | None = None) -> None:
+        self.storage, self.cache = storage, cache
         self._limits = limits or Limits()
         self._transfer = Transfer(storage, self._limits)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="stager")
@@ -51,13 +52,38 @@ class StorageStager:
 
     async def stage_in(
         self, attempt: AttemptId, spec: TaskSpec, start: Start, places: Places, meter: Meter = UNMETERED
-    ) -> None:
+    ) -> Origin:
         """See the port. Files land by their names, folders by what is below them; two of one name are an error."""
         with _as_staging("stage-in"):
-            if spec.inputs:
-                await self._transfer.bring([uri.source(u) for u in spec.inputs], places.input, meter, "input")
-            if spec.resources:
-                await self._transfer.bring([uri.source(u) for u in spec.resources], places.resource, meter, "resource")
+            if spec.checkpoint and spec.output and start.n > 1:
+                path = f"{places.temp}/{uri.safe_path(spec.checkpoint.strip('/'))}"
+                await self._checkpoints(_task(attempt), spec.output).restore(path, meter, (spec.uid, spec.gid))
+            return Origin(
+                inputs=await self._inputs(spec, places.input, meter),
+                resources=await self._resources(attempt, spec, places.resource, meter),
+            )
+
+    async def _inputs(self, spec: TaskSpec, directory: str, meter: Meter) -> tuple[Identity, ...]:
+        """Their identities are asked for only if somebody will: one that changed meanwhile is not told."""
+        if not spec.inputs:
+            return ()
+        sources = [uri.source(u) for u in spec.inputs]
+        before = await each(sources, self._transfer.identity, WIDTH) if spec.use_cache else []
+        await self._transfer.bring(sources, directory, meter, "input")
+        after = await each(sources, self._transfer.identity, WIDTH) if spec.use_cache else []
+        return tuple(Identity(u, b) for u, b, a in zip(spec.inputs, before, after, strict=False) if b and a == b)
+
+    async def _resources(
+        self, attempt: AttemptId, spec: TaskSpec, directory: str, meter: Meter
+    ) -> tuple[Identity, ...]:
+        wishes = [Wish(text, uri.source(text)) for text in spec.resources]
+        if not wishes:
+            return ()
+        if self.cache is None:
+            await self._transfer.bring([w.source for w in wishes], directory, meter, "resource")
+            return ()
+        lent = await self.cache.lend(wishes, attempt, directory, meter, Way(self._transfer, self.meter))
+        return tuple(Identity(one.text, one.identity) for one in lent)
 
     async def deliver(
         self, attempt: AttemptId, output_uri: str, output_dir: str, meter: Meter = UNMETERED
@@ -65,13 +91,14 @@ class StorageStager:
         """See the port. What is no regular file is skipped with a line in the log."""
         with _as_staging("stage-out"):
             private = uri.private(uri.parse_output(output_uri), attempt)
-            store = self._storage.of(private)
+            store = self.storage.of(private)
             produced, skipped = await in_thread(self._pool, find, output_dir)
             if skipped:
                 _log.warning("outputs-skipped", attempt=attempt, number=len(skipped), some=skipped[:10])
+            meter.expect(sum(one.size for one in produced))
 
             async def put(one: Produced) -> OutputFile:
-                async with self._limits.turns:
+                async with self._limits.turn(meter):
                     stored = await store.put(one.source, private.below(one.path), meter)
                 return OutputFile(one.path, stored.size, stored.digest)
 
@@ -80,105 +107,64 @@ class StorageStager:
                 await store.put_bytes(b"", private.below(EMPTY))
             return tuple(files), sum(f.size for f in files)
 
+    async def save(self, attempt: AttemptId, output_uri: str, path: str, meter: Meter = UNMETERED) -> bool:
+        """See the port."""
+        with _as_staging("stage-out"):
+            return await self._checkpoints(_task(attempt), output_uri).save(attempt, path, meter)
+
     async def publish(
-        self, attempt: AttemptId, task: TaskId, output_uri: str, files: tuple[OutputFile, ...] | None
+        self,
+        attempt: AttemptId,
+        task: TaskId,
+        output_uri: str,
+        files: tuple[OutputFile, ...] | None,
+        origin: Origin = UNKNOWN,
     ) -> int:
         """See the port. Two that publish the same attempt at once do no harm either: both copy the same bytes."""
         with _as_staging("stage-out"):
             output = uri.parse_output(output_uri)
-            run = _Publishing(self._storage.of(output), self._limits.turns, output, attempt, task)
+            run = Publishing(self.storage.of(output), self._limits, output, attempt, task, origin)
             return await run.finish(files)
+
+    async def tidy(self, attempt: AttemptId, output_uri: str) -> None:
+        """See the port."""
+        with _as_staging("stage-out"):
+            output = uri.parse_output(output_uri)
+            task = _task(attempt)
+            await self._checkpoints(task, output_uri).drop()
+            for n in range(1, int(attempt.rpartition(".")[2])):
+                await drop_below(self.storage.of(output), uri.private(output, f"{task}.{n}"))
+
+    async def sweep(self, sweep: Sweep) -> tuple[int, tuple[tuple[str, str], ...]]:
+        """See the port."""
+        sweeper = Sweeper(self.storage, sweep)
+        await sweeper.run()
+        return sweeper.removed, tuple(sweeper.left)
+
+    def hold(self, attempt: AttemptId, spec: TaskSpec) -> None:
+        """See the port."""
+        if self.cache is not None:
+            self.cache.hold([uri.source(text) for text in spec.resources], attempt)
+
+    def release(self, attempt: AttemptId) -> None:
+        """See the port."""
+        if self.cache is not None:
+            self.cache.release(attempt)
 
     async def close(self) -> None:
         """See the port."""
+        if self.cache is not None:
+            await self.cache.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        await self._storage.close()
+        await self.storage.close()
+
+    def _checkpoints(self, task: TaskId, output_uri: str) -> Checkpoints:
+        output = uri.parse_output(output_uri)
+        return Checkpoints(self.storage.of(output), self._limits, output, task, self._pool)
 
 
-class _Publishing(NamedTuple):
-    """The publication of one attempt's outputs."""
-
-    store: Store
-    turns: asyncio.Semaphore
-    output: Location
-    attempt: AttemptId
-    task: TaskId
-
-    async def finish(self, files: tuple[OutputFile, ...] | None) -> int:
-        """Begin, or begin again; the number of files."""
-        if files is None:
-            files = await self._left()
-        if files is None:
-            return await self._done_before(None)
-        try:
-            await each(files, self._copy, WIDTH)
-        except StoreError as err:
-            if not err.missing:
-                raise
-            return await self._done_before(files)
-        parents = sorted({parent for f in files for parent in _parents(f.path)})
-        await self.store.settle([self.output, *(self.output.below(p, folder=True) for p in parents)] if files else [])
-        await self.store.put_bytes(
-            manifest.encode(self.attempt, self.task, files), uri.manifest(self.output, self.task)
-        )
-        await self._drop(files)
-        return len(files)
-
-    async def _copy(self, file: OutputFile) -> None:
-        async with self.turns:
-            source = uri.private(self.output, self.attempt).below(file.path)
-            await self.store.copy(source, self.output.below(uri.safe_path(file.path)), file.size)
-
-    async def _drop(self, files: tuple[OutputFile, ...]) -> None:
-        await self.store.drop(uri.private(self.output, self.attempt), [f.path for f in files] or [EMPTY])
-
-    async def _left(self) -> tuple[OutputFile, ...] | None:
-        """What lies in the private prefix, None if there is none or another publisher is just clearing it away."""
-        private = uri.private(self.output, self.attempt)
-        try:
-            found = await self.store.listing(private)
-        except StoreError as err:
-            if not err.missing:
-                raise
-            return None
-        if not found:
-            return None
-
-        async def described(one: Found) -> OutputFile:
-            return OutputFile(one.path, one.size, await self.store.digest(private.below(one.path)))
-
-        files = tuple(await each([f for f in found if f.path != EMPTY], described, WIDTH))
-        known = await self._manifest()
-        if known and known.attempt == self.attempt and len(known.files) > len(files) and manifest.holds(known, files):
-            return None
-        return files
-
-    async def _done_before(self, files: tuple[OutputFile, ...] | None) -> int:
-        """The private prefix is not there: fine if this attempt's manifest is."""
-        known = await self._manifest()
-        if known is None or known.attempt != self.attempt or (files is not None and not manifest.holds(known, files)):
-            private = uri.private(self.output, self.attempt)
-            raise StoreError(
-                f"the outputs of attempt {self.attempt} are gone: neither {private} nor their manifest is there"
-            )
-        done = tuple(OutputFile(e.path, e.size, e.sha256) for e in known.files)
-        await self._drop(done)
-        return len(done)
-
-    async def _manifest(self) -> manifest.Manifest | None:
-        try:
-            return manifest.decode(await self.store.read_bytes(uri.manifest(self.output, self.task)))
-        except Unreadable:
-            return None
-        except StoreError as err:
-            if not err.missing:
-                raise
-            return None
-
-
-def _parents(path: str) -> list[str]:
-    """The folders between an output and one of its files: `a/b/c` -> `a`, `a/b`."""
-    return [path[:end] for end, c in enumerate(path) if c == "/"]
+def _task(attempt: AttemptId) -> TaskId:
+    return TaskId(attempt.rpartition(".")[0])
 
 
 @contextmanager
