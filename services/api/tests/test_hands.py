@@ -1,5 +1,6 @@
 """What attempts and hosts say while they work, as a reader of the api sees it: progress, care, hindrance, what is kept."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -199,6 +200,11 @@ async def test_what_came_of_care_is_read_by_its_wish_and_by_the_worker(api: Api)
     answer = await api.json(f"requests/{wish}")
     assert (answer["answer"], answer["workers"]) == ("done", ["w1", "w2"])
     assert [(c["worker"], c["freed"]) for c in answer["cares"]] == [("w1", 5)]
+    assert len((await api.json(f"requests/{wish}", cared=True, wait=0.05))["cares"]) == 1, "w2 said nothing yet"
+    waiting = asyncio.create_task(api.json(f"requests/{wish}", cared=True, wait=10))
+    api.book.write(e.WorkerCared(life=1, care="clean", request=wish), "w2")
+    await api.shown()
+    assert {c["worker"] for c in (await asyncio.wait_for(waiting, 5))["cares"]} == {"w1", "w2"}
     (care,) = (await api.json("workers/w1"))["cares"]
     assert (care["care"], care["text"], care["freed"], care["request"]) == ("clean", "a\ufffdb", 5, wish)
     for k in range(7):

@@ -554,7 +554,7 @@ async def test_a_wish_is_answered_done_or_refused_with_the_reason_or_not_yet(api
         "request": done, "answer": "done", "reason": None, "seq": part + 2, "workers": [], "cares": [],
     }  # fmt: skip
     assert await api.json(f"requests/{part}") == {
-        "request": part, "answer": "refused", "reason": "1.3-9 is unknown", "seq": refused,
+        "request": part, "answer": "refused", "reason": "1.3-9 is unknown", "seq": refused, "workers": [], "cares": [],
     }  # fmt: skip
     assert (await api.json(f"requests/{signal}", wait=0.01))["answer"] == "none"
     assert (await api.get("requests/99999999999999999999")).status_code == 400

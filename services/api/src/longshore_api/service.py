@@ -144,6 +144,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         asyncio.create_task(server.serve(), name="http"),
         asyncio.create_task(_project(parts, projector), name="project"),
         asyncio.create_task(heard.listen(), name="beats"),
+        asyncio.create_task(heard.keep(found.database_url), name="metrics"),
     }
     told = asyncio.create_task(stop.wait(), name="told")
     done, _ = await asyncio.wait({*tasks, told}, return_when=asyncio.FIRST_COMPLETED)

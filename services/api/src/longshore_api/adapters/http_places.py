@@ -1,16 +1,19 @@
 """Routes about submissions, batches and workers, and enrolment."""
 
-from typing import Any, Final
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 from litestar import Request, Router, get, post
 from litestar.exceptions import NotAuthorizedException
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from longshore_api.adapters import present, views
 from longshore_api.adapters.doors import CaughtUp, Cursor, Limit, TheHouse, bearer
 from longshore_api.adapters.http_tasks import sequence
 from longshore_api.core import archive, narrative, selection
 from longshore_common.errors import BadInput
+
+Since = Annotated[str | None, QueryParameter(description="From this instant on, ISO 8601 or Unix seconds")]
 
 
 @get("/submissions/{submission:int}", summary="A submission and its counts", tags=["submissions"])
@@ -51,13 +54,25 @@ async def workers(house: TheHouse, caught_up: CaughtUp, limit: Limit = 1000, cur
     rows = await house.reader.workers(limit, ".".join(selection.read(cursor)) if cursor else "")
     shown = rows[:limit]
     following = selection.written((shown[-1]["name"],)) if len(rows) > limit else None
-    return views.Workers([present.worker(r, house.heard.at(r["name"])) for r in shown], following, caught_up)
+    heard = house.heard
+    items = [present.worker(r, heard.at(r["name"]), heard.said(r["name"])) for r in shown]
+    return views.Workers(items, following, caught_up)
 
 
 @get("/workers/{name:str}", summary="One worker", tags=["workers"])
 async def worker(house: TheHouse, caught_up: CaughtUp, name: FromPath[str]) -> views.Worker:
     """A worker with its load."""
-    return present.worker(await house.reader.worker(name), house.heard.at(name))
+    return present.worker(await house.reader.worker(name), house.heard.at(name), house.heard.said(name))
+
+
+@get("/workers/{name:str}/metrics", summary="What its host does: now, and by the minute", tags=["workers"])
+async def worker_metrics(
+    house: TheHouse, caught_up: CaughtUp, name: FromPath[str], since: Since = None, limit: Limit = 1000
+) -> views.Metrics:
+    """The last sample that this process heard, and means of minutes, oldest first; a week is kept."""
+    await house.reader.worker(name)
+    rows = await house.reader.metrics(name, _instant(since), limit)
+    return views.Metrics(house.heard.said(name), [present.minute(r) for r in rows])
 
 
 @get("/workers/{name:str}/history", summary="What happened to it, oldest first", tags=["workers"])
@@ -87,6 +102,17 @@ async def rebuild(house: TheHouse) -> views.Rebuilding:
     return views.Rebuilding(0, last)
 
 
+def _instant(text: str | None) -> float:
+    """Unix seconds of an instant as ISO 8601 or Unix seconds; 0 without one."""
+    if not text:
+        return 0
+    try:
+        at = float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError) as err:
+        raise BadInput(f"since={text!r} is no instant: write 2026-11-21T07:00:00+00:00, or Unix seconds") from err
+    return min(at, 2.0**62)
+
+
 def _placed(cursor: str | None) -> tuple[float, str] | None:
     if not cursor:
         return None
@@ -99,5 +125,15 @@ def _placed(cursor: str | None) -> tuple[float, str] | None:
 
 guarded: Final = Router(
     "/",
-    route_handlers=[submission, batches, batch, batch_history, workers, worker, worker_history, rebuild],
+    route_handlers=[
+        submission,
+        batches,
+        batch,
+        batch_history,
+        workers,
+        worker,
+        worker_metrics,
+        worker_history,
+        rebuild,
+    ],
 )

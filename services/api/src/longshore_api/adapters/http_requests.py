@@ -15,18 +15,20 @@ from longshore_common.errors import Unreachable
 #: Events of one answer that are looked at: signals go to each worker in an event of their own, a refusal comes last.
 _MOST: Final = 10_000
 
+Cared = Annotated[bool, QueryParameter(description="Wait until all workers told have answered as well")]
 Patience = Annotated[float, QueryParameter(ge=0, le=10, description="Seconds to wait for the answer")]
 
 
 @get("/requests/{wish:int}", summary="What became of a wish: done, refused, or none yet", tags=["requests"])
-async def answer(house: TheHouse, wish: FromPath[int], wait: Patience = 0.0) -> views.Answer:
+async def answer(house: TheHouse, wish: FromPath[int], wait: Patience = 0.0, *, cared: Cared = False) -> views.Answer:
     """`wish` is the sequence at which the log has it. Without a dispatcher there is no answer: the wish waits for one."""
     until = asyncio.get_running_loop().time() + wait
     while True:
         position = house.progress.position
         found = await _answer(house, wish)
         left = until - asyncio.get_running_loop().time()
-        if found.answer != "none" or left <= 0:
+        missing = cared and len({care.worker for care in found.cares}) < len(set(found.workers))
+        if (found.answer != "none" and not missing) or left <= 0:
             return found if found.answer != "done" else await _whole(house, found, left)
         await house.progress.passed(max(position, wish) + 1, left)
 

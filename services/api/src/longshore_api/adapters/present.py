@@ -245,6 +245,11 @@ def worker(row: Row, heard_at: float | None, load: dict[str, Any] | None = None)
     )
 
 
+def minute(row: Row) -> dict[str, Any]:
+    """The means of a minute, `at` its begin."""
+    return {**msgspec.json.decode(row["sample"]), "at": when(row["minute"])}
+
+
 def event(row: Row) -> object:
     """The event of a row of the archive, or None if its bytes are none."""
     deflated = row["body"][:1] == b"\x78"  # zlib's first byte; JSON begins with a brace

@@ -170,6 +170,13 @@ class Reader:
         """A worker; `NotFound` if there is none."""
         return self._one(await self.fetch(f"{_WORKERS} WHERE w.name = $1", name), f"worker {name!r}")
 
+    async def metrics(self, name: str, since: float, limit: int) -> list[Row]:
+        """A worker's minutes from `since` on, the oldest first."""
+        return await self.fetch(
+            "SELECT minute, sample FROM worker_metric WHERE worker = $1 AND minute >= $2 ORDER BY minute LIMIT $3",
+            name, int(since), limit,
+        )  # fmt: skip
+
     async def history_of_task(self, submission: int, index: int, limit: int, after: int) -> list[Row]:
         """Events that may say something about a task, past sequence `after`."""
         return await self.fetch(

@@ -207,6 +207,16 @@ class Worker(Struct, kw_only=True):
     load: dict[str, Any] | None = None
 
 
+class Metrics(Struct):
+    """What a host does: the last sample, and means by the minute, oldest first; shapes are the agent's.
+
+    `cpu` in percent of all processors; memory and mounts in bytes; disks and network in bytes a second.
+    """
+
+    latest: dict[str, Any] | None
+    minutes: list[dict[str, Any]]
+
+
 class Workers(Struct):
     """Workers by name."""
 
