@@ -9,11 +9,16 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .podman import Podman
 
 IMAGE = "longshore-test/busybox:1"
 COMMANDS = "sh true false echo sleep cat env id ls mkdir chown dd head tail seq printf kill wc sync tr touch rm ln pwd"
@@ -81,3 +86,19 @@ def engine_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if process is not None:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def podman(engine_image: str) -> "Iterator[Podman]":
+    """Podman as root, with the same image; without it the test run says so."""
+    from .podman import Podman, missing
+
+    if why := missing():
+        pytest.skip(f"NO PODMAN: {why}; its tests did not run")
+    with tempfile.TemporaryDirectory(prefix="longshore-podman-", ignore_cleanup_errors=True) as short:  # it wants so
+        served = Podman(Path(short))
+        try:
+            served.have_image()
+            yield served
+        finally:
+            served.stop()

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from longshore_agent.core.ports import ContainerEnd, ContainerError, ContainerOr
 from longshore_common.ids import AttemptId
 from longshore_common.model import TaskSpec
 
-from .engine import IMAGE, engine_image  # noqa: F401
+from .engine import IMAGE, engine_image, podman  # noqa: F401
 from .storage import until
 
 engine_needed = pytest.mark.engine
@@ -25,9 +26,9 @@ A = AttemptId("7.0.1")
 class Yard:
     """A worker's directory and an engine over it; `again` is the agent after a restart."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.engine = DockerEngine(os.environ, str(root), offers=Offers(network="none"))
+    def __init__(self, root: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self.root, self.environ = root, environ
+        self.engine = DockerEngine(environ, str(root), offers=Offers(network="none"))
         self.orders: list[AttemptId] = []
 
     def order(
@@ -46,21 +47,26 @@ class Yard:
         return await self.engine.wait(A)
 
     async def state(self, field: str) -> object:
+        return (await self.inspect())["State"][field]
+
+    async def inspect(self, attempt: AttemptId = A) -> dict[str, Any]:
         docker, _ = await self.engine.connection.open()
-        shown = await docker.containers.container(request.name(str(self.root), A)).show()
-        return shown["State"][field]
+        return dict(await docker.containers.container(request.name(str(self.root), attempt)).show())
 
     def said(self, stream: str = "stdout", attempt: AttemptId = A) -> bytes:
         return (self.root / attempt / stream).read_bytes()
 
     async def again(self) -> None:
         await self.engine.close()
-        self.engine = DockerEngine(os.environ, str(self.root), offers=Offers(network="none"))
+        self.engine = DockerEngine(self.environ, str(self.root), offers=Offers(network="none"))
 
 
-@pytest.fixture
-async def yard(tmp_path: Path, engine_image: str) -> AsyncIterator[Yard]:  # noqa: F811
-    made = Yard(tmp_path)
+@pytest.fixture(params=["docker", "podman"])
+async def yard(tmp_path: Path, request: pytest.FixtureRequest, engine_image: str) -> AsyncIterator[Yard]:  # noqa: F811
+    environ = dict(os.environ)
+    if request.param == "podman":
+        environ["DOCKER_HOST"] = f"unix://{request.getfixturevalue('podman').socket}"
+    made = Yard(tmp_path, environ)
     yield made
     for attempt in made.orders:
         await made.engine.forget(attempt)
@@ -118,9 +124,19 @@ async def test_a_user_named_by_the_task_runs_it_and_owns_what_it_makes(yard: Yar
 
 @engine_needed
 async def test_options_are_passed_on(yard: Yard) -> None:
-    options = ("-e", "A=1", "--env=B=2 3", "--workdir /tmp", "--network", "none", "--ulimit=nofile=64:64", "--rm")
-    end = await yard.run("sh", "-c", 'echo "$A $B"; pwd; ulimit -n', container_options=options)
-    assert (end.exit_code, yard.said()) == (0, b"1 2 3\n/tmp\n64\n")
+    options = (
+        "-e",
+        "A=1",
+        "--env=B=2 3",
+        "--workdir /tmp",
+        "--network",
+        "none",
+        "--shm-size=1m",
+        "--hostname=here",
+        "--rm",
+    )
+    end = await yard.run("sh", "-c", 'echo "$A $B"; pwd; cat /proc/sys/kernel/hostname', container_options=options)
+    assert (end.exit_code, yard.said()) == (0, b"1 2 3\n/tmp\nhere\n")
 
 
 @engine_needed
@@ -192,7 +208,7 @@ async def test_after_a_restart_running_and_ended_containers_are_found_with_all_t
     assert (await yard.engine.wait(other)).exit_code == 6
     assert yard.said().split() == [str(i).encode() for i in range(60)]
     assert yard.said(attempt=other) == b"short\n"
-    stranger = DockerEngine(os.environ, str(yard.root) + "-other")
+    stranger = DockerEngine(yard.environ, str(yard.root) + "-other")
     assert await stranger.adopt("w1") == ()
     await stranger.close()
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _HEADER: Final = struct.Struct(">BxxxL")
 STDOUT: Final = 1
 STDERR: Final = 2
+#: Bytes a second that an engine gives at least.
+SLOWEST: Final = 10e6
 
 
 class Demultiplexer:
@@ -44,11 +46,14 @@ class Demultiplexer:
 
 
 class Capture:
-    """Follows one container's output. `lost` says why some of it is not in the files, empty if all of it is."""
+    """Follows one container's output. `lost` says why some of it is not in the files, empty if all of it is.
 
-    def __init__(self, docker: "Docker", name: str, stdout: str, stderr: str) -> None:
-        self._docker, self._name = docker, name
-        self._paths = {STDOUT: stdout, STDERR: stderr}
+    `ordered` False: this engine (Podman 4) mixes up lines for who follows, so all of it is read again at the end.
+    """
+
+    def __init__(self, docker: "Docker", name: str, paths: tuple[str, str], *, ordered: bool = True) -> None:
+        self._docker, self._name, self._ordered = docker, name, ordered
+        self._paths = dict(zip((STDOUT, STDERR), paths, strict=True))
         self.lost = ""
 
     async def run(self) -> None:
@@ -60,11 +65,14 @@ class Capture:
 
     async def rest(self) -> None:
         """What the follower may have missed, once the container has ended: the engine at times closes the stream of one
-        that is just ending before it sent anything. At most 5 seconds; `lost` says if that was in vain.
+        that is just ending before it sent anything. At most 5 seconds, more for much; `lost` says if that was in vain.
         """
-        whole = False
+        whole, much = False, 0
+        if not self._ordered and not self.lost:
+            much = sum(os.path.getsize(path) for path in self._paths.values() if os.path.exists(path))
+            self._forget()
         with suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(5 + much / SLOWEST):
                 whole = await self._follow(on=False)
         if not whole:
             self.lost = self.lost or "the engine did not answer when the output was read to its end"
@@ -100,6 +108,11 @@ class Capture:
         finally:
             for fd in files.values():
                 os.close(fd)
+
+    def _forget(self) -> None:
+        for path in self._paths.values():
+            with suppress(FileNotFoundError):
+                os.truncate(path, 0)
 
     def _write(self, fd: int, data: bytes) -> None:
         """A full disk must not stop the container: what does not fit is lost, and `lost` says so."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Seconds: to find out whether an engine answers, and for one request.
 PROBE: Final = 2.0
 REQUEST: Final = 120.0
+#: How engines word what `gone_is_fine` passes over; Podman does so with status 500.
+_GONE: Final = ("not paused", "not running", "no such container", "container state improper")
 
 
 class Engine(NamedTuple):
@@ -99,6 +101,6 @@ async def gone_is_fine(call: Any) -> Any:
         return await call
     except DockerError as err:
         words = err.message.lower()
-        if err.status in (304, 404, 409) or any(w in words for w in ("not paused", "not running", "no such container")):
+        if err.status in (304, 404, 409) or any(w in words for w in _GONE):
             return None
         raise

@@ -6,7 +6,7 @@ not enter: staging, slots, time limits of tasks.
 
 import asyncio
 import signal as signals
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -72,7 +72,7 @@ class DockerEngine:
         self._scope, self._offers = scope, offers
         self.connection = Connection(environ)
         stored = StoredImages(transfer, f"{scope}/images") if transfer else None
-        self.images = Images(self.connection, environ, stored)
+        self.images = Images(self.connection, environ, stored, f"{scope}/images")
         self._running: dict[AttemptId, _Running] = {}
         self._watches: dict[AttemptId, usage.Watch] = {}
 
@@ -104,18 +104,18 @@ class DockerEngine:
                 self._watch(order, engine)
                 await self._launch(container)
                 state = await self._state(container) or {}
-            self._follow(docker, order.attempt, order.stdout, order.stderr)
+            self._follow(docker, engine, order.attempt, (order.stdout, order.stderr))
             return _instant(state.get("StartedAt", ""))
 
     async def wait(self, attempt: AttemptId) -> ContainerEnd:
         """See the port. An engine that restarts meanwhile is waited for."""
-        async with self.connection.ask("host") as (docker, _):
+        async with self.connection.ask("host") as (docker, engine):
             container = docker.containers.container(request.name(self._scope, attempt))
             shown = await container.show()
             if shown["State"]["Status"] == "created":
                 raise ContainerError("launch", f"the container of {attempt} was made and never started")
             labels = shown["Config"]["Labels"]
-            self._follow(docker, attempt, labels[request.STDOUT], labels[request.STDERR])
+            self._follow(docker, engine, attempt, (labels[request.STDOUT], labels[request.STDERR]))
             group = shown["HostConfig"].get("CgroupParent", "")
             ours = group.startswith(f"/{cgroups.PARENT}/")
             used = await self._until_end(container, None if ours else str(shown["Id"]))
@@ -199,6 +199,10 @@ class DockerEngine:
             running.output.cancel()
             await asyncio.wait([running.output])
 
+    async def prune(self, keep: Iterable[str]) -> tuple[str, int]:
+        """See the port."""
+        return await self.images.prune(keep)
+
     async def close(self) -> None:
         """See the port."""
         for watch in self._watches.values():
@@ -254,17 +258,18 @@ class DockerEngine:
         if wanted and group and (watch := usage.watch(group, order.memory)):
             self._watches[order.attempt] = watch
 
-    def _follow(self, docker: "Docker", attempt: AttemptId, stdout: str, stderr: str) -> None:
+    def _follow(self, docker: "Docker", engine: Engine, attempt: AttemptId, paths: tuple[str, str]) -> None:
         if attempt not in self._running:
-            follower = Capture(docker, request.name(self._scope, attempt), stdout, stderr)
+            name, ordered = request.name(self._scope, attempt), engine.kind != "podman"
+            follower = Capture(docker, name, paths, ordered=ordered)
             self._running[attempt] = _Running(follower, capture.task(follower))
 
     async def _resume_output(self, attempt: AttemptId) -> None:
         with suppress(ContainerError):
-            async with self.connection.ask("host") as (docker, _):
+            async with self.connection.ask("host") as (docker, engine):
                 shown = await docker.containers.container(request.name(self._scope, attempt)).show()
                 labels = shown["Config"]["Labels"]
-                self._follow(docker, attempt, labels[request.STDOUT], labels[request.STDERR])
+                self._follow(docker, engine, attempt, (labels[request.STDOUT], labels[request.STDERR]))
 
     async def _until_end(self, container: Any, sampled: str | None) -> Used:
         """Wait for the end of a container, reading what it uses meanwhile if `sampled` is its id."""

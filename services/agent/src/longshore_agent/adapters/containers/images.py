@@ -4,13 +4,14 @@ What must not enter: containers, the life of attempts.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from longshore_agent.adapters.containers import credentials
 from longshore_agent.adapters.containers.connection import REQUEST, Connection
+from longshore_agent.adapters.containers.pruning import Brought, prune
 from longshore_agent.adapters.containers.stored import StoredImages, is_stored
 from longshore_agent.core.ports import ContainerError
 from longshore_common.model import Pull, TaskSpec
@@ -26,10 +27,16 @@ _log = structlog.get_logger()
 
 
 class Images:
-    """The images of one engine. `stored` has those that are files in storage; None where there is no storage."""
+    """The images of one engine. `stored` has those that are files in storage; None where there is no storage.
 
-    def __init__(self, connection: Connection, environ: Mapping[str, str], stored: StoredImages | None) -> None:
+    `directory` is ours: what we brought to this host is noted there.
+    """
+
+    def __init__(
+        self, connection: Connection, environ: Mapping[str, str], stored: StoredImages | None, directory: str
+    ) -> None:
         self._connection, self._environ, self._stored = connection, environ, stored
+        self._brought = Brought(directory)
         self._here: dict[str, str] = {}  # name in a spec -> what a container is made of
         self._pulls: dict[str, asyncio.Lock] = {}
         self._digests: dict[tuple[str, str], str] = {}
@@ -55,6 +62,18 @@ class Images:
         """What a container of this image is made of; known after `prepare`, or guessed from the name."""
         return self._here.get(image, image)
 
+    async def prune(self, keep: Iterable[str]) -> tuple[str, int]:
+        """Remove what we brought and neither `keep` (names in specs) nor a container uses, and what has lost its name."""
+        names = set(keep)
+        async with self._connection.ask("host") as (docker, _):
+            ours = self._brought.names() | (self._stored.loaded() if self._stored else set())
+            removed, freed = await prune(docker, ours - names - {self.name(n) for n in names})
+        self._brought.drop(removed)
+        for image, made_of in list(self._here.items()):
+            if made_of in removed:
+                self.forget(image)
+        return f"removed {len(removed)} images: {', '.join(removed)}" if removed else "no image could go", freed
+
     def forget(self, image: str) -> None:
         """It was removed behind our back."""
         self._here.pop(image, None)
@@ -74,13 +93,16 @@ class Images:
         return self._digests[key]
 
     async def _named(self, docker: "Docker", image: str, pull: Pull) -> dict[str, Any]:
-        if pull != "always" and (known := await here(docker, image)) is not None:
-            return known
+        before = await here(docker, image)
+        if pull != "always" and before is not None:
+            return before
         if pull == "never":
             raise ContainerError(
                 "image", f"the image {image!r} is not on this host, and the task says never to pull it"
             )
         await self._pull(docker, image)
+        if before is None:
+            self._brought.note(image)
         if (known := await here(docker, image)) is None:
             raise ContainerError(
                 "image", f"the image {image!r} was pulled and is gone again: does something prune here?"

@@ -125,6 +125,10 @@ class StoredImages:
         found = [i for name in said if (i := await _id(docker, name))]
         return _chosen(what, list(dict.fromkeys(found)), path)
 
+    def loaded(self) -> set[str]:
+        """Ids of the images that came from storage."""
+        return {known.image for known in self._remembered().values()}
+
     def _remembered(self) -> dict[str, _Known]:
         if self._known is None:
             try:

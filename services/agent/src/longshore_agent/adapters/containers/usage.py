@@ -90,11 +90,12 @@ def watch(group: str, memory: int) -> Watch | None:
 
 
 def remove(group: str) -> None:
-    """Remove an empty parent group, in every hierarchy; what is gone or busy is left."""
+    """Remove a parent group without processes, and what engines left below it, in every hierarchy; what is busy is left."""
     names = [""] if cgroups.unified() else os.listdir(ROOT)
     for name in names:
-        with suppress(OSError):
-            os.rmdir(f"{ROOT}/{name}{group}")
+        for directory, _, _ in os.walk(f"{ROOT}/{name}{group}", topdown=False):
+            with suppress(OSError):
+                os.rmdir(directory)
 
 
 def sweep(prefix: str, keep: Collection[str]) -> None:
