@@ -104,10 +104,11 @@ class _Door:
 
 
 class _Download:
-    """One that goes on while anybody is interested."""
+    """One that goes on while it has users."""
 
     def __init__(self, task: "asyncio.Task[_Entry]", meter: Meter) -> None:
-        self.task, self.meter, self.interested = task, meter, 0
+        self.task, self.meter = task, meter
+        self.users: list[str] = []
 
 
 class Cache:
@@ -204,7 +205,7 @@ class Cache:
     async def _taken(self, wish: Wish, user: str, meter: Meter, way: Way) -> _Entry:
         """The entry of this resource, as its source is now, held for `user`."""
         while True:
-            entry = await self._asked(wish, way) or await self._awaited(str(wish.source), meter)
+            entry = await self._asked(wish, way) or await self._awaited(str(wish.source), user, meter)
             self._shelf.hold(entry.name, user)
             if await self._as_sealed(entry):
                 break
@@ -294,18 +295,18 @@ class Cache:
 
         task.add_done_callback(over)
 
-    async def _awaited(self, source: str, meter: Meter) -> _Entry:
+    async def _awaited(self, source: str, user: str, meter: Meter) -> _Entry:
         """The end of a download that is under way; when nobody waits for it any more, it ends. The bytes count once."""
         download = self._downloads[source]
-        first = not download.interested
-        download.interested += 1
+        first = not download.users
+        download.users.append(user)
         meter.follow(download.meter)
         try:
             return await asyncio.shield(download.task)
         finally:
             meter.unfollow(download.meter, count=first)
-            download.interested -= 1
-            if not download.interested and not download.task.done():
+            download.users.remove(user)
+            if not download.users and not download.task.done():
                 self._downloads.pop(source, None)
                 download.task.cancel()
                 await asyncio.wait([download.task], timeout=1)
@@ -328,9 +329,11 @@ class Cache:
         self._shelf.put(name, entry.index.size)
         if before is not None and not self._shelf.used(before.name):
             self._drop(before)
+        if (download := self._downloads.get(entry.source)) is not None:
+            for user in download.users:
+                self._shelf.hold(name, user)
         self._later(self._settle(entry))
-        self._shelf.hold(name, name)  # not while those who waited for it have not taken it yet
-        asyncio.get_running_loop().call_later(1, self.release, name)
+        self.trim()
         return entry
 
     async def _fetched(self, entry: _Entry, wish: Wish, meter: Meter, bringer: Bringer) -> str:
