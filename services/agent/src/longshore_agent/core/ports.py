@@ -4,6 +4,7 @@ Paths are absolute strings of this host. What must not enter: how bytes are move
 repeats what `retriable` allows), the order of phases.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from longshore_agent.core.contract import SHARED, Devices, Places
@@ -200,6 +201,10 @@ class ContainerEngine(Protocol):
 
     async def forget(self, attempt: AttemptId) -> None:
         """Remove the container, killing it if need be; nothing happens if there is none."""
+        ...
+
+    async def prune(self, keep: Iterable[str]) -> tuple[str, int]:
+        """Remove images that this agent brought and nobody uses, but for `keep`; (a line for people, bytes freed)."""
         ...
 
     async def close(self) -> None:

@@ -108,7 +108,7 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
         Sweeps(desk, reporter, outside.stager, transfers.store),
         Holding(reporter, outside.cache),
     )
-    keeping.wire(beside, dirs, outside.cache)
+    keeping.wire(beside, dirs, outside.cache, outside.engine)
     agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers), beside)
     agent.facts, agent.batch = facts, settings.batch
     reporter.state = lambda: memory.state(

@@ -5,10 +5,11 @@ What must not enter: keeping and removing.
 
 from longshore_agent.adapters.cache import Cache
 from longshore_agent.adapters.workdirs import WorkDirs
+from longshore_agent.core.ports import ContainerEngine
 from longshore_agent.service.agent import Beside
 
 
-def wire(beside: Beside, dirs: WorkDirs, cache: Cache | None) -> None:
+def wire(beside: Beside, dirs: WorkDirs, cache: Cache | None, engine: ContainerEngine) -> None:
     """Kept directories go before resources that nobody uses."""
 
     async def clean() -> tuple[str, int]:
@@ -26,6 +27,11 @@ def wire(beside: Beside, dirs: WorkDirs, cache: Cache | None) -> None:
         if cache is not None and freed < lacking:
             cache.trim(lacking - freed)
 
+    async def prune() -> tuple[str, int]:
+        held = beside.errands.desk.attempts.held.values()
+        return await engine.prune({a.order.spec.container for a in held if a.order.spec.container})
+
+    beside.errands.chores["prune-images"] = prune
     beside.errands.chores["clean"] = clean
     beside.errands.chores["forget-resources"] = forget
     beside.watch.make_room = make_room
