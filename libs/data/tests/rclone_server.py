@@ -19,7 +19,7 @@ class S3Server:
     """One server process. `environ` is what a client needs to talk to it."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.port = root, free_port()
+        self.root, self.port, self.secret = root, free_port(), SECRET
         self.process: subprocess.Popen[bytes] | None = None
         root.mkdir(parents=True, exist_ok=True)
 
@@ -28,7 +28,7 @@ class S3Server:
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             "AWS_ACCESS_KEY_ID": ACCESS,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_REGION": "us-east-1",
         }
 
@@ -38,7 +38,7 @@ class S3Server:
     def start(self) -> "S3Server":
         command = [
             str(Path(sys.executable).parent / "rclone"), "serve", "s3", "--addr", f"127.0.0.1:{self.port}",
-            "--auth-key", f"{ACCESS},{SECRET}", "--config", "/dev/null", "--vfs-cache-mode", "off", str(self.root),
+            "--auth-key", f"{ACCESS},{self.secret}", "--config", "/dev/null", "--vfs-cache-mode", "off", str(self.root),
         ]  # fmt: skip
         quiet = subprocess.DEVNULL
         self.process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
