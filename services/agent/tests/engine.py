@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,10 @@ def make_image() -> None:
     """`docker import` of a tar that holds busybox and nothing else."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in ("bin", "etc", "tmp"):  # those that are only implied are closed, also to a root without capabilities
+            made = tarfile.TarInfo(folder)
+            made.type, made.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(made)
         tar.add(_static_busybox(), "bin/busybox")
         for applet in COMMANDS.split(" "):
             link = tarfile.TarInfo(f"bin/{applet}")
@@ -102,3 +107,44 @@ def podman(engine_image: str) -> "Iterator[Podman]":
             yield served
         finally:
             served.stop()
+
+
+@contextmanager
+def own_dockerd(path: str) -> "Iterator[str]":
+    """A dockerd with this directory first in its PATH, and all it has below one of its own; its address."""
+    with tempfile.TemporaryDirectory(prefix="longshore-dockerd-", ignore_cleanup_errors=True) as root:
+        address = f"unix://{root}/docker.sock"
+        words = [
+            "--host",
+            address,
+            "--data-root",
+            f"{root}/data",
+            "--exec-root",
+            f"{root}/exec",
+            "--pidfile",
+            f"{root}/pid",
+        ]
+        words += [
+            "--bridge",
+            "none",
+            "--iptables=false",
+            "--storage-driver",
+            "vfs",
+            "--cgroup-parent",
+            "/longshore-test",
+        ]
+        with open(f"{root}/log", "wb") as log:
+            process = subprocess.Popen(
+                ["dockerd", *words], stdout=log, stderr=log, env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+            )
+        try:
+            for _ in range(200):
+                with socket.socket(socket.AF_UNIX) as s:
+                    if s.connect_ex(f"{root}/docker.sock") == 0:
+                        break
+                assert process.poll() is None, Path(f"{root}/log").read_text()[-2000:]
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
