@@ -191,6 +191,25 @@ async def test_stopped_cleanly_it_leaves_its_tasks_to_the_next_life(site):
     assert (await until(lambda: site.ends(name)))[0].exit_code == 9
 
 
+async def test_told_to_restart_it_becomes_the_program_that_is_installed_now_and_its_tasks_go_on(site):
+    site.start("spawner")
+    agent = site.start_agent(LONGSHORE_STOP="kill")  # a restart is no stop
+    script = f"echo x >> {site.directory}/runs; while [ ! -e {site.directory}/go ]; do sleep 0.01; done; exit 9"
+    (name,) = await site.assign("sh", "-c", script)
+    await until(lambda: (site.directory / "runs").exists())
+    await site.dispatcher.log.append(Entry(e.WorkerCareOrdered(care="restart", request=3), "w1", "restart"))
+    (cared,) = await until(lambda: site.events(e.WorkerCared))
+    assert (cared.life, cared.care, cared.request) == (2, "restart", 3)
+    assert "started again as version" in cared.text
+    assert agent.poll() is None
+    assert [j.life for j in site.events(e.WorkerJoined)] == [1, 2]
+    (site.directory / "go").touch()
+    assert (await until(lambda: site.ends(name)))[0].exit_code == 9
+    assert (site.directory / "runs").read_text() == "x\n"
+    agent.terminate()
+    assert agent.wait(20) == 0
+
+
 async def test_told_to_kill_at_its_stop_it_ends_everything_and_leaves(site):
     site.start("spawner")
     agent = site.start_agent(LONGSHORE_STOP="kill")
