@@ -15,7 +15,7 @@ from calendar import timegm
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, cast
 
 from longshore_data.parallel import Stopped
 from longshore_data.store import StoreError
@@ -41,6 +41,8 @@ class _Link(NamedTuple):
 def gunzip(stop: Event, source: str, target: str, keep: int = KEEP) -> None:
     """Write what the gzip file `source` (of any number of members) holds to `target`, which is new."""
     with _reading(source), _gzip(source) as src:
+        if not os.path.getsize(source):
+            raise EOFError
         _pour(stop, src, target, keep)
         mode, mtime = os.stat(source).st_mode, os.stat(source).st_mtime
     _finish(target, mode, mtime)
@@ -53,11 +55,11 @@ def untar(stop: Event, archive: str, directory: str, keep: int = KEEP) -> None:
     """
     links: dict[str, str] = {}
     with _reading(archive), ExitStack() as stack:
-        source = stack.enter_context(_plain(archive))
-        tar = stack.enter_context(_Tar.open(fileobj=source, mode="r|", bufsize=PIECE, tarinfo=_Member, errorlevel=2))
+        source = _Forward(stop, stack.enter_context(_plain(archive)))
+        tar = stack.enter_context(_Tar(fileobj=cast(Any, source), mode="r", tarinfo=_Member, errorlevel=2))
         while (member := tar.next()) is not None:
             _look(stop)
-            if name := _inside(member.name):
+            if (name := _inside(member.name)) or not member.isdir():
                 _put_member(stop, tar, member, (directory, name, keep), links)
             tar.members.clear()  # or the list of a million members stays
     _make_links(directory, [_Link(*item) for item in links.items()])
@@ -89,6 +91,32 @@ def check_links(directory: str, names: list[str]) -> None:
             raise _escape(f"the link {name!r} to {os.readlink(path)!r}")
 
 
+class _Forward:
+    """What the library needs of a file, over a stream: a place to seek is read up to, and must be there."""
+
+    def __init__(self, stop: Event, source: IO[bytes]) -> None:
+        self._stop, self._source, self._at = stop, source, 0
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, place: int) -> None:
+        if place < self._at:
+            raise tarfile.ReadError("a part of it points back")
+        while self._at < place:
+            if not self.read(min(PIECE, place - self._at)):
+                raise EOFError
+
+    def read(self, size: int) -> bytes:
+        _look(self._stop)
+        pieces: list[bytes] = []
+        while size > 0 and (piece := self._source.read(size)):
+            pieces.append(piece)
+            size -= len(piece)
+            self._at += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
 class _Member(tarfile.TarInfo):
     """A header that does not make us read gigabytes of itself into memory."""
 
@@ -107,11 +135,12 @@ class _Tar(tarfile.TarFile):
     members: list[tarfile.TarInfo]
 
     def next(self) -> tarfile.TarInfo | None:
-        fileobj: Any = self.fileobj
-        if self.offset and self.offset != fileobj.tell():
-            fileobj.seek(self.offset - 1)
-            if not fileobj.read(1):
-                raise EOFError
+        if first := getattr(self, "firstmember", None):  # read by the constructor
+            self.firstmember: tarfile.TarInfo | None = None
+            return cast(tarfile.TarInfo, first)
+        if self.offset:
+            source: Any = self.fileobj
+            source.seek(self.offset)
         try:
             return self.tarinfo.fromtarfile(self)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
@@ -258,9 +287,9 @@ def _reading(path: str) -> Iterator[None]:
         yield
     except (StoreError, Stopped):
         raise
-    except EOFError as err:
-        raise StoreError(f"{name} ends too early, it was cut off: make it again") from err
-    except (*_BAD, lzma.LZMAError, ZstdError) as err:
+    except (EOFError, *_BAD, lzma.LZMAError, ZstdError) as err:
+        if isinstance(err, EOFError) or "end of data" in str(err):
+            raise StoreError(f"{name} ends too early, it was cut off: make it again") from err
         raise StoreError(f"{name} is damaged, or not what its name says: {err}") from err
     except OSError as err:
         if err.errno is not None:
