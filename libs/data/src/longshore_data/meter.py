@@ -4,14 +4,19 @@ What must not enter: storage, printing, reports.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from threading import Event
+from math import inf
+from sys import maxsize
+from threading import Event, Lock
 from time import monotonic
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 #: Where seconds come from: steady ones, for a clock that is set must not stop a transfer.
 Tick = Callable[[], float]
+#: Seconds over which the rate is taken.
+WINDOW: Final = 10.0
 
 
 class Progress(NamedTuple):
@@ -24,19 +29,29 @@ class Progress(NamedTuple):
 
 
 class Bandwidth:
-    """A bucket of bytes that fills at `rate` a second and holds one second's worth; rate 0: no limit."""
+    """A bucket of bytes that fills at `rate` a second and holds one second's worth; rate 0: no limit. For any thread.
+
+    Takers queue by the instants at which they may go on, so all that take shares get the same, however they move bytes.
+    """
 
     def __init__(self, rate: float, tick: Tick = monotonic) -> None:
         self.rate, self._tick = rate, tick
-        self._free_at = 0.0  # the instant at which all that was taken has been paid for
+        self._free_at = -inf  # the instant at which all that was taken has been paid for
+        self._lock = Lock()
+
+    @property
+    def share(self) -> int:
+        """The most bytes to take at once: few, so that transfers in large pieces do not push back those in small ones."""
+        return min(max(1 << 14, int(self.rate / 64)), 1 << 18) if self.rate else maxsize
 
     def take(self, size: int) -> float:
         """Take `size` bytes; the seconds the taker must rest before it moves more."""
         if not self.rate:
             return 0.0
-        now = self._tick()
-        self._free_at = max(self._free_at, now - 1.0) + size / self.rate
-        return max(0.0, self._free_at - now)
+        with self._lock:
+            now = self._tick()
+            self._free_at = max(self._free_at, now - 1.0) + size / self.rate
+            return max(0.0, self._free_at - now)
 
 
 class Limits:
@@ -78,7 +93,13 @@ class Meter:
         self._queued = self._working = 0
         self._followed: list[Meter] = []
         self._followers: list[Meter] = []
-        self._marks: list[tuple[float, int]] = [(tick(), 0)]
+        self._lock = Lock()  # stores count from threads
+        self._marks: deque[tuple[float, int]] = deque([(tick(), 0)])
+
+    @property
+    def limit(self) -> float:
+        """Bytes/s for all who share this bandwidth, 0 = any: for those who move bytes where we cannot rest between them."""
+        return self._bandwidth.rate if self._bandwidth is not None else 0.0
 
     def expect(self, size: int) -> None:
         """So many bytes more are to come."""
@@ -86,13 +107,15 @@ class Meter:
 
     async def moved(self, size: int) -> None:
         """`size` bytes went; rests while the bandwidth is used up. Negative: they have to go again."""
-        if rest := self._count(size):
-            await asyncio.sleep(rest)
+        for part in self._count(size):
+            if rest := self._take(part):
+                await asyncio.sleep(rest)
 
     def moved_here(self, size: int, stop: Event) -> None:
         """The same in a thread; a rest ends when `stop` is set."""
-        if rest := self._count(size):
-            stop.wait(rest)
+        for part in self._count(size):
+            if (rest := self._take(part)) and stop.wait(rest):
+                return
 
     def queue(self, number: int) -> None:
         """So many parts more (or fewer) wait for somebody else: the host's limits, or another's download of the same."""
@@ -133,19 +156,37 @@ class Meter:
 
     def progress(self) -> Progress:
         """How far it is; the rate is that of the last ten seconds or so."""
-        now = self._tick()
         done = self.done + sum(m.done for m in self._followed)
         total = self.total + sum(m.total for m in self._followed)
-        then, before = self._marks[0]
-        if now - self._marks[-1][0] >= 1:
-            self._marks = [*self._marks[-9:], (now, done)]
+        with self._lock:
+            now = self._mark(done)
+            then, before = self._marks[0]
         rate = max(0.0, (done - before) / (now - then)) if now > then else 0.0
         left = total - done
         return Progress(done, total, rate, left / rate if rate > 0 and left > 0 else 0.0)
 
-    def _count(self, size: int) -> float:
-        self.done += size
-        return self._bandwidth.take(size) if self._bandwidth is not None and size > 0 else 0.0
+    def _count(self, size: int) -> Iterable[int]:
+        """Count `size` bytes; the shares in which they have to be taken from the bandwidth."""
+        with self._lock:
+            self.done += size
+            if not self._followed:
+                self._mark(self.done)
+        if self._bandwidth is None or not self._bandwidth.rate or size <= 0:
+            return ()
+        share = self._bandwidth.share
+        return (min(share, size - start) for start in range(0, size, share))
+
+    def _take(self, size: int) -> float:
+        return self._bandwidth.take(size) if self._bandwidth is not None else 0.0
+
+    def _mark(self, done: int) -> float:
+        """Remember how far it is, once a second; forget all marks beyond the window but the youngest of them."""
+        now = self._tick()
+        if now - self._marks[-1][0] >= 1:
+            self._marks.append((now, done))
+        while len(self._marks) > 1 and self._marks[1][0] <= now - WINDOW:
+            self._marks.popleft()
+        return now
 
 
 class Unmetered(Meter):
@@ -153,6 +194,11 @@ class Unmetered(Meter):
 
     def __init__(self) -> None:
         self.done = self.total = 0
+
+    @property
+    def limit(self) -> float:
+        """Any."""
+        return 0.0
 
     def queue(self, number: int) -> None:
         """Nothing."""
