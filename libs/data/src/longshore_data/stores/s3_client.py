@@ -222,7 +222,7 @@ def translated(err: Exception, doing: str) -> StoreError:
 def _answered(said: tuple[int, str, str], doing: str) -> StoreError:
     """What the server answered, in its own words."""
     status, code, text = said
-    passing = code in _PASSING_CODES or status >= 500 or status in (408, 429)
+    passing = code in _PASSING_CODES or (status >= 500 and status != 501) or status in (408, 429)
     fix = f": {_FIXES[code]}" if code in _FIXES else ""
     if code in ("PreconditionFailed", "412"):
         return Changed(f"{doing}: the object changed meanwhile")
@@ -234,4 +234,4 @@ def _answered(said: tuple[int, str, str], doing: str) -> StoreError:
 
 def _line(err: Exception) -> str:
     text = " ".join(str(err).split())
-    return f"{type(err).__name__}: {text}" if text else type(err).__name__
+    return f"{type(err).__name__}: {text[:200]}" if text else type(err).__name__

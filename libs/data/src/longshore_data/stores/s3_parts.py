@@ -38,7 +38,7 @@ _HASHED: Final = 1 << 20
 
 _SIZE = re.compile(r"bytes \d+-\d+/(\d+)")
 #: What to do about an ETag that looks like an MD5 and is none.
-_FIX: Final = "fetch it anew; if the ETags of this server are no MD5s, set LONGSHORE_S3_ETAGS=opaque"
+_FIX: Final = "try again; if the ETags of this server are no MD5s, set LONGSHORE_S3_ETAGS=opaque"
 
 
 class Via(NamedTuple):
@@ -112,7 +112,7 @@ class Download:
                 async with self._ask(None if span[1] == 0 else span) as answer:
                     known = self._described(answer)
                     first.end = min(span[1], known.size) if known.ranged else known.size
-                    await self._pour(answer, fd, first, patience)
+                    await self._pour(answer, fd, first, Patience())  # bytes that come again are no progress
                     return known
             except StoreError as err:
                 if known and known.ranged:
@@ -278,6 +278,8 @@ async def send(via: Via, target: Location, body: Span | bytes, tag: str, **named
             raise translated(err, doing) from err
         if via.compared and md5(headers) not in ("", tag):
             words = f"{doing}: what was stored has the MD5 {md5(headers)}, what was sent {tag}: {_FIX}"
+            if "query" in named:
+                raise Damaged(words)  # not all servers let a part be replaced
             raise StoreError(words, retriable=True)
         return etag(headers)
 
@@ -298,7 +300,11 @@ async def copy_in_parts(talk: Talk, source: Location, target: Location, sizes: t
         number, span = start // part + 1, f"bytes={start}-{min(size, start + part) - 1}"
         named: Any = {"UploadId": upload, "PartNumber": number, "CopySource": origin, "CopySourceRange": span}
         answer = await talk.ask(doing, lambda s3: s3.upload_part_copy(**place, **named))
-        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+        if not (tag := answer.get("CopyPartResult", {}).get("ETag")):
+            raise StoreError(
+                f"{doing}: this server does not copy objects above {part} bytes: keep outputs smaller there"
+            )
+        return {"PartNumber": number, "ETag": tag}
 
     try:
         done: Any = {"Parts": await each(range(0, size, part), one, WIDTH)}
