@@ -64,7 +64,7 @@ def decode(data: bytes) -> Manifest:
     """A manifest from its bytes; `Unreadable` shows them if they are none."""
     try:
         return msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as err:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as err:  # the second for bytes inside a string
         raise Unreadable(f"not a manifest ({err}): {data[:200]!r}") from err
 
 
