@@ -128,7 +128,7 @@ async def test_a_cut_without_ranges_or_validator_begins_anew(
 
 @pytest.mark.parametrize("lanes", [1, 4])
 async def test_a_file_that_changes_meanwhile_is_begun_anew(server: HttpServer, tmp_path: Path, lanes: int) -> None:
-    served = Served(DATA, faults=[Fault(cut=1_500_000)])
+    served = Served(DATA, faults=[Fault(cut=500_000)])
     place, other = serve(server, served), os.urandom(2_500_000)
     store = HttpStore({}, patience=QUICK, width=Width(lanes=lanes, above=1 << 20, part=1 << 20))
 
