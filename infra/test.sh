@@ -41,6 +41,16 @@ start_engine() { # 0 if a container engine answers, or can be made to
     return 1
 }
 
+azurite() { # 0 if Azurite is there, or can be installed from npm: 370 MB, once
+    export LONGSHORE_AZURITE=${LONGSHORE_AZURITE:-${XDG_CACHE_HOME:-$HOME/.cache}/longshore/azurite}
+    [ -e "$LONGSHORE_AZURITE/done" ] && return 0
+    install npm=npm node=nodejs || { echo "npm is missing"; return 1; }
+    mkdir -p "$LONGSHORE_AZURITE" && echo "installing Azurite into $LONGSHORE_AZURITE"
+    timeout 300 npm install --prefix "$LONGSHORE_AZURITE" --no-audit --no-fund --no-package-lock azurite@3 \
+        >"$scratch/npm.log" 2>&1 </dev/null || { tail -n 5 "$scratch/npm.log"; return 1; }
+    touch "$LONGSHORE_AZURITE/done"
+}
+
 count() { grep -oE "[0-9]+ $1" <<<"$2" | grep -oE '[0-9]+' | head -n 1 || true; }
 
 run() { # name, seconds, marker expression, arguments
@@ -61,8 +71,13 @@ run() { # name, seconds, marker expression, arguments
 }
 
 install busybox=busybox-static setpriv=util-linux || echo "busybox is missing: tests that make an image of it cannot run"
-run "fast" 420 "not slow and not chaos and not engine" "$@"
+run "fast" 420 "not slow and not chaos and not engine and not azurite" "$@"
 run "whole stack" 480 "slow and not chaos and not engine" "$@"
+if azurite; then
+    run "counterparts" 240 "azurite" "$@"
+else
+    echo "== counterparts: NOT RUN, there is no Azurite here"
+fi
 if start_engine; then
     install mmdebstrap=mmdebstrap || echo "mmdebstrap is missing: the compose test cannot make its base images"
     run "container engine" 480 "engine and not chaos" "$@"

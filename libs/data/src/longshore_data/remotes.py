@@ -13,6 +13,11 @@ from longshore_data.uri import BUILT_IN
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", re.ASCII)
 
+_SECRET_KEY: Final = re.compile(r"pass|key|secret|token|sas|auth|cred|cookie|pem|pin", re.IGNORECASE)
+_SECRET_PART: Final = re.compile(
+    r"(://[^/@:\s]*:(?=[^/@\s]+@)|[?&;][^=&#\s]*(?:sig|token|key|secret|credential)[^=&#\s]*=)[^&#@\s'\"]+"
+)
+
 
 class Remotes:
     """Named storage. `repr` shows names only."""
@@ -43,8 +48,23 @@ class Remotes:
         return Remotes({**self._sections, **other._sections})
 
     def only(self, names: Iterable[str]) -> "Remotes":
-        """Those of these names; `BadInput` for one that is not there."""
-        return Remotes({name: self.section(name) for name in names})
+        """Those of these names, and those that they stand upon (`crypt` and its like); `BadInput` for one that is not there."""
+        found: dict[str, Mapping[str, str]] = {}
+        todo = list(names)
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found[name] = self.section(name)
+                todo += [other for other in self.names if _stands_upon(found[name], other)]
+        return Remotes(found)
+
+    def hidden(self, words: str) -> str:
+        """`words` without what may be secret of this configuration, and without the passwords and signatures of URLs."""
+        for section in self._sections.values():
+            for key, value in section.items():
+                if len(value) > 3 and _SECRET_KEY.search(key):
+                    words = words.replace(value, "…")
+        return _SECRET_PART.sub(r"\1…", words)
 
     def text(self) -> str:
         """The configuration, to be kept where only its owner reads."""
@@ -73,3 +93,11 @@ def read(text: str) -> Remotes:
         if "type" not in section:
             raise BadInput(f"the remote {name!r} has no type")
     return Remotes(sections)
+
+
+def _stands_upon(section: Mapping[str, str], other: str) -> bool:
+    """Whether a section names another remote, as `crypt`, `union` and their like do: `name:` at the start of a word."""
+    return any(
+        re.search(rf"(?:^|[\s,=\"]){re.escape(other)}(?:,[^:\s]*)?:", section.get(key, ""))
+        for key in ("remote", "remotes", "upstreams")
+    )
