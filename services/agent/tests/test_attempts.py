@@ -268,8 +268,15 @@ def test_a_report_is_never_too_large_and_nothing_is_left_out():
     assert taken == [f"7.{k}.1" for k in range(2 * MOST + 5)]
 
 
+SIGNALS = ["recall", "stop", "kill", "checkpoint", "pause", "run", "publish", "send"]
+#: A checkpoint ends it as evicted, unless it was given back before, or was over already.
+ENDS_OF_CHECKPOINTS = [("failed", "evicted"), ("recalled", None)]
+
+
 class Anything(RuleBasedStateMachine):
-    """Orders, signals, processes and restarts in any order: each attempt ends exactly once, and everything ends."""
+    """Orders, signals, processes, limits and restarts in any order: each attempt ends exactly once, for a true reason, none
+    starts after it was stopped, and everything ends.
+    """
 
     def __init__(self):
         super().__init__()
@@ -277,6 +284,9 @@ class Anything(RuleBasedStateMachine):
         self.submissions = 0
         self.assigned, self.over = set(), {}
         self.withdrawing = set()
+        self.stopped, self.causes = {}, {}  # the first stop, kill or checkpoint of each, if any
+        self.recalled = set()
+        self.leaving = 0
 
     @property
     def core(self):
@@ -290,6 +300,7 @@ class Anything(RuleBasedStateMachine):
             for x in report.ended:
                 assert x.attempt not in self.over, "it ended twice"
                 self.over[x.attempt] = x.outcome
+                self.causes[x.attempt] = x.cause
 
     def say(self, acts):
         self.withdrawing |= {name for deed, name in acts if deed in ("withdraw", "terminate")}
@@ -305,18 +316,68 @@ class Anything(RuleBasedStateMachine):
             container="image" if container else None,
         )
         self.assigned |= {f"{self.submissions}.{k}.1" for k in range(count)}
+        if self.leaving:
+            self.recalled |= {f"{self.submissions}.{k}.1" for k in range(count)}
+            assert not self.phase("accepted", "staging", "ready"), "a host that leaves takes nothing"
 
     @precondition(lambda self: self.assigned)
-    @rule(data=st.data(), what=st.sampled_from(["recall", "stop", "kill", "pause", "run", "publish", "send"]))
+    @rule(data=st.data(), what=st.sampled_from(SIGNALS))
     def signal(self, data, what):
-        name = data.draw(st.sampled_from(sorted(self.assigned)))
+        name = data.draw(st.sampled_from(sorted(self.core.held) or sorted(self.assigned)))
+        before = self.phase("accepted", "staging", "ready")
+        handed = self.phase("launched", "running")
         if what == "recall":
+            self.recalled.add(name)
             self.say(self.bench.recall(name))
         elif what == "send":
             told = self.bench.want("run", name, signal="SIGHUP")
             assert bool(told) == (name in self.phase("launched", "running"))
+        elif what in ("stop", "kill", "checkpoint"):
+            told = self.bench.want(what, name)
+            self.say(told)
+            self.note_stop(name, what, name in handed)
+            if name in before:
+                assert name not in self.core.held, "it waits for nothing"
+            elif name in handed and (what != "checkpoint" or self.stopped.get(name) == what):
+                assert [deed for deed, _ in told] in (["terminate"], []), "its process is told at once"
         else:
             self.say(self.bench.want(what, name))
+
+    def note_stop(self, name, what, handed):
+        """The first that asked says how it ends; a stop by a user outweighs a checkpoint."""
+        known = self.stopped.get(name)
+        if name in self.over:
+            return
+        if what == "checkpoint" and (known or not (handed or name not in self.core.held)):
+            return
+        if known in (None, "checkpoint"):
+            self.stopped[name] = what
+
+    @rule()
+    def time_passes(self):
+        """Whatever may begin does."""
+        self.stage(3)
+        for name in self.phase("staging"):
+            self.advance(name)
+        self.launch(1)
+        for name in self.phase("launched"):
+            self.advance(name)
+
+    @rule(at=st.sampled_from([0, 0, 1000]))
+    def evict(self, at):
+        handed, waiting = self.phase("running"), self.phase("accepted", "staging", "ready")
+        self.leaving = at
+        if at:
+            for name in handed:
+                self.note_stop(name, "checkpoint", handed=True)
+            self.recalled |= set(waiting) | set(self.phase("launched"))
+        self.say([(a.deed, a.attempt.id) for a in self.core.evict(at, 1.0)])
+        assert not at or not self.phase("accepted", "staging", "ready")
+
+    @rule(hindered=st.sampled_from([False, False, True]), throttle=st.sampled_from([None, 1, 3]))
+    def limit(self, hindered, throttle):
+        self.core.limits.hindered = "disk" * hindered
+        self.core.limits.throttle = throttle
 
     @rule(slots=st.integers(0, 4))
     def resize(self, slots):
@@ -325,15 +386,22 @@ class Anything(RuleBasedStateMachine):
     @rule(most=st.integers(1, 3))
     def stage(self, most):
         for attempt in self.core.next_to_stage(most):
+            assert not self.core.limits.closed
+            assert attempt.id not in self.stopped
             self.core.staging(attempt, 1.0)
 
     @rule(ahead=st.integers(0, 3))
     def launch(self, ahead):
         before = self.core.bare + self.core.containers
         chosen = self.core.next_to_launch(ahead)
-        assert self.core.bare + self.core.containers <= max(before, self.core.slots + ahead)
+        assert self.core.bare + self.core.containers <= max(before, self.core.usable() + ahead)
         if any(a.contained for a in chosen):
-            assert before < self.core.slots
+            assert before < self.core.usable()
+        for attempt in chosen:
+            assert not self.core.limits.closed
+            assert attempt.id not in self.stopped, "it starts after it was stopped"
+            assert attempt.wanted == "run", "it starts though it is to wait"
+            assert not attempt.recalled
 
     @rule(data=st.data())
     def something_happens(self, data):
@@ -350,7 +418,12 @@ class Anything(RuleBasedStateMachine):
                 self.withdrawing.discard(name)
                 self.core.withdrawn(attempt)
             case "launched":
-                self.core.started(attempt, 1.0)
+                acts = self.core.started(attempt, 1.0)
+                if self.leaving:
+                    self.note_stop(name, "checkpoint", handed=True)
+                    assert attempt.wanted in ("stop", "kill", "checkpoint")
+                elif attempt.wanted == "pause":
+                    assert [a.deed for a in acts] == ["freeze"]
             case "running":
                 result = judged(attempt, DONE, None, None)
                 if attempt.order.spec.output and result.outcome == "succeeded":
@@ -366,7 +439,9 @@ class Anything(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
+        limits = self.core.limits
         self.bench.core = self.core.rebuilt()
+        self.core.equip(limits)
         self.say([(a.deed, a.attempt.id) for a in self.core.overdue_acts()])
 
     @invariant()
@@ -376,8 +451,22 @@ class Anything(RuleBasedStateMachine):
         assert set(self.core.held) | set(self.over) == self.assigned
         assert not set(self.core.held) & set(self.over)
 
+    @invariant()
+    def ends_have_true_reasons(self):
+        for name, outcome in self.over.items():
+            match self.stopped.get(name):
+                case "stop" | "kill":
+                    assert outcome in ("cancelled", "recalled")
+                    assert outcome != "cancelled" or self.causes[name] == "operator"
+                case "checkpoint":
+                    assert (outcome, self.causes[name]) in ENDS_OF_CHECKPOINTS
+                case None:
+                    assert outcome == "succeeded" or name in self.recalled
+
     def teardown(self):
         """The weather clears: everything may run, and everything must end."""
+        self.limit(False, None)
+        self.evict(0)
         self.bench.hear(e.WorkerResized(concurrency=2))
         self.say(self.bench.want("run", *sorted(self.core.held)))
         self.bench.want("publish", *sorted(self.core.held))
