@@ -73,6 +73,7 @@ def test_a_command_line_becomes_one_event():
         "-b", "squares", "-n", "sq", "-d", "busybox:1", "-O", "--network=host", "-i", "s3://x/a s3://x/b", "-r", "s3://x/r",
         "-o", "s3://x/out/", "-R", "12.0-9,13.1", "--requires-any-outcome", "--retry", "2", "--uid", "0", "--gid", "7",
         "--env", "A=b c", "--cpus", "2", "--memory", "4G", "--gpus", "1", "--disk", "1T", "--priority", "-5",
+        "--checkpoint", "state/", "--stop-signal", "int", "--grace", "0", "--pull", "never",
         "--run-timeout", "1h30m", "--hold", "--array", "1-9:2%3", "--key", "k", "--", "printf", "%s", "--", "$HOME",
     )  # fmt: skip
     assert one == {
@@ -84,7 +85,8 @@ def test_a_command_line_becomes_one_event():
                 "command": ["printf", "%s", "--", "$HOME"], "name": "sq", "container": "busybox:1", "uid": 0, "gid": 7,
                 "container_options": ["--network=host"], "inputs": ["s3://x/a", "s3://x/b"], "resources": ["s3://x/r"],
                 "output": "s3://x/out/", "env": {"A": "b c"}, "cpus": 2.0, "memory": 4 << 30, "gpus": 1, "disk": 1 << 40,
-                "retries": 2, "run_timeout": 5400.0,
+                "retries": 2, "run_timeout": 5400.0, "checkpoint": "state/", "stop_signal": "SIGINT", "grace": 0.0,
+                "pull": "never",
             },
         },
     }  # fmt: skip
@@ -124,6 +126,10 @@ def test_each_json_object_is_a_task_and_options_are_defaults():
         (["worker", "resize", "w"], "--prefetch"),
         (["task", "list", "--state", "asleep"], "succeeded"), (["task", "signal", "SIGNOPE", "1.1"], "SIGUSR1"),
         (["task", "logs", "--stdout", "--stderr", "1.1"], "streams"), (["completion", "tcsh"], "bash"),
+        (["submit", "--checkpoint", "s", "y"], "--output"), (["submit", "--pull", "often", "y"], "missing, always, never"),
+        (["submit", "--stop-signal", "SIGNOPE", "y"], "SIGNOPE"), (["submit", "-i", "s3://b/k|untarr", "y"], "untarr"),
+        (["submit", "-o", "https://h/x", "y"], "only be read"), (["worker", "clean"], "--all"),
+        (["worker", "drain", "w", "--all"], "--all"), (["batch", "retention", "b", "--logs", "long"], "duration"),
         (["submit", "--key", "a b", "y"], "without spaces"), (["submit", "--key", "", "y"], "not usable"),
     ],
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """From words to specs: the border is strict, and says what it wants."""
 
+import json
+
 import pytest
 
 from longshore import specs
@@ -33,6 +35,35 @@ def test_sizes_and_durations_are_read():
 def test_what_is_wrong_is_named(options, said):
     with pytest.raises(BadInput, match=said):
         specs.spec(["x"], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"inputs": ["s3:/bucket/a"]}, "two slashes"), ({"inputs": ["data/a"]}, "not a URI"),
+     ({"resources": ["s3://b/x|untarr"]}, "untarr"), ({"resources": ["https://host/"]}, "no folders"),
+     ({"output": "https://host/a"}, "only be read"), ({"output": "s3://b/.longshore/x"}, "unpublished"),
+     ({"output": "s3://b/x|untar"}, "only inputs"), ({"inputs": ["s3://b/{entry}|unzipp"]}, "unzipp"),
+     ({"checkpoint": "state"}, "--output"), ({"checkpoint": "/abs", "output": "s3://b/o"}, "relative"),
+     ({"checkpoint": "a/../../b", "output": "s3://b/o"}, "relative"), ({"stop_signal": "SIGNOPE"}, "no signal"),
+     ({"grace": -1}, "grace|negative"), ({"pull": "often"}, "pull")],
+)  # fmt: skip
+def test_what_no_agent_could_do_is_refused_where_it_was_typed(options, said):
+    with pytest.raises(BadInput, match=said):
+        specs.spec(["x"], **options)
+    with pytest.raises(BadInput, match=f"line 1.*({said})"):
+        list(specs.from_json_lines([json.dumps({"command": ["x"], **options}).encode()], {}))
+
+
+@pytest.mark.parametrize(
+    "word", ["s3://{entry}", "file://{entry}", "{entry}", "https://host/{entry}.gz|gunzip", "s3://b/{index}/{name}"]
+)
+def test_what_an_entry_decides_is_left_to_the_task(word):
+    assert specs.spec(["x"], inputs=[word]).inputs == (word,)
+
+
+def test_how_a_task_is_stopped_is_read_as_people_write_it():
+    made = specs.spec(["x"], output="s3://b/o", checkpoint="state/", stop_signal="usr1", grace="1m30s", pull="always")
+    assert (made.stop_signal, made.grace, made.pull, made.checkpoint) == ("SIGUSR1", 90, "always", "state/")
 
 
 def test_no_command_is_refused():

@@ -90,6 +90,18 @@ async def test_wishes_name_ranges_receipts_and_batches(client, hub):
     ]
 
 
+async def test_wishes_about_hosts_and_times_say_what_was_asked(client, hub):
+    await client.keep_batch("b", outputs="30d", logs=60)
+    await client.pause_workers("w1", drain=True)
+    await client.care_for_workers("clean")
+    await client.signal("1204.0", "checkpoint")
+    kept, drained, cared, signalled = events(hub)
+    assert kept == e.BatchRetentionRequested(batch="b", retention=m.Retention(outputs=30 * 86_400, logs=60))
+    assert drained == e.WorkerPauseRequested(workers=("w1",), drain=True)
+    assert cared == e.WorkerCareRequested(care="clean")
+    assert signalled.signal == "checkpoint"
+
+
 async def test_a_wish_for_nothing_or_for_both_is_refused(client):
     for arguments in ({}, {"tasks": "1.1", "batch": "b"}):
         with pytest.raises(BadInput, match="one of the two"):

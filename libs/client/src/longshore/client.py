@@ -7,6 +7,7 @@ wrote before. What must not enter: decisions about tasks, the log's internals.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
@@ -15,6 +16,7 @@ from longshore import records
 from longshore.bookmark import Bookmark, home
 from longshore.chance import new_key
 from longshore.quantities import array as parse_array
+from longshore.quantities import duration
 from longshore.reader import Reader
 from longshore.resolving import resolved
 from longshore.specs import SpecOptions, batch_name, spec, spec_of
@@ -31,6 +33,8 @@ from longshore_common.profile import Profile, load, state_dir
 DEFAULT_BATCH: Final = "default"
 #: Looks into the read model, two seconds apart, after which an unchanged end counts as the end after a retry.
 _PATIENCE: Final = 5
+#: Seconds, words such as `1h30m` or `30d`, or a timedelta.
+Time = float | str | timedelta
 #: What names tasks: a selector such as "1204.0-99" or "last", a range, a receipt, or several of these.
 Tasks = (
     str | TaskRange | records.Submitted | records.Task | Sequence["str | TaskRange | records.Submitted | records.Task"]
@@ -269,6 +273,10 @@ class AsyncClient:
         """One worker."""
         return await asyncio.to_thread(self.reader.worker, name)
 
+    async def metrics(self, worker: str, since: str | None = None) -> records.Metrics:
+        """What a worker's host does now, and by the minute since an instant (ISO 8601; default: all, a week at most)."""
+        return await asyncio.to_thread(self.reader.metrics, worker, since)
+
     async def logs(
         self, task: str, *, stream: str = "stdout", attempt: int | None = None, offset: int = 0, follow: bool = False
     ) -> AsyncIterator[bytes]:
@@ -296,7 +304,7 @@ class AsyncClient:
         return await self.writer.wish(e.RetryRequested(tasks=await self._some_ranges(tasks, batch), batch=batch))
 
     async def signal(self, tasks: Tasks, signal: str) -> int:
-        """Send stop, kill, pause, continue or a Unix signal such as SIGUSR1 to what runs."""
+        """Send stop, kill, pause, continue, checkpoint or a Unix signal such as SIGUSR1 to what runs."""
         return await self.writer.wish(e.SignalRequested(tasks=await self.ranges(tasks), signal=signal))
 
     async def pause_batch(self, batch: str, *, freeze: bool = False) -> int:
@@ -307,9 +315,22 @@ class AsyncClient:
         """Undo a pause."""
         return await self.writer.wish(e.BatchResumeRequested(batch=batch_name(batch)))
 
-    async def pause_workers(self, *workers: str) -> int:
-        """Assign nothing more to these, or to all if none is named."""
-        return await self.writer.wish(e.WorkerPauseRequested(workers=tuple(map(WorkerId, workers))))
+    async def keep_batch(
+        self, batch: str, *, outputs: Time = 0, logs: Time = 0, failed: Time = 0, inputs: Time = 0
+    ) -> int:
+        """How long the things of its ended tasks are kept: seconds, `30d` or timedelta; 0 = for ever."""
+        times = m.Retention(
+            outputs=duration(outputs), logs=duration(logs), failed=duration(failed), inputs=duration(inputs)
+        )
+        return await self.writer.wish(e.BatchRetentionRequested(batch=batch_name(batch), retention=times))
+
+    async def pause_workers(self, *workers: str, drain: bool = False) -> int:
+        """Assign nothing more to these, or to all if none is named; `drain`: so that they become empty for good."""
+        return await self.writer.wish(e.WorkerPauseRequested(workers=tuple(map(WorkerId, workers)), drain=drain))
+
+    async def care_for_workers(self, care: m.Care, *workers: str) -> int:
+        """Have these, or all that are up, do this for their hosts; `reader.answer(…, cared=True)` tells what came of it."""
+        return await self.writer.wish(e.WorkerCareRequested(care=care, workers=tuple(map(WorkerId, workers))))
 
     async def resume_workers(self, *workers: str) -> int:
         """Undo a pause of these, or of all if none is named."""

@@ -137,9 +137,17 @@ class Reader:
         """One worker."""
         return self.record(f"/workers/{quote(name)}", records.Worker)
 
-    def answer(self, request: int, *, wait: float = 2) -> records.Answer:
-        """What became of the wish at this sequence, waited for up to `wait` seconds (at most 10); the next read shows it."""
-        found = _decoded(self.request("GET", f"/requests/{request}?wait={wait}").body, records.Answer)
+    def metrics(self, name: str, since: str | None = None) -> records.Metrics:
+        """What a worker's host does now, and by the minute since an instant (ISO 8601)."""
+        return _decoded(self.get(f"/workers/{quote(name)}/metrics", {"since": since}).body, records.Metrics)
+
+    def answer(self, request: int, *, wait: float = 2, cared: bool = False) -> records.Answer:
+        """What became of the wish at this sequence, waited for up to `wait` seconds (at most 10); the next read shows it.
+
+        With `cared` until all workers that were told have said what came of it.
+        """
+        query = f"wait={wait}" + ("&cared=true" if cared else "")
+        found = _decoded(self.request("GET", f"/requests/{request}?{query}").body, records.Answer)
         self.bookmark.saw(found.seq)
         return found
 

@@ -14,6 +14,17 @@ from longshore_common.model import TERMINAL
 _SUCCEEDED: Final = "succeeded"
 
 
+class Transfer(Struct, frozen=True, kw_only=True):
+    """A transfer: bytes `done` of `total` (0 = not known) in this phase, bytes a second, seconds to go."""
+
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    at: datetime | None = None
+    rate: float | None = None
+    eta: float | None = None
+
+
 class Task(Struct, frozen=True, kw_only=True):
     """A task as the read model knows it; `state` is one of `longshore_common.model.State`."""
 
@@ -42,6 +53,7 @@ class Task(Struct, frozen=True, kw_only=True):
     paused: bool = False
     retries: int = 0
     output: str | None = None
+    progress: Transfer | None = None
 
     @property
     def ended(self) -> bool:
@@ -66,6 +78,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    image: str | None = None
+    checkpoint: bool = False
+    kept: bool = False
+    progress: Transfer | None = None
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -96,10 +112,26 @@ class Batch(Struct, frozen=True, kw_only=True):
     submitted_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    retention: dict[str, float] | None = None
+
+
+class Care(Struct, frozen=True, kw_only=True):
+    """What came of an order to look after a host: a line for people, bytes that became free."""
+
+    worker: str = ""
+    at: datetime | None = None
+    care: str = ""
+    text: str = ""
+    freed: int = 0
+    request: int = 0
 
 
 class Worker(Struct, frozen=True, kw_only=True):
-    """A worker and its load; `prefetch` -1 = automatic. `public_key`: the nkey that its host made."""
+    """A worker and its load; `prefetch` -1 = automatic. `public_key`: the nkey that its host made.
+
+    `state`: enrolled, up, paused, draining, drained, hindered, evicted, lost or left, and `reason` why. `held`: resources
+    it keeps; `load`: what its host does now.
+    """
 
     name: str
     state: str = ""
@@ -113,6 +145,19 @@ class Worker(Struct, frozen=True, kw_only=True):
     assigned: int = 0
     last_seen_at: datetime | None = None
     joined_at: datetime | None = None
+    reason: str | None = None
+    evicted_at: datetime | None = None
+    held: int = 0
+    remotes_at: datetime | None = None
+    cares: tuple[Care, ...] = ()
+    load: dict[str, object] | None = None
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """What a host does: the last sample, and means by the minute, oldest first. Shapes are the agent's."""
+
+    latest: dict[str, object] | None = None
+    minutes: tuple[dict[str, object], ...] = ()
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
@@ -142,12 +187,17 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What became of the wish at sequence `request`; `seq` is the last event of the answer, 0 while there is none."""
+    """What became of the wish at sequence `request`; `seq` is the last event of the answer, 0 while there is none.
+
+    `workers` were told by it, `cares` are what they said since.
+    """
 
     request: int
     answer: Literal["done", "refused", "none"]
     reason: str | None = None
     seq: int = 0
+    workers: tuple[str, ...] = ()
+    cares: tuple[Care, ...] = ()
 
 
 class Submitted(Struct, frozen=True, kw_only=True):

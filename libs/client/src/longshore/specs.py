@@ -14,7 +14,7 @@ import msgspec
 from longshore.quantities import duration, size
 from longshore_common.errors import BadInput
 from longshore_common.ids import token
-from longshore_common.model import TaskSpec
+from longshore_common.model import Pull, TaskSpec
 
 #: Linux: MAX_ARG_STRLEN is 32 pages, the terminating NUL included.
 MAX_ARGUMENT: Final = 131_071
@@ -35,7 +35,7 @@ def _alone(word: str) -> list[str]:
 #: What a word means where the spec wants a number or a list.
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "memory": size, "disk": size, "run_timeout": duration, "download_timeout": duration, "upload_timeout": duration,
-    "inputs": _alone, "resources": _alone, "container_options": _alone, "secrets": _alone,
+    "inputs": _alone, "resources": _alone, "container_options": _alone, "secrets": _alone, "grace": duration,
 }  # fmt: skip
 
 
@@ -60,6 +60,10 @@ class SpecOptions(TypedDict, total=False):
     upload_timeout: float | str | timedelta
     uid: int | None
     gid: int | None
+    checkpoint: str
+    stop_signal: str
+    grace: float | str | timedelta
+    pull: Pull
 
 
 def spec(command: Sequence[str] | str, **options: Any) -> TaskSpec:
@@ -81,6 +85,8 @@ def _convert(values: dict[str, Any]) -> TaskSpec:
         raise BadInput(f"a task has no {unknown[0]!r}; it has {', '.join(sorted(_KNOWN))}")
     if isinstance(values.get("command"), str):
         values["command"], values["shell"] = [values["command"]], True
+    if isinstance(values.get("stop_signal"), str) and values["stop_signal"]:
+        values["stop_signal"] = stop_signal(values["stop_signal"])
     for key, read in _READ.items():
         if isinstance(values.get(key), str | timedelta):
             values[key] = read(values[key])
@@ -104,7 +110,52 @@ def checked(made: TaskSpec) -> TaskSpec:
         _check_numbers(made)
     if made.secrets or made.use_cache:
         raise BadInput("secrets and use_cache are not there yet: leave them out")
+    if made.inputs or made.resources or made.output is not None:
+        _check_uris(made)
+    if made.checkpoint or made.stop_signal:
+        _check_end(made)
     return made
+
+
+def _check_uris(made: TaskSpec) -> None:
+    """What no agent could read is refused where it was typed; whether it exists is found out where the task runs."""
+    from longshore_data import uri as read
+
+    for word in (*made.inputs, *made.resources):
+        if (filled := _filled(word)) is not None:
+            read.source(filled)
+    if made.output is not None and (filled := _filled(made.output)) is not None:
+        read.parse_output(filled)
+
+
+def _filled(word: str) -> str | None:
+    """The URI with something in place of `{index}` and so on; None if one of them decides what kind of place it is."""
+    _, _, rest = word.partition("://")
+    if word.startswith("{") or rest.startswith("{"):
+        return None
+    return word.replace("{index}", "0").replace("{entry}", "entry").replace("{name}", "name")
+
+
+def _check_end(made: TaskSpec) -> None:
+    """How it is interrupted, and what goes on from there."""
+    if made.checkpoint and made.output is None:
+        raise BadInput("a checkpoint is kept with the output: give --output URI too, or leave --checkpoint out")
+    if made.checkpoint.startswith("/") or ".." in made.checkpoint.split("/"):
+        raise BadInput(
+            f"the checkpoint {made.checkpoint!r} is no path below $TEMP: give a relative one, such as state/"
+        )
+    if made.stop_signal:
+        stop_signal(made.stop_signal)
+
+
+def stop_signal(word: str) -> str:
+    """`usr1` or `SIGUSR1` as `SIGUSR1`; `BadInput` if there is no such signal."""
+    from signal import Signals
+
+    name = word.upper() if word.upper().startswith("SIG") else f"SIG{word.upper()}"
+    if name not in Signals.__members__:
+        raise BadInput(f"{word!r} is no signal: give a name such as SIGTERM or SIGUSR1")
+    return name
 
 
 def _check_words(made: TaskSpec) -> None:
@@ -126,7 +177,9 @@ def _check_words(made: TaskSpec) -> None:
 
 
 def _check_numbers(made: TaskSpec) -> None:
-    for name in ("cpus", "memory", "gpus", "disk", "retries", "run_timeout", "download_timeout", "upload_timeout"):
+    for name in (
+        "cpus", "memory", "gpus", "disk", "retries", "run_timeout", "download_timeout", "upload_timeout", "grace",
+    ):  # fmt: skip
         if getattr(made, name) < 0:
             raise BadInput(f"{name} is not negative: {getattr(made, name)}")
     for name in ("uid", "gid"):

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from longshore import records
-from longshore.client import AsyncClient, SubmitOptions, Tasks
+from longshore.client import AsyncClient, SubmitOptions, Tasks, Time
 from longshore.waiting import Watch
 from longshore_common import model as m
 from longshore_common.ids import TaskRange
@@ -154,6 +154,10 @@ class Client:
         """See `AsyncClient.worker`."""
         return self._client.reader.worker(name)
 
+    def metrics(self, worker: str, since: str | None = None) -> records.Metrics:
+        """See `AsyncClient.metrics`."""
+        return self._client.reader.metrics(worker, since)
+
     def logs(
         self, task: str, *, stream: str = "stdout", attempt: int | None = None, offset: int = 0, follow: bool = False
     ) -> Iterator[bytes]:
@@ -194,9 +198,17 @@ class Client:
         """See `AsyncClient.resume_batch`."""
         return self._run(self._client.resume_batch(batch))
 
-    def pause_workers(self, *workers: str) -> int:
+    def keep_batch(self, batch: str, *, outputs: Time = 0, logs: Time = 0, failed: Time = 0, inputs: Time = 0) -> int:
+        """See `AsyncClient.keep_batch`."""
+        return self._run(self._client.keep_batch(batch, outputs=outputs, logs=logs, failed=failed, inputs=inputs))
+
+    def pause_workers(self, *workers: str, drain: bool = False) -> int:
         """See `AsyncClient.pause_workers`."""
-        return self._run(self._client.pause_workers(*workers))
+        return self._run(self._client.pause_workers(*workers, drain=drain))
+
+    def care_for_workers(self, care: m.Care, *workers: str) -> int:
+        """See `AsyncClient.care_for_workers`."""
+        return self._run(self._client.care_for_workers(care, *workers))
 
     def resume_workers(self, *workers: str) -> int:
         """See `AsyncClient.resume_workers`."""

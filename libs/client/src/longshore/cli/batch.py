@@ -1,4 +1,4 @@
-"""`longshore batch`: list, show, pause, resume."""
+"""`longshore batch`: list, show, pause, resume, and how long its things are kept."""
 
 from typing import Annotated
 
@@ -11,12 +11,22 @@ from longshore.specs import batch_name
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the batch", autocompletion=live.batches)]
 Freeze = Annotated[bool, typer.Option("--freeze", help="pause what runs as well")]
 
+_KEPT = "kept so long after a task ended, such as 30d; 0 = for ever"
+Outputs = Annotated[
+    str, typer.Option("--outputs", metavar="TIME", show_default=False, help=f"published outputs: {_KEPT}")
+]
+Logs = Annotated[str, typer.Option("--logs", metavar="TIME", show_default=False, help="stdout and stderr")]
+Failed = Annotated[
+    str, typer.Option("--failed", metavar="TIME", show_default=False, help="what failed attempts delivered")
+]
+Inputs = Annotated[str, typer.Option("--inputs", metavar="TIME", show_default=False, help="inputs uploaded by submit")]
+
 
 def register(root: typer.Typer) -> None:
     """Add this noun."""
     app = new_app("batches, which tie tasks together")
     app.command("list")(list_batches)
-    for command in (show, pause, resume):
+    for command in (show, pause, resume, retention):
         app.command()(command)
     add_noun(root, "batch", app)
 
@@ -55,4 +65,19 @@ def resume(*, name: Name) -> None:
     from longshore_common.events import BatchResumeRequested
 
     Door().wish(BatchResumeRequested(batch=batch_name(name)))
+    data(name)
+
+
+def retention(
+    *, name: Name, outputs: Outputs = "0", logs: Logs = "0", failed: Failed = "0", inputs: Inputs = "0"
+) -> None:
+    """How long the things of its ended tasks are kept; what is not named is kept for ever."""
+    from longshore.cli.door import Door
+    from longshore.cli.printing import data
+    from longshore.quantities import duration
+    from longshore_common.events import BatchRetentionRequested
+    from longshore_common.model import Retention
+
+    times = Retention(outputs=duration(outputs), logs=duration(logs), failed=duration(failed), inputs=duration(inputs))
+    Door().wish(BatchRetentionRequested(batch=batch_name(name), retention=times))
     data(name)

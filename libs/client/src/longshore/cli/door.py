@@ -89,8 +89,8 @@ class Door:
 
         return asyncio.run(doing())
 
-    def wish(self, event: "Event") -> None:
-        """Append one wish and wait a moment for its answer; `Refused` with the dispatcher's reason."""
+    def wish(self, event: "Event") -> int:
+        """Append one wish and wait a moment for its answer; its sequence, or `Refused` with the dispatcher's reason."""
         from longshore import once
         from longshore.cli.printing import note
 
@@ -99,10 +99,11 @@ class Door:
             answer = self.reader.answer(seq, wait=PATIENCE)
         except LongshoreError as err:  # no failure of the wish, which the log has
             note(f"the wish is on record (event {seq}); what became of it is not known: {err}")
-            return
+            return seq
         if answer.answer == "refused":
             raise Refused(f"refused: {answer.reason}")
         if answer.answer == "none":
             note(
                 f"the wish is on record (event {seq}) and not answered yet: it is carried out once a dispatcher is back"
             )
+        return seq

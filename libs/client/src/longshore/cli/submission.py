@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 import msgspec
 
@@ -56,6 +56,10 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     run_timeout: str
     download_timeout: str
     upload_timeout: str
+    checkpoint: str | None = None
+    stop_signal: str | None = None
+    grace: str | None = None
+    pull: str | None = None
     hold: bool
     array: str | None = None
     each_line: str | None = None
@@ -150,8 +154,24 @@ def _running(given: Given) -> dict[str, Any]:
         "shell": given.shell,
         "uid": given.uid,
         "gid": given.gid,
+        "checkpoint": _checkpoint(given),
+        "stop_signal": specs.stop_signal(given.stop_signal) if given.stop_signal else None,
+        "grace": quantities.duration(given.grace) if given.grace is not None else None,
+        "pull": _pull(given.pull),
     }
-    return {key: value for key, value in words.items() if value or (value == 0 and key in ("uid", "gid"))}
+    return {key: value for key, value in words.items() if value or (value == 0 and key in ("uid", "gid", "grace"))}
+
+
+def _checkpoint(given: Given) -> str | None:
+    if given.checkpoint is not None and not given.output and given.from_json is None:
+        raise BadInput("--checkpoint is kept with the output: add --output URI, such as -o s3://bucket/run/")
+    return given.checkpoint
+
+
+def _pull(word: str | None) -> str | None:
+    if word is not None and word not in get_args(m.Pull):
+        raise BadInput(f"--pull is one of {', '.join(get_args(m.Pull))}, not {word!r}")
+    return word
 
 
 def _array(given: Given) -> tuple[m.Array, int]:

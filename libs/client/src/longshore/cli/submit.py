@@ -64,6 +64,21 @@ RunTimeout = Annotated[
 ]
 Download = Annotated[str, typer.Option("--download-timeout", metavar="TIME", show_default=False, help="for its inputs")]
 Upload = Annotated[str, typer.Option("--upload-timeout", metavar="TIME", show_default=False, help="for its outputs")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", metavar="PATH", help="below $TEMP: saved when it is interrupted, there again after; needs -o"
+    ),
+]
+StopSignal = Annotated[
+    str | None, typer.Option("--stop-signal", metavar="SIGNAL", help="how it is asked to stop; default SIGTERM")
+]
+Grace = Annotated[
+    str | None, typer.Option("--grace", metavar="TIME", help="how long it then has before it is killed; default 10s")
+]
+Pull = Annotated[
+    str | None, typer.Option("--pull", metavar="WHEN", help="its image: missing (the default), always, or never")
+]
 Hold = Annotated[bool, typer.Option("--hold", help="not before `longshore task retry`")]
 Array = Annotated[
     str | None,
@@ -126,6 +141,10 @@ def submit(  # noqa: PLR0913 -- one per option
     run_timeout: RunTimeout = "0",
     download_timeout: Download = "0",
     upload_timeout: Upload = "0",
+    checkpoint: Checkpoint = None,
+    stop_signal: StopSignal = None,
+    grace: Grace = None,
+    pull: Pull = None,
     hold: Hold = False,
     array: Array = None,
     each_line: EachLine = None,

@@ -28,7 +28,9 @@ Attempt = Annotated[
     int | None, typer.Option("--attempt", metavar="N", min=1, help="of this attempt; default: the last")
 ]
 Offset = Annotated[int, typer.Option("--offset", metavar="BYTES", min=0, help="from here on")]
-Signal = Annotated[str, typer.Argument(metavar="SIGNAL", help="stop, kill, pause, continue, or such as SIGUSR1")]
+Signal = Annotated[
+    str, typer.Argument(metavar="SIGNAL", help="stop, kill, pause, continue, checkpoint, or such as SIGUSR1")
+]
 Kept = Annotated[bool, typer.Option("--kept", help="a shell where its last failed attempt worked, on this computer")]
 DebugShell = Annotated[bool, typer.Option("--shell", help="a shell instead of its command")]
 Directory = Annotated[str, typer.Option("--directory", metavar="DIR", help="where to work; default: a new one here")]
@@ -61,6 +63,7 @@ def list_tasks(  # noqa: PLR0913 -- one per filter
     from longshore.cli.door import Door
     from longshore.cli.listing import Columns, show_list
     from longshore.cli.printing import command_line
+    from longshore.cli.transfers import state_of
 
     door = Door()
     query = {
@@ -69,7 +72,7 @@ def list_tasks(  # noqa: PLR0913 -- one per filter
     }  # fmt: skip
     columns = Columns(
         ("id", "state", "batch", "name", "worker", "attempt", "exit_code", "cause", "command"),
-        {"command": lambda task: command_line(task["command"])},
+        {"command": lambda task: command_line(task["command"]), "state": state_of},
     )
     show_list(door.reader, "/tasks", query, columns, None if everything else limit, as_json=as_json)
 
@@ -99,7 +102,8 @@ def show(*, task: OneId, as_json: Json = False) -> None:
     import msgspec
 
     from longshore.cli.door import Door
-    from longshore.cli.printing import command_line, pairs, raw_lines, table
+    from longshore.cli.printing import raw_lines
+    from longshore.cli.transfers import show_task
     from longshore.reader import as_builtin
 
     door = Door()
@@ -109,14 +113,7 @@ def show(*, task: OneId, as_json: Json = False) -> None:
     if as_json:
         raw_lines([msgspec.json.encode(found)])
         return
-    attempts = found.pop("attempts")
-    pairs({**found, "command": command_line(found.get("command") or ())})
-    heads = [
-        k for k in ("n", "state", "worker", "exit_code", "cause", "reason", "started_at", "ended_at", "peak_memory")
-    ]
-    if attempts:
-        print()
-        table(heads, ([attempt.get(head) for head in heads] for attempt in attempts))
+    show_task(found)
 
 
 def logs(  # noqa: PLR0913 -- one per option
@@ -198,16 +195,18 @@ def resume(*, ids: SomeIds) -> None:
 
 
 def signal(*, signal: Signal, ids: SomeIds) -> None:
-    """Send a signal to what runs of them."""
+    """Send a signal to what runs of them; `checkpoint` stops them so that their next attempts go on from there."""
     import signal as unix
 
     name = signal.upper() if signal.upper().startswith("SIG") else f"SIG{signal.upper()}"
-    if signal in ("stop", "kill", "pause", "continue"):
+    if signal in ("stop", "kill", "pause", "continue", "checkpoint"):
         _signal(ids, signal)
     elif name in unix.Signals.__members__:
         _signal(ids, name)
     else:
-        raise BadInput(f"{signal!r} is no signal: use stop, kill, pause, continue, or a name such as SIGUSR1")
+        raise BadInput(
+            f"{signal!r} is no signal: use stop, kill, pause, continue, checkpoint, or a name such as SIGUSR1"
+        )
 
 
 def _signal(ids: list[str], signal: str) -> None:

@@ -1,6 +1,6 @@
-"""`longshore worker`: list, show, pause, resume, resize; by name or `--all`."""
+"""`longshore worker`: list, show, pause, drain, resume, resize, and care for their hosts; by name or `--all`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,12 +9,16 @@ from longshore.cli.words import Everything, Json, Limit, add_noun, new_app
 from longshore_common.errors import BadInput
 from longshore_common.ids import WorkerId, token
 
+if TYPE_CHECKING:
+    from longshore_common.model import Care
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the worker", autocompletion=live.workers)]
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="the workers", autocompletion=live.workers)
 ]
 All = Annotated[bool, typer.Option("--all", help="all workers that are known")]
 Concurrency = Annotated[int | None, typer.Option("-c", "--concurrency", metavar="N", min=0, help="tasks at once")]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="wait so long for what they say")]
 Prefetch = Annotated[str | None, typer.Option("-p", "--prefetch", metavar="N|auto", help="attempts taken in advance")]
 
 
@@ -22,26 +26,48 @@ def register(root: typer.Typer) -> None:
     """Add this noun."""
     app = new_app("workers, the hosts that run tasks")
     app.command("list")(list_workers)
-    for command in (show, pause, resume, resize):
+    for command in (show, pause, drain, resume, resize, clean, forget_resources, prune_images, restart):
         app.command()(command)
     add_noun(root, "worker", app)
 
 
 def list_workers(*, as_json: Json = False, limit: Limit = 50, everything: Everything = False) -> None:
     """All workers with their load."""
+    from longshore.cli import hosts
     from longshore.cli.door import Door
     from longshore.cli.listing import Columns, show_list
 
-    columns = Columns(("name", "state", "concurrency", "prefetch", "batch", "running", "assigned", "last_seen_at"))
+    columns = Columns(
+        (
+            "name",
+            "state",
+            "concurrency",
+            "prefetch",
+            "batch",
+            "running",
+            "assigned",
+            "cpu",
+            "memory",
+            "disk",
+            "last_seen_at",
+        ),
+        {"cpu": hosts.cpu, "memory": hosts.memory, "disk": hosts.disk},
+    )
     show_list(Door().reader, "/workers", {}, columns, None if everything else limit, as_json=as_json)
 
 
 def show(*, name: Name, as_json: Json = False) -> None:
-    """One worker: its load and what its host offers."""
+    """One worker: its load, what its host offers and does, why it takes no work, what it was told."""
     from longshore.cli.door import Door
-    from longshore.cli.listing import show_one
+    from longshore.cli.hosts import show_worker
+    from longshore.cli.printing import raw_lines
+    from longshore.reader import as_builtin
 
-    show_one(Door().reader.get(f"/workers/{token(name, 'worker')}").body, as_json=as_json)
+    found = Door().reader.get(f"/workers/{token(name, 'worker')}").body
+    if as_json:
+        raw_lines([found])
+    else:
+        show_worker(as_builtin(found))
 
 
 def pause(*, names: Names = None, everyone: All = False) -> None:
@@ -50,6 +76,15 @@ def pause(*, names: Names = None, everyone: All = False) -> None:
     from longshore_common.events import WorkerPauseRequested
 
     Door().wish(WorkerPauseRequested(workers=_workers(names, everyone=everyone)))
+    _tell(names)
+
+
+def drain(*, names: Names = None, everyone: All = False) -> None:
+    """Empty them for good: what waits there goes to others, what runs ends. `resume` undoes it."""
+    from longshore.cli.door import Door
+    from longshore_common.events import WorkerPauseRequested
+
+    Door().wish(WorkerPauseRequested(workers=_workers(names, everyone=everyone), drain=True))
     _tell(names)
 
 
@@ -75,6 +110,36 @@ def resize(
     workers = _workers(names, everyone=everyone)
     Door().wish(WorkerResizeRequested(workers=workers, concurrency=concurrency, prefetch=ahead))
     _tell(names)
+
+
+def clean(*, names: Names = None, everyone: All = False, timeout: Timeout = "60s") -> int:
+    """Remove work directories that were kept of failed attempts."""
+    return _care("clean", names, everyone=everyone, timeout=timeout)
+
+
+def forget_resources(*, names: Names = None, everyone: All = False, timeout: Timeout = "60s") -> int:
+    """Forget the resources that their hosts keep; those in use stay until then."""
+    return _care("forget-resources", names, everyone=everyone, timeout=timeout)
+
+
+def prune_images(*, names: Names = None, everyone: All = False, timeout: Timeout = "60s") -> int:
+    """Remove container images that no attempt uses."""
+    return _care("prune-images", names, everyone=everyone, timeout=timeout)
+
+
+def restart(*, names: Names = None, everyone: All = False, timeout: Timeout = "60s") -> int:
+    """Restart their agents, as after an upgrade; attempts go on."""
+    return _care("restart", names, everyone=everyone, timeout=timeout)
+
+
+def _care(care: "Care", names: list[str] | None, *, everyone: bool, timeout: str) -> int:
+    from longshore.cli import hosts
+    from longshore.cli.door import Door
+    from longshore.quantities import duration
+    from longshore_common.events import WorkerCareRequested
+
+    patience = duration(timeout)
+    return hosts.care(Door(), WorkerCareRequested(care=care, workers=_workers(names, everyone=everyone)), patience)
 
 
 def _whole(text: str) -> int:

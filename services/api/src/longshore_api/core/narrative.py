@@ -4,10 +4,10 @@ What must not enter: what the state became; the reader of a history wants what w
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from longshore_common import events as e
-from longshore_common.clock import iso
 from longshore_common.ids import TaskRange
 from longshore_common.model import Array, Parts, Retention, Specs, Usage
 
@@ -262,7 +262,7 @@ def _of_host(event: object) -> str:
 
 def _when(at: float) -> str:
     try:
-        return iso(at)
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):  # an instant no calendar has
         return f"{at:g}"
 
