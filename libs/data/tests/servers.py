@@ -2,15 +2,24 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 
 class Fault(NamedTuple):
@@ -56,8 +65,9 @@ class HttpServer:
         self._opened = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> "HttpServer":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def start(self, tls: ssl.SSLContext | None = None) -> "HttpServer":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+        self._scheme = "https" if tls else "http"
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -68,7 +78,7 @@ class HttpServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self._scheme}://127.0.0.1:{self.port}{path}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -152,6 +162,27 @@ class HttpServer:
         if fault.cut >= 0:
             return False
         return "Transfer-Encoding" in said or said.get("Content-Length") == str(len(body))
+
+
+def certified(folder: Path) -> tuple[ssl.SSLContext, str]:
+    """TLS of a server at 127.0.0.1 whose authority nobody knows, and the file with the authority's certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority of its own")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(Encoding.PEM)
+    (folder / "ca.pem").write_bytes(pem)
+    (folder / "both.pem").write_bytes(
+        pem + key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "both.pem")
+    return context, str(folder / "ca.pem")
 
 
 def free_port() -> int:

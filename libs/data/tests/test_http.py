@@ -17,7 +17,7 @@ from longshore_data.stores.http import HttpStore
 from longshore_data.stores.http_parts import Width
 from longshore_data.stores.patience import Patience
 
-from .servers import Fault, HttpServer, Served
+from .servers import Fault, HttpServer, Served, certified
 
 DATA = os.urandom(3_000_000)
 QUICK = Patience(tries=4, first=0.001, longest=0.002, asked=5, connect=2, silence=0.3)
@@ -363,3 +363,33 @@ async def test_a_fetch_is_cancelled_at_once_and_leaves_nothing(
     await store.close()
     assert loop.time() - began < 1
     assert os.listdir(tmp_path) == []
+
+
+async def test_a_certificate_counts_only_if_its_authority_is_known_or_named(tmp_path: Path) -> None:
+    tls, authority = certified(tmp_path)
+    (tmp_path / "in").mkdir()
+    server = await HttpServer().start(tls)
+    place = serve(server, Served(b"data"))
+    strict, told = HttpStore({}, patience=QUICK), HttpStore({"SSL_CERT_FILE": authority}, patience=QUICK)
+    err = await refused(strict, place, tmp_path / "in")
+    assert not err.retriable
+    assert "SSL_CERT_FILE" in str(err)
+    assert server.requests == []
+    assert await fetched(told, place, tmp_path / "in") == b"data"
+    for closable in (strict, told, server):
+        await (closable.stop() if isinstance(closable, HttpServer) else closable.close())
+
+
+async def test_a_proxy_of_the_environment_is_used(
+    server: HttpServer, store: HttpStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url(""))
+    monkeypatch.setenv("no_proxy", "")
+    server.paths["http://files.example/f"] = Served(b"data")
+    assert await fetched(store, uri.parse("http://files.example/f"), tmp_path) == b"data"
+
+
+async def test_a_host_that_does_not_exist_is_told_at_once(store: HttpStore, tmp_path: Path) -> None:
+    err = await refused(store, uri.parse("http://nowhere.invalid/f"), tmp_path)
+    assert err.retriable
+    assert "nowhere.invalid" in str(err)
