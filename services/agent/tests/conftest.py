@@ -139,10 +139,11 @@ class Yard:
         restored = service.restore(settings)
         transport = self.hub.connect("worker", "w1")
         docker = self.options.get("docker", {"DOCKER_HOST": f"unix://{self.directory}/no-engine"})
-        engine = DockerEngine(docker, str(self.directory), offers=Offers(network="none"))
         environ = self.options.get("environ", {})
         stored = storing.build(settings, restored.directory, environ)
-        outside = service.Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache)
+        offers = Offers(network="none")
+        engine = DockerEngine(docker, str(self.directory), transfer=stored.stager.transfer, offers=offers)
+        outside = service.Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache, stored.remotes)
         agent = await service.build(settings, restored, outside)
         agent.journal = restored.journal
         agent.task = asyncio.ensure_future(agent.run())

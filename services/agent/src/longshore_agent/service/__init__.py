@@ -28,6 +28,7 @@ from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.errands import Errands
 from longshore_agent.service.holding import Holding
+from longshore_agent.service.remotes import SharedRemotes
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.settings import Settings
 from longshore_agent.service.sweeps import Sweeps
@@ -43,7 +44,7 @@ log = logs.get_logger()
 
 
 class Outside(NamedTuple):
-    """What an agent stands between: the log, storage, container engines, time; the disk it keeps things on."""
+    """What an agent stands between: the log, storage, container engines, time; its disk; the remotes it is given."""
 
     transport: Transport
     stager: Stager
@@ -51,6 +52,7 @@ class Outside(NamedTuple):
     clock: Clock
     room: Room | None = None
     cache: Cache | None = None
+    remotes: SharedRemotes | None = None
 
 
 class Restored(NamedTuple):
@@ -111,6 +113,8 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     keeping.wire(beside, dirs, outside.cache, outside.engine)
     agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers), beside)
     agent.facts, agent.batch = facts, settings.batch
+    if outside.remotes is not None:
+        await agent.use(outside.remotes)
     reporter.state = lambda: memory.state(
         memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id)
     )
@@ -155,12 +159,14 @@ async def run(settings: Settings) -> bool:
 
 
 async def _work(settings: Settings, restored: Restored, again: asyncio.Event) -> None:
-    from longshore_agent.adapters.containers import DockerEngine  # 0.4 s and an HTTP client: not before it is needed
+    # 0.4 s and an HTTP client: not before it is needed
+    from longshore_agent.adapters.containers import DockerEngine, Offers, permissions
 
+    offers = Offers(permissions(settings.volumes, settings.allow_options), settings.container_network)
     transport = await _transport(settings, restored.directory)
-    engine = DockerEngine(os.environ, str(restored.directory))
     stored = storing.build(settings, restored.directory, os.environ)
-    outside = Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache)
+    engine = DockerEngine(os.environ, str(restored.directory), transfer=stored.stager.transfer, offers=offers)
+    outside = Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache, stored.remotes)
     agent = await build(settings, restored, outside)
     agent.errands.restart = again
     try:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgspec
 import structlog
@@ -31,6 +31,7 @@ CHUNK: Final = 1 << 20
 ENDINGS: Final = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 _PIN: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
 _LOADED: Final = re.compile(r"Loaded image(?: ID)?(?:\(s\))?: *(.+)")
+_HINT: Final = " (is it what `docker save` writes?)"
 
 _log = structlog.get_logger()
 
@@ -101,6 +102,7 @@ class StoredImages:
             identity = await self._load(docker, what, f"{folder}/{what.source.place.name}")
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await _name(docker, identity, what.source.place.name)
         self._remember(str(what.source), _Known(found.version, identity))
         _log.info("image-loaded", source=str(what.source), image=identity, bytes=found.size)
         return identity
@@ -118,12 +120,14 @@ class StoredImages:
             ) as answer:
                 async for line in answer.content:
                     said += _said(what.source.place, line)
+        except (OSError, EOFError, ValueError) as err:
+            raise ContainerError("image", f"{what.source} cannot be unpacked: {err}") from err
         except DockerError as err:
-            raise ContainerError("image", f"{what.source} cannot be loaded: {err.message}{_hint(path)}") from None
+            raise ContainerError("image", f"{what.source} cannot be loaded: {err.message}{_HINT}") from None
         except TimeoutError as err:
             raise ContainerError("image", f"{what.source} was not loaded within {LOAD:.0f} s") from err
         found = [i for name in said if (i := await _id(docker, name))]
-        return _chosen(what, list(dict.fromkeys(found)), path)
+        return _chosen(what, list(dict.fromkeys(found)))
 
     def loaded(self) -> set[str]:
         """Ids of the images that came from storage."""
@@ -147,14 +151,14 @@ class StoredImages:
         os.replace(f"{path}.new", path)
 
 
-def _chosen(what: Reference, found: list[str], path: str) -> str:
+def _chosen(what: Reference, found: list[str]) -> str:
     """The image that is meant, of those that the file held."""
     if what.pin:
         if what.pin in found:
             return what.pin
         raise ContainerError("image", f"{what.source} holds {' and '.join(found) or 'no image'}, not {what.pin}")
     if len(found) != 1:
-        words = f"{len(found)} images ({', '.join(found)}): pin one by @sha256:…" if found else f"no image{_hint(path)}"
+        words = f"{len(found)} images ({', '.join(found)}): pin one by @sha256:…" if found else f"no image{_HINT}"
         raise ContainerError("image", f"{what.source} holds {words}")
     return found[0]
 
@@ -172,25 +176,32 @@ async def _id(docker: "Docker", name: str) -> str:
     return found if found.startswith("sha256:") else f"sha256:{found}"
 
 
+async def _name(docker: "Docker", identity: str, file: str) -> None:
+    """A name for people, and so that no clean-up takes it for garbage."""
+    repository = re.sub("[^a-z0-9]+", "-", file.lower().partition(".tar")[0]).strip("-") or "image"
+    await docker.images.tag(identity, f"longshore-stored/{repository}", tag=identity.removeprefix("sha256:")[:12])
+
+
 async def _bytes(path: str) -> AsyncIterator[bytes]:
-    """A file piece by piece; zstd is unpacked here, since older engines know gzip only."""
-    if path.endswith(".zst") and (zstd := shutil.which("zstd")):
-        process = await asyncio.create_subprocess_exec(zstd, "-dc", "--", path, stdout=asyncio.subprocess.PIPE)
-        assert process.stdout is not None
-        try:
-            while piece := await process.stdout.read(CHUNK):
-                yield piece
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-        return
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """The tar in a file, piece by piece: unpacked here, since not every engine's API knows gzip, and few know zstd."""
+    file = await asyncio.to_thread(_opened, path)
     try:
-        while piece := await asyncio.to_thread(os.read, fd, CHUNK):
+        while piece := await asyncio.to_thread(file.read, CHUNK):
             yield piece
     finally:
-        os.close(fd)
+        file.close()
+
+
+def _opened(path: str) -> IO[bytes]:
+    if path.endswith(".zst"):
+        import zstandard
+
+        return cast(IO[bytes], zstandard.open(path, "rb"))
+    if path.endswith((".gz", ".tgz")):
+        from isal import igzip_threaded
+
+        return cast(IO[bytes], igzip_threaded.open(path, "rb"))  # type: ignore[no-untyped-call]
+    return open(path, "rb")
 
 
 def _said(place: Location, line: bytes) -> list[str]:
@@ -202,12 +213,6 @@ def _said(place: Location, line: bytes) -> list[str]:
     if not isinstance(told, dict):
         return []
     if error := told.get("error"):
-        raise ContainerError("image", f"{place} cannot be loaded: {error}")
+        raise ContainerError("image", f"{place} cannot be loaded: {error}{_HINT}")
     match = _LOADED.search(str(told.get("stream", "")))
     return [name.strip() for name in match.group(1).split(",")] if match else []
-
-
-def _hint(path: str) -> str:
-    if path.endswith(".zst") and shutil.which("zstd") is None:
-        return " (this host has no zstd: install it, or publish the image as .tar.gz)"
-    return " (is it what `docker save` writes?)"

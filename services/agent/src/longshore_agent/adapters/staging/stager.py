@@ -46,6 +46,11 @@ class StorageStager:
         self._transfer = Transfer(storage, self._limits)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="stager")
 
+    @property
+    def transfer(self) -> Transfer:
+        """What brings files here, for others who need some under the same limits."""
+        return self._transfer
+
     def meter(self, *, up: bool = False) -> Meter:
         """See the port."""
         return Meter(self._limits.up if up else self._limits.down)
