@@ -88,16 +88,40 @@ def copy_out(stop: Event, source: str, where: tuple[str, str], meter: Meter = UN
 
 
 def write_new(_stop: Event, data: bytes, target: str, part: str) -> None:
-    """Write `target` by way of `part`, on disk when this returns."""
+    """Write `target`, on disk when this returns: without a name until it is whole, by way of `part` where that cannot be."""
     try:
-        with open(part, "wb", buffering=0) as dst:
-            write_all(dst.fileno(), data)
-            os.fsync(dst.fileno())
-        os.rename(part, target)
+        if not _written_nameless(data, target):
+            with open(part, "wb", buffering=0) as dst:
+                write_all(dst.fileno(), data)
+                os.fsync(dst.fileno())
+            os.rename(part, target)
         sync_folder(os.path.dirname(target))
     except BaseException:
         _forget(part)
         raise
+
+
+def _written_nameless(data: bytes, target: str) -> bool:
+    """Whether `target` could be made of a file that had no name before: then nobody who is killed leaves half of one."""
+    try:
+        fd = os.open(os.path.dirname(target), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except OSError as err:
+        if err.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSYS, errno.EINVAL):
+            return False
+        raise
+    try:
+        write_all(fd, data)
+        os.fsync(fd)
+        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)  # linkat, which follows
+        return True
+    except FileExistsError:
+        return False
+    except OSError as err:
+        if err.errno in _FULL:
+            raise
+        return False
+    finally:
+        os.close(fd)
 
 
 def link(stop: Event, source: str, target: str) -> None:
