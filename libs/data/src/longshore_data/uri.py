@@ -96,7 +96,10 @@ def source(uri: str) -> Source:
         if option not in OPTIONS.get(scheme, ()):
             known = ", ".join(f"@{o}" for o in OPTIONS.get(scheme, ())) or "none"
             raise BadInput(f"{uri!r}: {scheme}:// has no option @{option}; it has {known}")
-    return Source(_place(uri, scheme, rest), options, chain)
+    place = _place(uri, scheme, rest)
+    if not place.folder and (place.name in ("", ".", "..") or "/" in place.name or "\0" in place.name):
+        raise BadInput(f"{uri!r}: {place.name!r} cannot be a file's name: end it in / for a folder, or name the file")
+    return Source(place, options, chain)
 
 
 def parse(uri: str) -> Location:
@@ -249,8 +252,6 @@ def _page(uri: str, place: Location) -> Location:
         raise BadInput(f"{uri!r} contains '..': write the path it means")
     if not path or path.endswith("/"):
         raise BadInput(f"{uri!r}: {place.scheme}:// has no folders: name one file")
-    if place.name in (".", "..") or "/" in place.name or "\0" in place.name:
-        raise BadInput(f"{uri!r}: {place.name!r} cannot be a file's name: take another address of the same file")
     return place
 
 
