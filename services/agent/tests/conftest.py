@@ -143,7 +143,9 @@ class Yard:
         stored = storing.build(settings, restored.directory, environ)
         offers = Offers(network="none")
         engine = DockerEngine(docker, str(self.directory), transfer=stored.stager.transfer, offers=offers)
-        outside = service.Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache, stored.remotes)
+        outside = service.Outside(
+            transport, stored.stager, engine, SystemClock(), stored.room, stored.cache, stored.remotes
+        )
         agent = await service.build(settings, restored, outside)
         agent.journal = restored.journal
         agent.task = asyncio.ensure_future(agent.run())

@@ -9,6 +9,8 @@ import json
 from collections.abc import Coroutine, Iterable
 from typing import NamedTuple
 
+from msgspec import structs
+
 from longshore_agent.adapters import host, outputs
 from longshore_agent.adapters.journal import Addressed, Given, Heard
 from longshore_agent.adapters.output_store import FolderStore
@@ -19,12 +21,14 @@ from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.errands import Errands
 from longshore_agent.service.holding import Holding
+from longshore_agent.service.remotes import SharedRemotes
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.sweeps import Sweeps
 from longshore_agent.service.transfers import Transfers
 from longshore_agent.service.watch import Watch
 from longshore_common import logs, subjects
 from longshore_common.errors import LongshoreError, Refused
+from longshore_common.events import RemotesGiven
 from longshore_common.log import Malformed, Slice, Transport
 from longshore_common.model import HostFacts, Output
 
@@ -59,6 +63,7 @@ class Agent:
         self.watch, self.errands, self.sweeps, self.holding = beside
         self.facts = HostFacts()
         self.batch = "*"
+        self.remotes: SharedRemotes | None = None
         self._to_sync = asyncio.Event()
         desk.turn = self.turn
         desk.wake_reports = reporter.wake
@@ -84,6 +89,7 @@ class Agent:
         works: list[Coroutine[None, None, None]] = [self._follow(), self._sync(), self._beat(), self.reporter.run()]
         await self.transport.hints.answer(subjects.ask_progress(self.worker), self.answer_progress)
         works += [self.watch.run(), self.errands.run(), self.sweeps.run()]
+        works += [self.remotes.run()] if self.remotes is not None else []
         tasks = [keeping, *map(asyncio.ensure_future, works)]
         log.info("agent-working", worker=self.worker, life=self.reporter.life, held=len(self.desk.attempts.held))
         try:
@@ -101,6 +107,17 @@ class Agent:
         self.reporter.join(self.facts, self.batch)
         self.watch.joined()
         self.holding.joined()
+
+    async def use(self, remotes: SharedRemotes) -> None:
+        """These remotes are schemes here, from now on and whenever they change."""
+
+        def offered(schemes: tuple[str, ...]) -> None:
+            self.facts = structs.replace(self.facts, schemes=schemes)
+            self.join()
+
+        self.remotes = remotes
+        self.facts = structs.replace(self.facts, schemes=await remotes.load())
+        remotes.changed = offered
 
     async def stop_all(self) -> None:
         """End all attempts and say that this worker leaves; at most 5 s."""
@@ -177,7 +194,7 @@ class Agent:
         now = self.desk.clock.now()
         if readable:
             seqs, events = zip(*readable, strict=True)
-            if not self.desk.note(Heard(seqs, events, now)):
+            if not self._kept(events) or not self.desk.note(Heard(seqs, events, now)):
                 return False
         for seq, event in readable:
             self.act(attempts.hear(seq, event, now))
@@ -188,6 +205,17 @@ class Agent:
             attempts.lost = False
             self.join()
         self.turn()
+        return True
+
+    def _kept(self, events: Iterable[Addressed]) -> bool:
+        """Whether what is kept beside the journal is on disk; before the journal says that it was heard."""
+        try:
+            for event in events:
+                if isinstance(event, RemotesGiven) and self.remotes is not None:
+                    self.remotes.take(event)
+        except OSError as err:
+            log.error("remotes-not-kept", reason=str(err))
+            return False
         return True
 
     async def _sync(self) -> None:

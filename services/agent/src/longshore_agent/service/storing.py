@@ -12,6 +12,7 @@ from longshore_agent.adapters.cache import Cache
 from longshore_agent.adapters.room import Room
 from longshore_agent.adapters.staging import StorageStager
 from longshore_agent.core import sizes
+from longshore_agent.service.remotes import SharedRemotes
 from longshore_agent.service.settings import Settings
 from longshore_common.clock import Clock, SystemClock
 from longshore_common.errors import BadInput
@@ -20,11 +21,12 @@ from longshore_data.storage import Storage
 
 
 class Stored(NamedTuple):
-    """A stager, its cache, and the disk that cache and work directories share."""
+    """A stager, its cache, the disk that cache and work directories share, and the remotes that storage knows."""
 
     stager: StorageStager
     cache: Cache
     room: Room
+    remotes: SharedRemotes
 
 
 def build(settings: Settings, directory: Path, environ: Mapping[str, str], clock: Clock | None = None) -> Stored:
@@ -38,4 +40,6 @@ def build(settings: Settings, directory: Path, environ: Mapping[str, str], clock
     shared = Room(directory, floor)
     most = sizes.size(settings.cache_max, "LONGSHORE_CACHE_MAX")
     cache = Cache(directory / "cache", shared, most, clock or SystemClock())
-    return Stored(StorageStager(Storage(environ), Limits(settings.transfers, down, up), cache), cache, shared)
+    storage = Storage(environ)
+    stager = StorageStager(storage, Limits(settings.transfers, down, up), cache)
+    return Stored(stager, cache, shared, SharedRemotes(storage, directory, environ, settings.nats_creds))
