@@ -192,7 +192,7 @@ class Transfer:
                 chosen = await self._do(doing, tree.chosen, step.word, found)
                 await each(chosen, partial(self._unpack_one, doing, scratch, step), width)
                 continue
-            paths = [leaf.path for leaf in found if leaf.kind != "folder"]
+            paths = [leaf.path for leaf in found if leaf.kind != "folder" or step.word == "mv"]
             names = await _names((step,), paths)
             if not any(names):
                 raise _nothing_left(plan.source, paths)

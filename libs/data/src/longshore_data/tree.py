@@ -101,7 +101,7 @@ def unpack_one(stop: Event, scratch: str, word: str, path: str) -> None:
 
 
 def rearrange(stop: Event, scratch: str, names: Sequence[tuple[str, str | None]]) -> None:
-    """Give the files of `scratch`/tree these names (old, new); None: the file goes, as all folders do that are empty."""
+    """Give the files of `scratch`/tree these names (old, new); None: the file goes, as folders do that are not named."""
     refuse_clashes([(new, old) for old, new in names if new is not None], "file")
     tree, made = f"{scratch}/tree", f"{scratch}/made"
     os.mkdir(made)
