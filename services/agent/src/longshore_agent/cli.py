@@ -7,11 +7,12 @@ For units and the embedded stack: typer would double the memory of a resting age
 import os
 import sys
 
-USAGE = """usage: longshore-agent run | spawner | debug
+USAGE = """usage: longshore-agent run | spawner | doctor | debug
 
 run      work as this host's agent: LONGSHORE_WORKER, LONGSHORE_WORKER_DIR, LONGSHORE_API_URL, LONGSHORE_JOIN_SECRET_FILE,
          LONGSHORE_CONCURRENCY, LONGSHORE_PREFETCH, LONGSHORE_BATCH, LONGSHORE_SPAWNER_SOCKET, NATS_URL, NATS_CREDS
 spawner  start and watch processes for an agent: LONGSHORE_SPAWNER_SOCKET
+doctor   look at everything an agent needs here, with the settings of `run`; exit code 1 if it could not work: [--json]
 debug    run one task by hand, as `longshore task debug` asks: FILE [--kept] [--shell] [--directory DIR] [-- COMMAND...]
 """
 
@@ -24,6 +25,8 @@ def run() -> None:
             os.execv(sys.executable, [sys.executable, "-I", "-S", script])
         case ["run"]:
             _agent()
+        case ["doctor"] | ["doctor", "--json"]:
+            _doctor(as_json="--json" in sys.argv)
         case ["debug", *words]:
             _debug(words)
         case ["--help" | "-h"]:
@@ -49,6 +52,29 @@ def _agent() -> None:
         raise SystemExit(err.exit_code) from err
     if again:  # the program that is installed now, as this process: whoever supervises it notices nothing
         os.execv(sys.executable, sys.orig_argv)
+
+
+def _doctor(*, as_json: bool) -> None:
+    import asyncio
+
+    import msgspec
+
+    from longshore_agent.service import doctor
+    from longshore_agent.service.settings import Settings
+    from longshore_common import settings
+    from longshore_common.errors import LongshoreError
+
+    try:
+        checks = asyncio.run(doctor.examine(settings.load(Settings, os.environ).value, os.environ))
+    except LongshoreError as err:
+        sys.stderr.write(f"longshore-agent: {err}\n")
+        raise SystemExit(err.exit_code) from err
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(checks)).decode() + "\n")
+    else:
+        sys.stdout.write(doctor.text(checks))
+    if doctor.broken(checks):
+        raise SystemExit(1)
 
 
 def _debug(words: list[str]) -> None:
