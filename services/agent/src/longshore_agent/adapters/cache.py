@@ -36,6 +36,7 @@ log = logs.get_logger()
 FRESH: Final = 5.0
 #: While the source does not answer, an entry that was in use so many seconds ago is taken as it is.
 TRUSTED: Final = 3600.0
+_ALL: Final = 1 << 62
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -177,9 +178,13 @@ class Cache:
             self._drop(entry)
         return freed
 
-    def _everything(self) -> bool:
-        """Give up all that nobody uses, for a disk that is full; whether that was anything."""
-        return self._room.others(1 << 62) + self.trim(1 << 62) > 0
+    async def spare(self) -> bool:
+        """The disk is full: give up all that nobody uses, and wait until that is off it; whether it was anything."""
+        names = len(self._entries)
+        freed = self._room.others(_ALL) + self.trim(_ALL)
+        while self._room.going:  # noqa: ASYNC110  the disk sends no event when it has room
+            await asyncio.sleep(0.05)
+        return freed > 0 or len(self._entries) < names
 
     def forget(self) -> int:
         """Every resource is fetched anew at its next use; bytes freed now (what running attempts use goes when they end)."""
@@ -345,10 +350,8 @@ class Cache:
         except OSError as err:
             raise disk.translated(err, f"making {tree}") from err
         except StoreError as err:
-            if not err.disk_full or not self._everything():
+            if not err.disk_full or not await self.spare():
                 raise
-        while self._room.going:  # noqa: ASYNC110  the disk sends no event when it has room
-            await asyncio.sleep(0.05)
         return (await bringer.bring_one(wish.source, tree, meter)).version
 
     async def _settle(self, entry: _Entry) -> None:

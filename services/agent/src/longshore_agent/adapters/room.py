@@ -26,13 +26,14 @@ class Room:
         self.going = 0  # bytes that are out of sight and still on the disk
         self._gone = directory / "gone"
         self._next = 0
-        self._queue: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._made = False
         with suppress(OSError):
             for name in os.listdir(self._gone):
                 self._next = max(self._next, int(name) if name.isdigit() else 0)
-                self._put(str(self._gone / name), 0)
+                self._take(str(self._gone / name), 0)
 
     def lacking(self) -> int:
         """Bytes that are missing to the floor, after others gave up what they could."""
@@ -48,28 +49,37 @@ class Room:
         self._next += 1
         away = f"{self._gone}/{self._next}"
         try:
-            os.makedirs(self._gone, exist_ok=True, mode=0o700)
+            if not self._made:
+                os.makedirs(self._gone, exist_ok=True, mode=0o700)
+                self._made = True
             os.rename(path, away)
         except FileNotFoundError:
             return
         except OSError:
             away = path
-        self._put(away, size)
+        self._take(away, size)
 
-    def _put(self, path: str, size: int) -> None:
+    def _take(self, path: str, size: int) -> None:
         with self._lock:
             self.going += size
-        self._queue.put((path, size))
+
+        def take() -> None:
+            trees.remove(path)
+            with self._lock:
+                self.going -= size
+
+        self.later(take)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do this in the thread that removes things; it must not raise."""
+        self._queue.put(work)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="removal", daemon=True)
             self._thread.start()
 
     def _work(self) -> None:
         while True:
-            path, size = self._queue.get()
-            trees.remove(path)
-            with self._lock:
-                self.going -= size
+            self._queue.get()()
 
 
 def free(path: str) -> int:

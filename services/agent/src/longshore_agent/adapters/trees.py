@@ -3,7 +3,6 @@
 Runs in threads and looks at `stop` as it goes. What must not enter: asyncio, where the files came from.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -131,6 +130,8 @@ class Lender:
 
 def to_disk(_stop: Event, root: str) -> None:
     """Return when all below `root` survives a power cut; one call for the whole file system, as files may be many."""
+    import ctypes  # a megabyte that a resting agent does not need
+
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(fd):

@@ -50,7 +50,8 @@ class WorkDirs:
         self._made: dict[str, tuple[int, ...]] = {}  # name -> change times of its directories when it was made
         self._places: dict[str, Place] = {}  # the sets that are in use or free
         self._next = 0
-        self._kept: dict[str, int] = {}  # name -> bytes, the oldest first
+        self._kept: dict[str, None] = {}  # the oldest first
+        self._sizes: dict[str, int] = {}  # bytes of those that were measured already
         base.mkdir(parents=True, exist_ok=True, mode=0o755)
 
     def reset(self, keep: set[str]) -> None:
@@ -63,7 +64,9 @@ class WorkDirs:
                 self.room.remove(entry.path)
         with contextlib.suppress(OSError):
             found = sorted(os.scandir(self.kept), key=lambda entry: entry.stat().st_mtime)
-            self._kept = {entry.name: below(entry.path) for entry in found}
+            self._kept = {entry.name: None for entry in found}
+        for name in self._kept:
+            self._measure(name)
         self._trim()
 
     def named(self, name: str) -> Place:
@@ -124,7 +127,8 @@ class WorkDirs:
             self.room.remove(place.root)
             return
         self._kept.pop(attempt, None)
-        self._kept[attempt] = below(root)
+        self._kept[attempt] = None
+        self._measure(attempt)
         self._trim()
 
     @property
@@ -134,9 +138,14 @@ class WorkDirs:
 
     async def clean(self) -> int:
         """Remove all that are kept; the bytes that become free."""
-        freed, names = sum(self._kept.values()), list(self._kept)
-        for name in names:
-            self._remove_kept(name)
+        names = list(self._kept)
+        sizes = [await asyncio.to_thread(below, f"{self.kept}/{name}") for name in names]
+        freed = 0
+        for name, size in zip(names, sizes, strict=True):
+            if name in self._kept:
+                self._sizes[name] = size
+                freed += size
+                self._remove_kept(name)
         while self.room.going:  # noqa: ASYNC110  a rare wish of an operator; the disk sends no event
             await asyncio.sleep(0.05)
         return freed
@@ -147,7 +156,7 @@ class WorkDirs:
         for name in list(self._kept):
             if freed >= wanted:
                 break
-            freed += self._kept[name]
+            freed += self._sizes.get(name, 0)
             self._remove_kept(name)
         return freed
 
@@ -157,7 +166,18 @@ class WorkDirs:
         self.room.lacking()
 
     def _remove_kept(self, name: str) -> None:
-        self.room.remove(f"{self.kept}/{name}", self._kept.pop(name))
+        del self._kept[name]
+        self.room.remove(f"{self.kept}/{name}", self._sizes.pop(name, 0))
+
+    def _measure(self, name: str) -> None:
+        """Find out how much it frees, in a thread: there may be a million files in it."""
+
+        def measure() -> None:
+            size = below(f"{self.kept}/{name}")
+            if name in self._kept:
+                self._sizes[name] = size
+
+        self.room.later(measure)
 
     def _forget(self, place: Place) -> None:
         self._made.pop(place.name, None)

@@ -97,6 +97,10 @@ class Stager(Protocol):
         """Remove it; how many files, and (URI, reason) of what is left. What is gone already is fine."""
         ...
 
+    async def spare(self) -> bool:
+        """This host's disk is full: give up what is only kept; whether that was anything."""
+        ...
+
     def hold(self, attempt: AttemptId, spec: TaskSpec) -> None:
         """After a restart: it was staged in an earlier life, and its resources stay."""
         ...

@@ -12,6 +12,7 @@ from msgspec import structs
 from longshore_agent.adapters import outputs
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.adapters.output_store import OutputStore
+from longshore_agent.adapters.workdirs import Place
 from longshore_agent.core import contract, verdict
 from longshore_agent.core.attempts import Attempt, changed
 from longshore_agent.core.ports import UNKNOWN, ContainerEngine, ContainerError, Stager, StagingError
@@ -22,7 +23,7 @@ from longshore_common import logs
 from longshore_common.errors import BadInput, LongshoreError, Unreachable
 from longshore_common.events import Ended
 from longshore_common.ids import AttemptId, TaskId, attempt_id
-from longshore_common.model import Cause, Output, OutputFile
+from longshore_common.model import Cause, Output, OutputFile, TaskSpec
 from longshore_data import manifest, uri
 from longshore_data.manifest import Origin
 from longshore_data.meter import Meter
@@ -150,8 +151,8 @@ class Transfers:
         self.desk.note(Phased("ready", (attempt.id,), self.desk.clock.now(), size=size, origin=attempt.origin))
         self.desk.attempts.staged(attempt, size)
 
-    async def _fetch(self, attempt: Attempt, allowance: Allowance) -> tuple[int, Origin]:
-        """Bytes moved, and what they were. What storage may allow later is tried a few times."""
+    async def _prepared(self, attempt: Attempt) -> tuple[TaskSpec, Place]:
+        """Where it will work, and in which image."""
         try:
             spec = contract.located(attempt.order.spec, attempt.start)
             place = self.desk.dirs.make(attempt.place)
@@ -161,6 +162,11 @@ class Transfers:
             raise StagingError("disk-full" if err.errno == 28 else "host", f"no directory to work in: {err}") from err
         if spec.container is not None:
             await self.engine.prepare(spec)
+        return spec, place
+
+    async def _fetch(self, attempt: Attempt, allowance: Allowance) -> tuple[int, Origin]:
+        """Bytes moved, and what they were. What storage may allow later is tried a few times."""
+        spec, place = await self._prepared(attempt)
         if not (spec.inputs or spec.resources or spec.checkpoint):
             return 0, UNKNOWN
         tries = 0
@@ -174,8 +180,10 @@ class Transfers:
                 tries += 1
                 if not err.retriable or tries >= TRIES:
                     raise
+                full = err.cause == "disk-full"
                 self._tell_why(attempt, "staging", err.reason)
-            await asyncio.sleep(pause(tries))
+            if not (full and await self.stager.spare()):
+                await asyncio.sleep(pause(tries))
 
     # --- out ---
 

@@ -146,6 +146,10 @@ class StorageStager:
         await sweeper.run()
         return sweeper.removed, tuple(sweeper.left)
 
+    async def spare(self) -> bool:
+        """See the port."""
+        return self.cache is not None and await self.cache.spare()
+
     def hold(self, attempt: AttemptId, spec: TaskSpec) -> None:
         """See the port."""
         if self.cache is not None:
