@@ -55,10 +55,13 @@ def copy_in(stop: Event, source: str, target: str, meter: Meter = UNMETERED) -> 
     """Copy file `source` to `target`, which appears complete; readable by all, executable if the source is. Bytes moved."""
     part = part_of(target)
     try:
-        with open(source, "rb", buffering=0) as src, open(part, "wb", buffering=0) as dst:
-            mode = os.fstat(src.fileno()).st_mode
-            size = _pour(stop, src.fileno(), dst.fileno(), meter)
-            os.fchmod(dst.fileno(), 0o755 if mode & 0o111 else 0o644)
+        with open_file(source) as src, open(part, "wb", buffering=0) as dst:
+            seen = os.fstat(src.fileno())
+            if seen.st_blocks * 512 < seen.st_size:
+                size = _pour_between_holes(stop, src.fileno(), dst.fileno(), meter)
+            else:
+                size = _pour(stop, src.fileno(), dst.fileno(), meter)
+            os.fchmod(dst.fileno(), 0o755 if seen.st_mode & 0o111 else 0o644)
         os.rename(part, target)
     except BaseException:
         _forget(part)
@@ -157,6 +160,18 @@ def open_regular(path: str) -> io.FileIO:
     return io.FileIO(fd, "rb")
 
 
+def open_file(path: str) -> io.FileIO:
+    """`path` open for reading, links followed; `StoreError` if that is a device or a pipe, which might never end."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return io.FileIO(fd, "rb")
+    os.close(fd)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise StoreError(f"{path} is a device or a pipe: name a file")
+
+
 def write_all(fd: int, data: bytes, offset: int | None = None) -> None:
     """Write every byte, at the file's position or at `offset`."""
     view = memoryview(data)
@@ -204,6 +219,31 @@ def _pour(stop: Event, source: int, target: int, meter: Meter) -> int:
             copy = _by_hand  # some file systems say 0 where they mean "not me"
         size += done
         meter.moved_here(done, stop)
+
+
+def _pour_between_holes(stop: Event, source: int, target: int, meter: Meter) -> int:
+    """Copy what is not a hole; holes stay holes, and do not count as bytes to move."""
+    size = os.fstat(source).st_size
+    at = moved = 0
+    while at < size:
+        try:
+            start = os.lseek(source, at, os.SEEK_DATA)
+        except OSError as err:
+            if err.errno == errno.ENXIO:  # nothing but a hole from here on
+                break
+            raise
+        at = os.lseek(source, start, os.SEEK_HOLE)
+        os.lseek(source, start, os.SEEK_SET)
+        os.lseek(target, start, os.SEEK_SET)
+        while start < at and (piece := os.read(source, min(PIECE, at - start))):
+            _look(stop)
+            write_all(target, piece)
+            start += len(piece)
+            moved += len(piece)
+            meter.moved_here(len(piece), stop)
+    os.ftruncate(target, size)
+    meter.expect(moved - size)
+    return size
 
 
 def _by_kernel(source: int, target: int) -> int:

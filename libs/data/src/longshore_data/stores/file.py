@@ -3,6 +3,7 @@
 What must not enter: other schemes, attempts.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -92,15 +93,28 @@ def _walk(stop: Event, root: str) -> list[Found]:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{prefix}{entry.name}/")
-                elif entry.is_file() and not entry.name.startswith(disk.PART):
-                    found.append(_found(prefix + entry.name, entry.stat()))
+                elif not entry.name.startswith(disk.PART) and (seen := _regular(entry)):
+                    found.append(_found(prefix + entry.name, seen))
     return found
+
+
+def _regular(entry: "os.DirEntry[str]") -> os.stat_result | None:
+    """What an entry is, if it is a file or a link to one; links to nowhere are like files that are not there."""
+    try:
+        seen = entry.stat()
+    except OSError as err:
+        if err.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise
+    return seen if stat.S_ISREG(seen.st_mode) else None
 
 
 def _stat(_stop: Event, path: str) -> Found:
     seen = os.stat(path)
     if stat.S_ISDIR(seen.st_mode):
         raise StoreError(f"{path} is a folder: end the URI in /", missing=True)
+    if not stat.S_ISREG(seen.st_mode):
+        raise StoreError(f"{path} is a device or a pipe: name a file")
     return _found(os.path.basename(path), seen)
 
 
@@ -120,8 +134,8 @@ def _put_bytes(stop: Event, data: bytes, target: str) -> None:
 
 
 def _read(_stop: Event, path: str) -> bytes:
-    with open(path, "rb") as src:
-        return src.read()
+    with disk.open_file(path) as src:
+        return src.readall()
 
 
 def _copy(stop: Event, source: str, target: str) -> None:
