@@ -217,7 +217,7 @@ class Wire:
                 skip_auto_headers=("content-type", "accept"),
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
-                read_bufsize=SEND,
+                read_bufsize=2 * SEND,
             )
         return self._session
 
