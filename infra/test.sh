@@ -51,6 +51,13 @@ azurite() { # 0 if Azurite is there, or can be installed from npm: 370 MB, once
     touch "$LONGSHORE_AZURITE/done"
 }
 
+registry() { # 0 if there is a registry's program; unpacked, not installed, since the package would start a service
+    command -v docker-registry >/dev/null && return 0
+    [ "$(id -u)" = 0 ] && command -v apt-get dpkg >/dev/null || return 1
+    (cd "$scratch" && apt-get download -q docker-registry && dpkg -x docker-registry_*.deb registry) >>"$scratch/apt.log" 2>&1 </dev/null || return 1
+    export PATH="$PATH:$scratch/registry/usr/bin"
+}
+
 count() { grep -oE "[0-9]+ $1" <<<"$2" | grep -oE '[0-9]+' | head -n 1 || true; }
 
 run() { # name, seconds, marker expression, arguments
@@ -80,7 +87,9 @@ else
 fi
 if start_engine; then
     install mmdebstrap=mmdebstrap || echo "mmdebstrap is missing: the compose test cannot make its base images"
-    run "container engine" 480 "engine and not chaos" "$@"
+    install podman=podman runc=runc conmon=conmon || echo "== Podman: NOT RUN, it cannot be installed here"
+    registry || echo "== registry: NOT RUN, there is no docker-registry here"
+    run "container engine" 600 "engine and not chaos" "$@"
     run "chaos" 420 "chaos" "$@"
 else
     echo "== container engine: NOT RUN, there is none here"
