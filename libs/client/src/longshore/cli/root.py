@@ -14,7 +14,7 @@ from longshore.cli.words import new_app
 MODULES: Final = {
     "up": "stack", "down": "stack", "status": "stack",
     "submit": "submit", "flush": "submit",
-    "task": "task", "batch": "batch", "worker": "worker", "data": "data", "image": "image",
+    "task": "task", "batch": "batch", "worker": "worker", "data": "data", "remote": "remote", "image": "image",
     "explain": "ask", "history": "ask", "wait": "ask",
     "db": "admin", "config": "admin", "completion": "completion",
 }  # fmt: skip
