@@ -41,13 +41,30 @@ def test_the_pieces_of_a_large_output_are_one_gzip(tmp_path, monkeypatch):
     path = tmp_path / "stdout"
     data = os.urandom(4500)
     path.write_bytes(data)
-    pieces = list(outputs.pieces(str(path)))
+    reading = outputs.Reading(str(path))
+    pieces = [reading.piece() for _ in range(5)]
+    assert reading.piece() is None
     assert [p.k for p in pieces] == [0, 1, 2, 3, 4]
     assert gzip.decompress(b"".join(p.data for p in pieces)) == data
-    said = outputs.summary(str(path), "there")
+    said = reading.summary("there")
+    reading.close()
+    assert said.digest == hashlib.sha256(data).hexdigest()
     assert (said.size, said.stored, said.encoded) == (4500, "there", True)
     assert outputs.from_text(said) == data[-4096:]
     assert outputs.small(str(path)) is None
+
+
+@pytest.mark.parametrize("read", [0, 1, 2])
+def test_an_output_that_could_not_be_stored_is_still_described_whole(tmp_path, monkeypatch, read):
+    monkeypatch.setattr(outputs, "PIECE", 3000)
+    (tmp_path / "stdout").write_bytes(data := os.urandom(10_000))
+    reading = outputs.Reading(str(tmp_path / "stdout"))
+    for _ in range(read):
+        reading.piece()
+    said = reading.summary("")
+    reading.close()
+    assert (said.size, said.digest, said.stored) == (10_000, hashlib.sha256(data).hexdigest(), "")
+    assert outputs.from_text(said) == data[-4096:]
 
 
 def test_a_file_that_is_not_there_is_an_empty_output(tmp_path):

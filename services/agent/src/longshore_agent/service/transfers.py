@@ -296,16 +296,16 @@ class Transfers:
     async def _keep(self, attempt: Attempt, stream: str, path: str) -> Output:
         """Compress and store an output piece by piece; without the store its tail and digest are all that is kept."""
         name = f"{attempt.id}.{stream}"
-        parts = outputs.pieces(path)
-        count = 0
+        reading = outputs.Reading(path)
         try:
-            while (piece := await asyncio.to_thread(next, parts, None)) is not None:
+            while (piece := await asyncio.to_thread(reading.piece)) is not None:
                 await self._put_piece(f"{name}.{piece.k}.gz", piece.data)
-                count += 1
+            return await asyncio.to_thread(reading.summary, self.store.address(name, reading.count))
         except (LongshoreError, OSError) as err:
             log.error("output-not-stored", attempt=attempt.id, stream=stream, reason=str(err))
-            return await asyncio.to_thread(outputs.summary, path, "")
-        return await asyncio.to_thread(outputs.summary, path, self.store.address(name, count))
+            return await asyncio.to_thread(reading.summary, "")
+        finally:
+            reading.close()
 
     async def _put_piece(self, name: str, data: bytes) -> None:
         """Store one piece; while the store is away this waits as reports do, for an hour."""
