@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from longshore_agent.adapters.cache import FRESH, Cache, Way, Wish
+from longshore_agent.adapters.cache import FRESH, Cache, Way
+from longshore_agent.adapters.entries import Wish
 from longshore_agent.adapters.room import Room
 from longshore_common.clock import SystemClock
 from longshore_common.model import resource_key

@@ -16,15 +16,15 @@ from time import monotonic
 from typing import Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from longshore_agent.adapters import trees
+from longshore_agent.adapters.entries import Entry, Index, Wish, read, refuse_clashes
 from longshore_agent.adapters.room import Room
 from longshore_agent.core.shelf import Shelf
 from longshore_common import logs
 from longshore_common.clock import Clock
 from longshore_common.model import resource_key
-from longshore_data import disk, uri
+from longshore_data import disk
 from longshore_data.meter import Meter
 from longshore_data.parallel import in_thread
 from longshore_data.store import StoreError
@@ -53,16 +53,6 @@ class Bringer(Protocol):
         ...
 
 
-class Index(Struct, frozen=True):
-    """What an entry is: its source, the identity that had when it was fetched, all its names, and as what it is asked for."""
-
-    source: str
-    identity: str
-    items: tuple[trees.Item, ...]
-    size: int
-    keys: tuple[str, ...] = ()
-
-
 class Way(NamedTuple):
     """How bytes come here: who brings them, and what counts a download that several attempts wait for."""
 
@@ -70,29 +60,11 @@ class Way(NamedTuple):
     make_meter: Callable[[], Meter]
 
 
-class Wish(NamedTuple):
-    """A resource as a task names it, and what that means."""
-
-    text: str
-    source: Source
-
-
 class Lent(NamedTuple):
     """A resource in an attempt's directory, and the identity of its content."""
 
     text: str
     identity: str
-
-
-class _Entry:
-    """A folder of the cache; `index` is None until the download is complete."""
-
-    def __init__(self, name: str, root: str, source: str) -> None:
-        self.name, self.root, self.source = name, root, source
-        self.index: Index | None = None
-        self.checked = -FRESH
-        self.used_at = 0.0
-        self.on_disk = False
 
 
 class _Door:
@@ -107,7 +79,7 @@ class _Door:
 class _Download:
     """One that goes on while it has users."""
 
-    def __init__(self, task: "asyncio.Task[_Entry]", meter: Meter) -> None:
+    def __init__(self, task: "asyncio.Task[Entry]", meter: Meter) -> None:
         self.task, self.meter = task, meter
         self.users: list[str] = []
 
@@ -121,8 +93,8 @@ class Cache:
     def __init__(self, base: Path, room: Room, most: int, clock: Clock) -> None:
         self._base, self._room, self._clock = base, room, clock
         self._shelf = Shelf(most)
-        self._entries: dict[str, _Entry] = {}  # by name
-        self._newest: dict[str, _Entry] = {}  # by source
+        self._entries: dict[str, Entry] = {}  # by name
+        self._newest: dict[str, Entry] = {}  # by source
         self._downloads: dict[str, _Download] = {}  # by source
         self._doors: dict[str, _Door] = {}  # by source
         self._next = 0
@@ -140,10 +112,10 @@ class Cache:
 
     async def lend(self, wishes: Sequence[Wish], user: str, directory: str, meter: Meter, way: Way) -> tuple[Lent, ...]:
         """Have these here, linked below `directory`, kept until `release(user)`. `StoreError`; two of one name are one."""
-        taken: list[tuple[Wish, _Entry]] = []
+        taken: list[tuple[Wish, Entry]] = []
         for wish in dict.fromkeys(wishes):
             taken.append((wish, await self._taken(wish, user, meter, way)))
-        _refuse_clashes(taken)
+        refuse_clashes(taken)
         lent = []
         for wish, entry in taken:
             index = entry.index
@@ -207,7 +179,7 @@ class Cache:
 
     # --- one resource ---
 
-    async def _taken(self, wish: Wish, user: str, meter: Meter, way: Way) -> _Entry:
+    async def _taken(self, wish: Wish, user: str, meter: Meter, way: Way) -> Entry:
         """The entry of this resource, as its source is now, held for `user`."""
         while True:
             entry = await self._asked(wish, way) or await self._awaited(str(wish.source), user, meter)
@@ -217,7 +189,7 @@ class Cache:
         self._use(entry, wish)
         return entry
 
-    async def _asked(self, wish: Wish, way: Way) -> _Entry | None:
+    async def _asked(self, wish: Wish, way: Way) -> Entry | None:
         """The entry if it may be used as it is, None if a download of it is under way when this returns.
 
         Who waited while somebody else asked in vain gets the same answer.
@@ -239,7 +211,7 @@ class Cache:
             self._begin(wish, way)
             return None
 
-    async def _current(self, entry: _Entry, wish: Wish, bringer: Bringer) -> bool:
+    async def _current(self, entry: Entry, wish: Wish, bringer: Bringer) -> bool:
         """Whether the source is what it was; one that does not answer is taken to be so for a while."""
         if monotonic() - entry.checked < FRESH or entry.index is None:
             return entry.index is not None
@@ -257,7 +229,7 @@ class Cache:
         log.info("resource-changed", source=entry.source)
         return False
 
-    async def _as_sealed(self, entry: _Entry) -> bool:
+    async def _as_sealed(self, entry: Entry) -> bool:
         """Whether no task has written to it; else it is dropped."""
         index = entry.index
         if entry.name not in self._entries or index is None:
@@ -270,7 +242,7 @@ class Cache:
             self._drop(entry)
         return False
 
-    def _use(self, entry: _Entry, wish: Wish) -> None:
+    def _use(self, entry: Entry, wish: Wish) -> None:
         """It was used now, under this name."""
         self._shelf.touch(entry.name)
         entry.used_at = self._clock.now()
@@ -292,7 +264,7 @@ class Cache:
         task = asyncio.ensure_future(self._downloaded(wish, meter, way.bringer))
         self._downloads[source] = _Download(task, meter)
 
-        def over(done: "asyncio.Task[_Entry]") -> None:
+        def over(done: "asyncio.Task[Entry]") -> None:
             if (known := self._downloads.get(source)) is not None and known.task is done:
                 del self._downloads[source]
             if not done.cancelled():
@@ -300,7 +272,7 @@ class Cache:
 
         task.add_done_callback(over)
 
-    async def _awaited(self, source: str, user: str, meter: Meter) -> _Entry:
+    async def _awaited(self, source: str, user: str, meter: Meter) -> Entry:
         """The end of a download that is under way; when nobody waits for it any more, it ends. The bytes count once."""
         download = self._downloads[source]
         first = not download.users
@@ -316,11 +288,11 @@ class Cache:
                 download.task.cancel()
                 await asyncio.wait([download.task], timeout=1)
 
-    async def _downloaded(self, wish: Wish, meter: Meter, bringer: Bringer) -> _Entry:
+    async def _downloaded(self, wish: Wish, meter: Meter, bringer: Bringer) -> Entry:
         """A new entry, complete; half of one is removed."""
         self._next += 1
         name = f"{self._next}"
-        entry = _Entry(name, f"{self._base}/{name}", str(wish.source))
+        entry = Entry(name, f"{self._base}/{name}", str(wish.source))
         try:
             identity = await self._fetched(entry, wish, meter, bringer)
             items = await self._do(f"sealing {wish.text}", trees.seal, f"{entry.root}/tree")
@@ -341,7 +313,7 @@ class Cache:
         self.trim()
         return entry
 
-    async def _fetched(self, entry: _Entry, wish: Wish, meter: Meter, bringer: Bringer) -> str:
+    async def _fetched(self, entry: Entry, wish: Wish, meter: Meter, bringer: Bringer) -> str:
         """Bring it; a disk that is full gets one more chance after everything that is not used has gone."""
         tree = f"{entry.root}/tree"
         try:
@@ -354,13 +326,13 @@ class Cache:
                 raise
         return (await bringer.bring_one(wish.source, tree, meter)).version
 
-    async def _settle(self, entry: _Entry) -> None:
+    async def _settle(self, entry: Entry) -> None:
         """Have it counted by the next life as well."""
         await self._do("syncing", trees.to_disk, f"{entry.root}/tree")
         entry.on_disk = True
         await self._write_index(entry)
 
-    async def _write_index(self, entry: _Entry) -> None:
+    async def _write_index(self, entry: Entry) -> None:
         data = msgspec.json.encode(entry.index)
         await self._do("writing", disk.write_new, data, f"{entry.root}/index", f"{entry.root}/{disk.PART}index")
 
@@ -369,9 +341,9 @@ class Cache:
     def _open(self) -> None:
         """Find what earlier lives kept, the least recently used first; the rest goes."""
         self._base.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found: list[tuple[float, _Entry]] = []
+        found: list[tuple[float, Entry]] = []
         for name in os.listdir(self._base):
-            if (entry := _read(str(self._base), name)) is None:
+            if (entry := read(str(self._base), name)) is None:
                 self._room.remove(f"{self._base}/{name}")
                 continue
             self._next = max(self._next, int(name))
@@ -385,7 +357,7 @@ class Cache:
             assert entry.index is not None
             self._shelf.put(entry.name, entry.index.size)
 
-    def _drop(self, entry: _Entry) -> None:
+    def _drop(self, entry: Entry) -> None:
         """It does not count any more."""
         self._shelf.drop(entry.name)
         self._entries.pop(entry.name, None)
@@ -394,7 +366,7 @@ class Cache:
             self.changed()
         self._remove(entry)
 
-    def _remove(self, entry: _Entry) -> None:
+    def _remove(self, entry: Entry) -> None:
         """Out of sight."""
         self._room.remove(entry.root, entry.index.size if entry.index else 0)
 
@@ -416,27 +388,3 @@ class Cache:
             return await in_thread(self._pool, work, *args, **kwargs)
         except OSError as err:
             raise disk.translated(err, doing) from err
-
-
-def _read(base: str, name: str) -> _Entry | None:
-    """The entry of a folder, None if it is not one, or half of one."""
-    root = f"{base}/{name}"
-    try:
-        used_at = os.stat(f"{root}/index").st_mtime
-        index = msgspec.json.decode(Path(root, "index").read_bytes(), type=Index)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    if not name.isdigit() or not os.path.isdir(f"{root}/tree"):
-        return None
-    entry = _Entry(name, root, index.source)
-    entry.index, entry.used_at, entry.on_disk = index, used_at, True
-    return entry
-
-
-def _refuse_clashes(taken: list[tuple[Wish, _Entry]]) -> None:
-    files = [(i.name, w.text) for w, e in taken if e.index for i in e.index.items if i.kind != "folder"]
-    if clash := uri.clashes(path for path, _ in files):
-        among = " and ".join(dict.fromkeys(text for path, text in files if f"{path}/".startswith(f"{clash}/")))
-        raise StoreError(
-            f"two resources would both be called {clash!r}: {among}: add |mv:folder or |rename:name to one of them"
-        )

@@ -10,7 +10,8 @@ from typing import Final
 
 import structlog
 
-from longshore_agent.adapters.cache import Cache, Way, Wish
+from longshore_agent.adapters.cache import Cache, Way
+from longshore_agent.adapters.entries import Wish
 from longshore_agent.adapters.staging.checkpoints import Checkpoints
 from longshore_agent.adapters.staging.outputs import Produced, find
 from longshore_agent.adapters.staging.publishing import EMPTY, Publishing, drop_below
