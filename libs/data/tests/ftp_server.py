@@ -2,7 +2,8 @@
 
 root, port, log: where; without: commands it does not know; cut: bytes after which each data connection is cut, per line;
 slow: bytes/s; pasv: the address it gives in answer to PASV; user/password: beside the anonymous who may do everything;
-crowded: so many times 421 at first; stern: it renames over nothing that exists; nobody: no anonymous.
+crowded: so many times 421 at first; stern: it renames over nothing that exists; nobody: no anonymous;
+short: so many uploads of which it keeps one byte.
 """
 
 import json
@@ -18,6 +19,7 @@ from pyftpdlib.servers import FTPServer
 how = json.loads(sys.argv[1])
 cuts = list(how.get("cut", ()))
 crowded = how.get("crowded", 0)
+short = how.get("short", 0)
 
 
 class Data(ThrottledDTPHandler if how.get("slow") else DTPHandler):
@@ -59,6 +61,12 @@ class Server(FTPHandler):
             crowded -= 1
             self.respond("421 Too many connections.")
             self.close_when_done()
+
+    def on_file_received(self, file):
+        global short
+        if short:
+            short -= 1
+            os.truncate(file, 1)
 
     def pre_process_command(self, line, cmd, arg):
         with open(how["log"], "a") as log:

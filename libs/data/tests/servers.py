@@ -40,6 +40,7 @@ class Served:
     etag: str = '"one"'
     modified: str = ""
     ranges: bool = True
+    careless: bool = False  # If-Range means nothing to it
     head: bool = True
     chunked: bool = False
     length: int = -1
@@ -61,6 +62,7 @@ class HttpServer:
         self.requests: list[Request] = []
         self.port = 0
         self.open = 0
+        self.room = 99  # requests at once; those beyond are sent away
         self.together = 0  # bodies are sent only once so many requests are open
         self._opened = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,6 +107,8 @@ class HttpServer:
             served = self.paths.get(target.partition("?")[0])
             if served is None:
                 return await self._answer(writer, method, 404, {"Content-Length": "0"}, b"", Fault())
+            if self.open > self.room:
+                return await self._answer(writer, method, 503, {"Content-Length": "0"}, b"", Fault())
             fault = served.faults.pop(0) if served.faults else Fault()
             if fault.status:
                 said = {"Content-Length": str(len(fault.body)), **dict(fault.headers)}
@@ -124,7 +128,7 @@ class HttpServer:
         if served.modified:
             said["Last-Modified"] = served.modified
         condition = asked.get("if-range")
-        fresh = condition is None or condition in (served.etag, served.modified)
+        fresh = condition is None or served.careless or condition in (served.etag, served.modified)
         if served.ranges and "range" in asked and fresh and not served.chunked:
             first, _, last = asked["range"].removeprefix("bytes=").partition("-")
             start, end = int(first), min(len(data), int(last or len(data)) + 1)

@@ -128,6 +128,16 @@ async def test_a_transfer_is_begun_anew_where_the_server_cannot_vouch_for_the_fi
     source, meter = write(server, "f"), Meter()
     assert await fetched(store, source, tmp_path / "in", meter) == DATA
     assert meter.done == len(DATA)
+    assert any(line.startswith("REST") for line in server.commands()) is (without == ["REST"])
+
+
+async def test_an_upload_of_which_the_server_kept_less_is_sent_again(
+    serve: Serve, store: FtpStore, tmp_path: Path
+) -> None:
+    server = serve(short=1)
+    await store.put_bytes(DATA, place(server, "f"))
+    assert (server.root / "f").read_bytes() == DATA
+    assert os.listdir(server.root) == ["f"]
 
 
 async def test_a_file_that_changed_meanwhile_is_begun_anew(serve: Serve, store: FtpStore, tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from longshore_data import uri
-from longshore_data.meter import Meter
+from longshore_data.meter import Limits, Meter
+from longshore_data.storage import Storage
 from longshore_data.store import StoreError
 from longshore_data.stores.http import HttpStore
 from longshore_data.stores.http_parts import Width
 from longshore_data.stores.patience import Patience
+from longshore_data.transfer import Transfer
 
 from .servers import Fault, HttpServer, Served, certified
 
@@ -103,6 +105,19 @@ async def test_a_cut_connection_goes_on_where_it_was_cut(server: HttpServer, nar
     assert meter.done == len(DATA)
 
 
+async def test_a_task_gets_its_files_by_the_door_that_all_schemes_share(server: HttpServer, tmp_path: Path) -> None:
+    serve(server, Served(gzip.compress(DATA)), "/db.gz?v=1")
+    server.paths["/db.gz"] = server.paths.pop("/db.gz?v=1")
+    serve(server, Served(b"list"), "/list.txt")
+    storage = Storage({})
+    wanted = [server.url("/db.gz?v=1").replace("://", "@aria2://") + "|gunzip", server.url("/list.txt") + "|mv:in"]
+    meter = Meter()
+    await Transfer(storage, Limits(4)).bring([uri.source(w) for w in wanted], str(tmp_path), meter)
+    assert (tmp_path / "db").read_bytes() == DATA
+    assert (tmp_path / "in/list.txt").read_bytes() == b"list"
+    await storage.close()
+
+
 async def test_many_cuts_do_not_matter_as_long_as_each_try_gains(
     server: HttpServer, narrow: HttpStore, tmp_path: Path
 ) -> None:
@@ -116,6 +131,13 @@ async def test_cuts_in_parallel_ranges_are_mended(server: HttpServer, store: Htt
     assert await fetched(store, place, tmp_path) == DATA
 
 
+async def test_a_server_with_room_for_one_connection_is_not_asked_by_four_for_ever(
+    server: HttpServer, store: HttpStore, tmp_path: Path
+) -> None:
+    server.room = 1
+    assert await fetched(store, serve(server, Served(DATA * 4)), tmp_path) == DATA * 4
+
+
 async def test_a_cut_without_ranges_or_validator_begins_anew(
     server: HttpServer, store: HttpStore, tmp_path: Path
 ) -> None:
@@ -126,10 +148,13 @@ async def test_a_cut_without_ranges_or_validator_begins_anew(
         assert meter.done == len(DATA)
 
 
+@pytest.mark.parametrize("careless", [False, True])
 @pytest.mark.parametrize("lanes", [1, 4])
-async def test_a_file_that_changes_meanwhile_is_begun_anew(server: HttpServer, tmp_path: Path, lanes: int) -> None:
-    served = Served(DATA, faults=[Fault(cut=500_000)])
-    place, other = serve(server, served), os.urandom(2_500_000)
+async def test_a_file_that_changes_meanwhile_is_begun_anew(
+    server: HttpServer, tmp_path: Path, lanes: int, careless: bool
+) -> None:
+    served = Served(DATA, faults=[Fault(cut=500_000)], careless=careless)
+    place, other = serve(server, served), os.urandom(len(DATA))
     store = HttpStore({}, patience=QUICK, width=Width(lanes=lanes, above=1 << 20, part=1 << 20))
 
     class Changes(Meter):
