@@ -4,6 +4,7 @@ ENA's report says which files there are; they come by https, else by ftp, else (
 states an MD5 for is checked against it. What must not enter: how a report reads, how bytes move.
 """
 
+import asyncio
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -31,8 +32,9 @@ from longshore_data.uri import Location
 
 #: Ways to a run's files in the order in which they are tried; `run+submitted` has no SRA.
 WAYS: Final = ("https", "ftp", "sra")
-#: Reports that are remembered, so that fetching what was just listed asks nobody.
+#: Reports that are remembered, and seconds for which: fetching what was just listed asks nobody, what is revised is seen.
 REMEMBERED: Final = 256
+REMEMBERED_FOR: Final = 600.0
 
 
 class Nets(dict[str, Store]):
@@ -46,7 +48,7 @@ class EnaStore:
         self._environ, self._nets = environ, nets
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="run-store")
         self._dumps = Dumps(environ, nets["https"], self._pool)
-        self._reports: dict[Location, list[RunFile]] = {}
+        self._reports: dict[Location, tuple[float, list[RunFile]]] = {}
         self._options: tuple[str, ...] = ()
 
     def with_options(self, options: tuple[str, ...]) -> "EnaStore":
@@ -131,11 +133,14 @@ class EnaStore:
         ways = self._ways(folder)
         by_sra_only = ways == ("sra",)
         key = folder._replace(bucket="sra" if by_sra_only else "")
-        if (files := self._reports.get(key)) is None:
+        now = asyncio.get_running_loop().time()
+        until, files = self._reports.get(key, (0.0, []))
+        if until < now:
             files = await (self._from_sra(folder, "") if by_sra_only else self._asked(folder, ways))
             while len(self._reports) >= REMEMBERED:
                 del self._reports[next(iter(self._reports))]
-            self._reports[key] = files
+            self._reports.pop(key, None)
+            self._reports[key] = (now + REMEMBERED_FOR, files)
         return only_read_1(files) if "filter_r1" in self._options else files
 
     async def _asked(self, folder: Location, ways: tuple[str, ...]) -> list[RunFile]:
