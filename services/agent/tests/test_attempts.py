@@ -19,6 +19,10 @@ def order(submission=7, count=3, first=0, **fields):
     return e.Order(submission=submission, spec=spec, batch="b", user="u", starts=starts)
 
 
+def signalled(wanted, *names, signal=None):
+    return e.AttemptsSignalled(attempts=names, wanted=wanted, signal=signal)
+
+
 class Bench:
     """Attempts and the sequence of what the dispatcher says."""
 
@@ -37,7 +41,7 @@ class Bench:
         return self.hear(e.AttemptsRecalled(attempts=names))
 
     def want(self, wanted, *names, signal=None):
-        return self.hear(e.AttemptsSignalled(attempts=names, wanted=wanted, signal=signal))
+        return self.hear(signalled(wanted, *names, signal=signal))
 
     def launch(self, ahead=0):
         return [a.id for a in self.core.next_to_launch(ahead)]
@@ -129,6 +133,41 @@ def test_a_kill_while_it_waits_in_the_spawner_ends_it_cancelled_when_dropped():
     bench.core.withdrawn(bench.core.held["7.0.1"])
     assert bench.ends() == {"7.0.1": "cancelled"}
     bench.core.check()
+
+
+def test_a_kill_is_never_made_milder_and_may_be_repeated():
+    bench = Bench(slots=1)
+    bench.assign(count=1)
+    bench.launch()
+    bench.start("7.0.1")
+    for wanted in ("kill", "stop", "kill"):
+        assert [a.grace for a in bench.core.hear(bench.seq + 1, signalled(wanted, "7.0.1"), 1.0)] == [0]
+        bench.seq += 1
+    assert bench.want("checkpoint", "7.0.1") == []
+    assert bench.want("run", "7.0.1") == []
+    bench.finish("7.0.1")
+    assert bench.ends() == {"7.0.1": "cancelled"}
+
+
+def test_an_eviction_gives_back_what_waits_and_leaves_what_runs_no_longer_than_there_is_time():
+    bench = Bench(slots=2)
+    bench.assign(count=4, grace=600)
+    bench.launch(ahead=1)
+    bench.start("7.0.1")
+    bench.start("7.1.1")
+    bench.want("pause", "7.1.1")
+    acts = bench.core.evict(100.0, 40.0)
+    assert [(a.deed, a.attempt.id) for a in acts] == [
+        ("terminate", "7.0.1"), ("terminate", "7.1.1"), ("withdraw", "7.2.1"), ("cancel", "7.3.1")
+    ]  # fmt: skip
+    assert [a.grace for a in acts[:2]] == [55.0, 55.0]
+    assert bench.core.evict(100.0, 41.0) == []
+    assert bench.launch(ahead=9) == []
+    late = bench.core.started(bench.core.held["7.2.1"], 98.0)  # the withdrawal came too late
+    assert [(a.deed, a.attempt.id, a.grace) for a in late] == [("terminate", "7.2.1", 1.0)]
+    for name in list(bench.core.held):
+        bench.finish(name)
+    assert bench.ends() == {"7.0.1": "failed", "7.1.1": "failed", "7.2.1": "failed", "7.3.1": "recalled"}
 
 
 def test_a_kill_during_staging_or_delivery_cancels_the_transfer():

@@ -156,7 +156,7 @@ class Attempts:
             attempt.wanted in OVER or attempt.phase not in (*_BEFORE, "launched", "running")
         ):
             return []  # it is being stopped, or it has its results already
-        attempt.wanted = wanted
+        attempt.wanted = "kill" if attempt.wanted == "kill" else wanted  # nothing makes that milder
         if attempt.phase in ("launched", "running"):
             return [self._terminate(attempt)]
         return self._give_up(attempt, "cancelled")
@@ -221,17 +221,19 @@ class Attempts:
         chosen: list[Attempt] = []
         paused: list[Attempt] = []
         waiting: list[Attempt] = []
+        usable = self.usable()
         while self.ready:
             attempt = self.ready[0]
+            simple = self.limits.simple(attempt)
             if attempt.phase != "ready" or attempt.id not in self.held:
                 self.ready.popleft()
             elif attempt.wanted == "pause":
                 paused.append(self.ready.popleft())
-            elif self._full_for(attempt, ahead):
+            elif self.bare + self.containers >= usable + (ahead if simple and usable else 0):
                 break
             else:
                 self.ready.popleft()
-                if self._may_start(attempt, waiting):
+                if simple or self._may_start(attempt, waiting):
                     self.launched(attempt)
                     chosen.append(attempt)
                 else:
@@ -244,15 +246,8 @@ class Attempts:
         """How many attempts may run now."""
         return self.limits.usable(self.slots)
 
-    def _full_for(self, attempt: Attempt, ahead: int) -> bool:
-        usable = self.usable()
-        more = ahead if usable and self.limits.simple(attempt) else 0
-        return self.bare + self.containers >= usable + more
-
     def _may_start(self, attempt: Attempt, waiting: list[Attempt]) -> bool:
         """Whether its devices are free; of those that want GPUs none passes another, or a large one would starve."""
-        if self.limits.simple(attempt):
-            return True
         if attempt.order.spec.gpus and any(a.order.spec.gpus for a in waiting):
             return False
         handed = (a for a in self.held.values() if a.phase in ("launched", "running"))

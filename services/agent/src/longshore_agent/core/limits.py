@@ -39,12 +39,8 @@ class Limits:
 
     def simple(self, attempt: Attempt) -> bool:
         """It needs a slot and nothing else of its own, so it may wait for one inside the spawner."""
-        return not (
-            attempt.order.spec.container is not None
-            or attempt.order.spec.gpus
-            or self.ledger.pins
-            or self.caps is not ALL
-        )
+        spec = attempt.order.spec
+        return spec.container is None and not spec.gpus and self.caps is ALL and not self.ledger.nodes
 
     def admit(self, attempt: Attempt, handed: Iterable[Attempt], slots: int) -> bool:
         """Whether it may start now beside what is `handed` over; its devices are its own when this returns true."""
