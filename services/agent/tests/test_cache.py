@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -269,6 +270,19 @@ async def test_what_attempts_use_stays_whatever_the_limit(tmp_path):
     host.cache.release("1.1.1")
     assert host.cache.keys() == ()
     await host.cache.close()
+
+
+async def test_to_another_disk_it_is_copied(host):
+    text = host.source("genome")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        host.directory, before = Path(elsewhere), host.directory
+        assert os.stat(elsewhere).st_dev != os.stat(before).st_dev
+        place = await host.lend(text)
+        assert tree(place) == {"genome": "content"}
+        assert (place / "genome").stat().st_mode & 0o777 == 0o444
+        host.directory = before
+    assert tree(await host.lend(text, user="1.1.1")) == {"genome": "content"}
+    assert len(host.store.fetched) == 1
 
 
 async def test_storage_that_is_away_for_a_while_does_not_stop_who_has_it_already(host):

@@ -4,13 +4,17 @@ import asyncio
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from longshore_common import events as e
+from longshore_common import subjects
 from longshore_common.log import Entry
+from longshore_common.model import TaskSpec
 
 from .conftest import kill, until
+from .storage import Server
 from .test_process import Site, site  # noqa: F401  the fixture
 
 pytestmark = pytest.mark.slow
@@ -20,9 +24,12 @@ FILES = 400
 class Data:
     """Tasks that read an unpacked resource and an input, and leave twenty files each."""
 
-    def __init__(self, yard: Site) -> None:
-        self.site, self.root = yard, yard.directory
-        self.out, self.cache = self.root / "out", self.root / "w1" / "cache"
+    def __init__(
+        self, yard: Site, output: str = "", out: Path | None = None, environ: dict[str, str] | None = None
+    ) -> None:
+        self.site, self.root, self.environ = yard, yard.directory, environ or {}
+        self.out, self.cache = out or self.root / "out", self.root / "w1" / "cache"
+        self.output = output or f"file://{self.out}"
         source = self.root / "db"
         source.mkdir()
         for k in range(FILES):
@@ -50,7 +57,7 @@ class Data:
             "for k in $(seq 20); do cat $RESOURCE/f$k > $OUTPUT/$LONGSHORE_INDEX-$k || exit 2; done"
         )
         fields = {"inputs": (f"file://{self.input}",), "resources": (f"file://{self.archive}|untar",)}
-        return await self.site.assign("sh", "-c", script, count=count, output=f"file://{self.out}", **fields)
+        return await self.site.assign("sh", "-c", script, count=count, output=self.output, **fields)
 
     def check(self, names):
         """All is there, once."""
@@ -88,21 +95,50 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize("phase", PHASES)
-async def test_killed_while(data, phase):
+async def killed_while(data, phase):
     yard = data.site
     yard.start("spawner")
-    agent = yard.start_agent(LONGSHORE_BANDWIDTH_DOWN="8M")
+    agent = yard.start_agent(LONGSHORE_BANDWIDTH_DOWN="8M", **data.environ)
     names = await data.assign(4)
     deadline = asyncio.get_running_loop().time() + 20
     while not PHASES[phase](data):
         assert asyncio.get_running_loop().time() < deadline, f"never seen {phase}"
         await asyncio.sleep(0)
     kill(agent)
-    yard.start_agent()
+    yard.start_agent(**data.environ)
     await data.ended(names)
     await until(lambda: list(data.cache.glob("*/index")))
     data.check(names)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_killed_while(data, phase):
+    await killed_while(data, phase)
+
+
+@pytest.mark.parametrize("phase", ["delivering", "publishing"])
+async def test_killed_while_to_s3(site, tmp_path, phase):  # noqa: F811
+    (tmp_path / "s3" / "bucket").mkdir(parents=True)
+    server = Server("rclone", tmp_path / "s3").start()
+    try:
+        data = Data(site, "s3://bucket/out", tmp_path / "s3/bucket/out", server.environ)
+        await killed_while(data, phase)
+        data.granting.cancel()
+    finally:
+        server.stop()
+
+
+async def test_stored_output_is_swept_and_progress_answered_with_the_credentials_of_a_worker(site):  # noqa: F811
+    site.start("spawner")
+    site.start_agent()
+    (name,) = await site.assign("sh", "-c", "head -c 100000 /dev/zero")
+    await until(lambda: site.ends(name))
+    api = await site.server.connect("api")
+    assert await api.hints.ask(subjects.ask_progress("w1"), b"{}", deadline=5) == b"{}"
+    start, spec = e.Start(0, 1), TaskSpec(command=("x",))
+    order = e.Order(submission=site.n, spec=spec, batch="b", user="u", starts=(start,))
+    await site.dispatcher.log.append(Entry(e.SweepOrdered(what="logs", orders=(order,)), "w1", "sweep"))
+    assert (await until(lambda: site.events(e.SweepDone)))[0].removed == 1
 
 
 @pytest.mark.chaos
