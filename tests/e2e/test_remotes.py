@@ -99,9 +99,9 @@ def test_from_remote_share_to_a_task_that_fetches_and_publishes_and_back(longsho
     while json.loads(longshore("remote", "list", "--json").stdout)["schemes"]:
         assert time.monotonic() < end
     refused = longshore(
-        "submit", "--wait", "--max-attempts", "1", "--input", "far://in put.txt", "--", "true", ok=False
+        "submit", "--wait", "--retry", "0", "--input", "far://in put.txt", "--", "true", ok=False
     )
-    assert refused.returncode != 0
+    assert refused.returncode == 1, refused
 
 
 def test_the_users_remotes_are_shown_without_their_values_and_misuse_names_the_fix(longshore, config, obscured):
