@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore_agent.adapters import outputs
+from longshore_agent.adapters.output_store import FolderStore
 from longshore_agent.adapters.workdirs import WorkDirs
 from longshore_agent.core import contract
 from longshore_common.errors import BadInput
@@ -120,6 +121,19 @@ def test_a_restart_removes_what_belongs_to_nobody(tmp_path):
     assert not os.path.exists(gone.root)
     assert not os.path.exists(other.root)
     assert again.take().name not in (kept.name, gone.name)
+
+
+async def test_a_folder_of_any_kind_keeps_output(tmp_path):
+    store = FolderStore(f"file://{tmp_path}/logs")
+    await store.put("1.0.1.stdout.0.gz", gzip.compress(b"0123456789"))
+    address = store.address("1.0.1.stdout", 1)
+    assert address == f"file://{tmp_path}/logs/1.0.1.stdout#1"
+    assert await store.read(address, 3, 4) == b"3456"
+    assert await store.drop("1.0.1.stdout") == 1
+    await store.close()
+    for text in ("logs", "https://h/logs/"):
+        with pytest.raises(BadInput, match="LONGSHORE_OUTPUT_STORE"):
+            FolderStore(text)
 
 
 START = Start(3, 2, 103, "s3://b/x.txt")

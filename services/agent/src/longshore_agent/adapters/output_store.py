@@ -1,19 +1,19 @@
-"""Where output goes that is too large for a report: the worker's bucket beside the log, or a folder on S3 if one is set.
+"""Where output goes that is too large for a report: the worker's bucket beside the log, or a folder in storage if one is set.
 
-Both hold gzip members `<attempt>.<stream>.<k>.gz`, named together by one address. The credentials for S3 stay on this host,
+Both hold gzip members `<attempt>.<stream>.<k>.gz`, named together by one address. Credentials for storage stay on this host,
 so the api asks the agent for bytes of them. What must not enter: what is stored, and when.
 """
 
 import asyncio
 import gzip
 import os
-from collections.abc import Mapping
 from typing import Protocol
 
 from longshore_agent.adapters.outputs import PIECE
 from longshore_common.errors import BadInput, Unreachable
 from longshore_common.log import Blobs
 from longshore_data import uri
+from longshore_data.storage import Storage
 from longshore_data.store import StoreError
 
 
@@ -65,28 +65,30 @@ class BucketStore:
 
 
 class FolderStore:
-    """A folder on S3, with the worker's own credentials (`AWS_…`)."""
+    """A folder on S3, on a disk that hosts share, or on a remote, with this worker's own credentials.
 
-    def __init__(self, folder: str, environ: Mapping[str, str] = os.environ) -> None:
-        from longshore_data.stores.s3 import S3Store
-        from longshore_data.stores.s3_client import S3Settings
+    `storage` is the agent's, which knows the remotes; without one, of our own.
+    """
 
-        self._folder = uri.parse(folder)
-        if self._folder.scheme != "s3" or not self._folder.folder:
-            raise BadInput(f"LONGSHORE_OUTPUT_STORE is a folder on S3 such as s3://bucket/logs/, not {folder!r}")
-        self._store = S3Store(S3Settings.from_environ(environ), connections=8)
+    def __init__(self, folder: str, storage: Storage | None = None) -> None:
+        try:
+            self._folder = uri.parse_output(folder)
+        except BadInput as err:
+            raise BadInput(f"LONGSHORE_OUTPUT_STORE is a folder such as s3://bucket/logs/: {err}") from err
+        self._storage = storage or Storage(os.environ)
+        self._own = storage is None
 
     async def put(self, name: str, data: bytes) -> None:
         """See `OutputStore`."""
         try:
-            await self._store.put_bytes(data, self._folder.below(name))
+            await self._storage.of(self._folder).put_bytes(data, self._folder.below(name))
         except StoreError as err:
             if err.retriable:
                 raise Unreachable(str(err)) from err
             raise
 
     def address(self, name: str, pieces: int) -> str:
-        """s3://<bucket>/<folder>/<name>#<pieces>"""
+        """<folder>/<name>#<pieces>"""
         return f"{self._folder.below(name)}#{pieces}"
 
     async def read(self, address: str, offset: int, limit: int) -> bytes:
@@ -95,7 +97,8 @@ class FolderStore:
         name = place.removeprefix(str(self._folder))
         if name == place or "/" in name:
             raise BadInput(f"{address} is not below {self._folder}, where this worker stores output")
-        data = await self._store.read_bytes(self._folder.below(f"{name}.{offset // PIECE}.gz"))
+        store = self._storage.of(self._folder)
+        data = await store.read_bytes(self._folder.below(f"{name}.{offset // PIECE}.gz"))
         raw = await asyncio.to_thread(gzip.decompress, data)
         return raw[offset % PIECE :][:limit]
 
@@ -104,15 +107,16 @@ class FolderStore:
         count = 0
         try:
             while True:
-                await self._store.stat(self._folder.below(f"{name}.{count}.gz"))
+                await self._storage.of(self._folder).stat(self._folder.below(f"{name}.{count}.gz"))
                 count += 1
         except StoreError as err:
             if not err.missing:
                 raise
         for k in reversed(range(count)):
-            await self._store.drop(self._folder, [f"{name}.{k}.gz"])
+            await self._storage.of(self._folder).drop(self._folder, [f"{name}.{k}.gz"])
         return count
 
     async def close(self) -> None:
         """See `OutputStore`."""
-        await self._store.close()
+        if self._own:
+            await self._storage.close()

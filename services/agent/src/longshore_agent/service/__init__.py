@@ -131,7 +131,7 @@ def _limits(settings: Settings, cards: gpus.Gpus | None) -> Limits:
 
 def _output_store(settings: Settings, outside: Outside) -> OutputStore:
     if settings.output_store:
-        return FolderStore(settings.output_store)
+        return FolderStore(settings.output_store, outside.remotes.storage if outside.remotes else None)
     return BucketStore(outside.transport.blobs, subjects.outputs(settings.worker))
 
 

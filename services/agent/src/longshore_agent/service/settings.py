@@ -14,7 +14,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     `nats_url` and `nats_creds` override what enrolment gives. `spawner_socket` empty: a spawner of our own is started when
     none serves; named: whoever supervises it starts it. `executor` noop ends every attempt at once without a process, for
     benches only. `stop` kill: SIGTERM ends all attempts instead of leaving them to the next agent. `output_store`: a folder
-    on S3, such as s3://bucket/logs/, for output too large for a report; empty: the log's object store.
+    in any storage that can be written, such as s3://bucket/logs/, for output too large for a report; empty: the log's.
 
     `transfers`: files that move at once on this host; `bandwidth_down`, `bandwidth_up`: bytes a second such as 100M, empty =
     no limit. `cache_max`: bytes of resources kept for later attempts, empty = as many as `cache_free` allows, the part of
