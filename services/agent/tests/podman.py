@@ -6,6 +6,7 @@ between them. Everything lives below one directory and ends with the fixture.
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -55,7 +56,7 @@ class Podman:
             "CONTAINERS_CONF": str(root / "containers.conf"),
         }  # fmt: skip
         self.words = [
-            *(["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []),
+            *(["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if user else []),
             "podman", "--runtime", str(runtime), "--root", str(root / "storage"), "--runroot", str(root / "run/containers"),
             "--storage-driver", "overlay",
         ]  # fmt: skip

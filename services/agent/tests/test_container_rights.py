@@ -1,11 +1,14 @@
 """What a container may do, against real engines: nothing by default, a little on request, more where the operator says so."""
 
 import os
+import pwd
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from longshore_agent.adapters import cgroups
 from longshore_agent.adapters.containers import DockerEngine, Offers, permissions, request
 from longshore_agent.adapters.containers.connection import Engine
 from longshore_agent.adapters.containers.options import CAPABILITIES, parse
@@ -174,3 +177,33 @@ async def test_an_engine_that_knows_gpus_gives_those_that_were_set_aside(tmp_pat
         assert b"NVIDIA_VISIBLE_DEVICES=0,2" in made.said().split()
         await made.engine.forget(A)
         await made.engine.close()
+
+
+@engine_needed
+async def test_podman_of_an_ordinary_user_runs_tasks_as_that_user(engine_image: str) -> None:  # noqa: F811
+    from .podman import Podman, missing
+
+    if why := missing():
+        pytest.skip(f"NO PODMAN: {why}; its tests did not run")
+    with tempfile.TemporaryDirectory(prefix="longshore-podman-", ignore_cleanup_errors=True) as short:
+        root = Path(short)
+        root.chmod(0o755)
+        for name in ("podman", "yard"):
+            (root / name).mkdir()
+        served = Podman(root / "podman", "nobody")
+        made = Yard(root / "yard", {**os.environ, "DOCKER_HOST": f"unix://{served.socket}"})
+        try:
+            assert served.rootless()
+            served.have_image()
+            end = await made.run("sh", "-c", "id -u; echo x > /output/made; exit 3")
+            assert (end.exit_code, made.said()) == (3, b"0\n")
+            nobody = pwd.getpwnam("nobody").pw_uid
+            assert (root / "yard" / A / "out:put" / "made").stat().st_uid == nobody
+            engines = await made.engine.probe()
+            assert engines.names == ("podman",)
+            holds = cgroups.unified()
+            assert bool(engines.problems) is not holds
+            await made.engine.forget(A)
+        finally:
+            await made.engine.close()
+            served.stop()

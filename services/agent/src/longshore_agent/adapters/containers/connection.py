@@ -23,15 +23,17 @@ _GONE: Final = ("not paused", "not running", "no such container", "container sta
 
 
 class Engine(NamedTuple):
-    """Who answers. `kind`: docker or podman. `driver`: of cgroups, empty text if the engine is not on this host.
+    """Who answers. `kind`: docker or podman. `driver`: of cgroups, empty where those are not for us to see or make: the
+    engine is not on this host, or another user's.
 
-    `rootless`: root inside is the engine's user outside.
+    `rootless`: root inside is the engine's user outside. `limits`: whether limits of memory and CPUs hold.
     """
 
     kind: str
     version: str
     driver: str
     rootless: bool
+    limits: bool = True
 
 
 class Connection:
@@ -88,9 +90,13 @@ class Connection:
                 raise ContainerError("host", unreachable(url, err)) from err
             raise
         podman = any("podman" in c.get("Name", "").lower() for c in version.get("Components") or ())
-        rootless = any(word.startswith("name=rootless") for word in info.get("SecurityOptions") or ())
-        driver = info.get("CgroupDriver", "") if url.startswith("unix:") else ""
-        return docker, Engine("podman" if podman else "docker", str(version.get("Version", "")), driver, rootless)
+        marked = any(word.startswith("name=rootless") for word in info.get("SecurityOptions") or ())
+        rootless = marked or bool(info.get("Rootless"))  # as Docker says it, and as Podman does
+        ours = url.startswith("unix:") and not rootless
+        driver = info.get("CgroupDriver", "") if ours else ""
+        limits = not (rootless and str(info.get("CgroupVersion", "2")) == "1")
+        kind = "podman" if podman else "docker"
+        return docker, Engine(kind, str(version.get("Version", "")), driver, rootless, limits)
 
 
 async def gone_is_fine(call: Any) -> Any:

@@ -37,6 +37,10 @@ SAMPLE: Final = 0.5
 #: Times, a second apart, that an engine which broke off is asked again for the end of a container.
 RESTART: Final = 60
 
+_UNLIMITED: Final = (
+    "limits of memory and CPUs do not hold in containers: {}, as an ordinary user, needs control groups of version 2"
+)
+
 _log = structlog.get_logger()
 
 
@@ -85,7 +89,7 @@ class DockerEngine:
             return Engines(problems=(f"the container engine does not answer within {PROBE:.0f} s: restart it",))
         except ContainerError as err:
             return Engines(problems=(err.reason,))
-        return Engines(names=(engine.kind,))
+        return Engines((engine.kind,), () if engine.limits else (_UNLIMITED.format(engine.kind),))
 
     async def prepare(self, spec: TaskSpec) -> None:
         """See the port. Many that want one image wait for one pull."""
