@@ -81,6 +81,9 @@ class Agent:
             case e.WorkerCareOrdered():
                 self.cared.append(event.request)
                 self.outbox.append(e.WorkerCared(life=self.life, care=event.care, request=event.request, freed=1))
+            case e.SweepOrdered():
+                left = (("s3://b/x", "503"),) if record.seq % 5 == 0 else ()
+                self.outbox.append(e.SweepDone(life=self.life, order=record.seq, removed=1, left=left))
             case e.RemotesGiven():
                 self.boxes.append(event.box)
             case _:

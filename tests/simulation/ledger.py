@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from longshore_common import events as e
 from longshore_common.ids import TaskRange, split_attempt
 from longshore_common.log import Recorded
-from longshore_common.model import Specs, TaskSpec
+from longshore_common.model import Retention, Specs, TaskSpec
 
 Task = tuple[int, int]
 
@@ -29,11 +29,15 @@ class Ledger:
         self.facts: dict[str, e.WorkerJoined] = {}
         self.up: set[str] = set()
         self.leader = 0
+        self.now = 0.0
         self.place: dict[str, int] = {}  # of the assignment of each attempt, in the log
+        self.retention: dict[str, Retention] = {}
+        self.ended_at: dict[Task, float] = {}
         self.memory: dict[Task, int] = {}  # what a task was given after it ran out of memory
 
     def fold(self, record: Recorded) -> None:
         event = record.event
+        self.now = record.at
         match event:
             case e.LeaderElected():
                 self.leader = record.seq
@@ -78,6 +82,10 @@ class Ledger:
                 self._granted(record, event)
             case e.AttemptsReported():
                 self._reported(record, event)
+            case e.BatchRetentionSet():
+                self.retention[event.batch] = event.retention
+            case e.SweepOrdered():
+                self._swept(record, event)
             case e.WorkerJoined() | e.WorkerLost() | e.WorkerLeft():
                 self._life(record, event)
             case _:
@@ -94,6 +102,19 @@ class Ledger:
         for index, spec in enumerate(specs):
             self.spec[(record.seq, index)] = spec
 
+    def _swept(self, record: Recorded, event: e.SweepOrdered) -> None:
+        """Only what ended long enough ago, as its last attempt left it."""
+        for order in event.orders:
+            kept = getattr(self.retention[order.batch], event.what)
+            assert kept, f"{event.what} of {order.batch} are kept for ever"
+            for start in order.starts:
+                task = (order.submission, start.index)
+                assert self.state[task] in ("succeeded", "failed", "cancelled"), f"{task} is {self.state[task]}"
+                assert event.what != "outputs" or self.state[task] == "succeeded", f"{task} has no outputs"
+                assert start.n == max(1, self.last_n.get(task, 0))
+                assert record.at - self.ended_at[task] >= kept, f"{event.what} of {task} go too early"
+                assert order.spec == self.spec[task]
+
     def _tasks(self, ranges: tuple[TaskRange, ...]) -> Iterator[Task]:
         for run in ranges:
             for index in range(run.lo, run.hi + 1):
@@ -105,6 +126,7 @@ class Ledger:
             assert self.state[task] not in ("succeeded", "failed", "cancelled"), f"{task} ended twice"
             assert self.current.get(task) is None, f"{task} ended as {state} while a worker had it"
             self.state[task] = state
+            self.ended_at[task] = self.now
 
     def _assigned(self, record: Recorded, event: e.AttemptsAssigned) -> None:
         worker = record.subject.split(".")[2]
@@ -159,6 +181,7 @@ class Ledger:
             if end.outcome == "succeeded":
                 assert self.state[task] != "succeeded"
                 self.state[task] = "succeeded"
+                self.ended_at[task] = record.at
 
     def _held(self, attempt: str, worker: str) -> Task | None:
         sub, index, _ = split_attempt(attempt)

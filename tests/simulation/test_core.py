@@ -6,9 +6,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from longshore_common import events as e
 from longshore_common.ids import TaskRange
-from longshore_common.model import Array, HostFacts, Parts, Specs, TaskSpec, resource_key
+from longshore_common.model import Array, HostFacts, Parts, Retention, Specs, TaskSpec, resource_key
 from longshore_common.testing.tape import Tape
-from longshore_dispatcher.core import changes, snapshot
+from longshore_dispatcher.core import changes, snapshot, sweeping
 from longshore_dispatcher.core.decide import decide
 from longshore_dispatcher.core.evolve import evolve
 from longshore_dispatcher.core.explain import explain
@@ -21,7 +21,7 @@ TERMINAL = ("succeeded", "failed", "cancelled")
 SPECS = [
     TaskSpec(command=("true",)),
     TaskSpec(command=("true",), retries=1),
-    TaskSpec(command=("true",), output="file:///out/{index}"),
+    TaskSpec(command=("true",), output="file:///out/{index}", inputs=("s3://b/in",)),
     TaskSpec(command=("true",), cpus=1.5),
     TaskSpec(command=("true",), container="alpine", memory=3 << 30),
     TaskSpec(command=("true",), memory=1 << 29, retries=3, resources=("s3://r/a",)),
@@ -50,6 +50,7 @@ def derived(state: State) -> dict[str, object]:
         "order": {key: list(line) for key, line in state.queue.lines.items()},
         "delayed": {entry for entry in state.delayed if changes.is_delayed(state, entry)},
         "verdicts": set(state.verdicts), "grants": set(state.grants), "frozen": state.frozen,
+        "due": {(key, entry) for key, heap in state.due.items() for entry in heap if sweeping.is_due(state, entry)},
         "open": state.open, "ripe": state.ripe, "dependents": state.dependents, "keys": state.keys,
     }  # fmt: skip
 
@@ -117,9 +118,12 @@ class Harbour(RuleBasedStateMachine):
             case _:
                 self.tape.add(e.SignalRequested(tasks=tasks, signal=what), "ada")
 
-    @rule(what=st.sampled_from(["pause", "freeze", "resume"]), batch=st.sampled_from(["b0", "b1"]))
+    @rule(what=st.sampled_from(["pause", "freeze", "resume", "keep"]), batch=st.sampled_from(["b0", "b1"]))
     def wish_for_a_batch(self, what, batch):
-        if what == "resume":
+        if what == "keep":
+            retention = Retention(outputs=50, logs=20, failed=10, inputs=5 * len(self.subs))
+            self.tape.add(e.BatchRetentionRequested(batch=batch, retention=retention), "ada")
+        elif what == "resume":
             self.tape.add(e.BatchResumeRequested(batch=batch), "ada")
         else:
             self.tape.add(e.BatchPauseRequested(batch=batch, freeze=what == "freeze"), "ada")
@@ -346,7 +350,22 @@ class Harbour(RuleBasedStateMachine):
         assert not stuck, [explain(self.seats[0].state, f"{s}.{i}", "task", self.tape.now) for s, i in stuck]
         assert not self.seats[0].state.submissions, "an ended submission stays in memory"
         assert not self.seats[0].state.wishes, "a wish was never answered"
+        self.sweep_up()
         self.outputs_of_one_attempt_only_are_published()
+
+    def sweep_up(self) -> None:
+        """Long after, nothing is left of what a retention asks for."""
+        state = self.seats[0].state
+        for _ in range(200):
+            self.tape.now += 4000
+            self.turn(0)
+            for agent in self.agents:
+                agent.read(100)
+                agent.flush(twice=False)
+            self.catch_up(0)
+        self.read()
+        kept = [entry for heap in state.due.values() for entry in heap if sweeping.is_due(state, entry)]
+        assert not kept, "something was never swept"
 
 
 Harbour.TestCase.settings = settings(

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from longshore_dispatcher.core import content, requirements
+from longshore_dispatcher.core import content, requirements, sweeping
 from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.queue import Key
 from longshore_dispatcher.core.ranges import Ranges, Run
@@ -164,6 +164,7 @@ def changed(state: State, sub: Submission) -> None:
 def close(state: State, sub: Submission) -> None:
     """Keep of an ended submission what its key, requirements and retries need."""
     requirements.forget(state, sub)
+    sweeping.leave(state, sub)
     revive = b""
     if sub.failed or sub.cancelled:
         ended = (*sub.failed.runs, *sub.cancelled.runs)
@@ -192,4 +193,5 @@ def reopen(state: State, submission: int) -> Submission | None:
         return None
     del state.closed[submission]
     sub = state.submissions[submission] = _revived(closed.revive)
+    sweeping.reopened(state, sub)
     return sub

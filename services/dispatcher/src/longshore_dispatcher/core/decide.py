@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange, ranges, split_attempt
-from longshore_dispatcher.core import judge, workers
+from longshore_dispatcher.core import judge, sweeping, workers
 from longshore_dispatcher.core.plan import plan
 from longshore_dispatcher.core.recall import recall
 from longshore_dispatcher.core.seats import seats
@@ -37,6 +37,8 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
     if state.grants:
         decisions += workers.grants(state, wished)
     decisions += workers.frozen(state)
+    if state.due:
+        decisions += sweeping.sweeps(state, now, _retried(decisions))
     decisions += _places(state, now, decisions, wished)
     return decisions
 
@@ -49,6 +51,11 @@ def _wished(answered: list[Decision]) -> set[int]:
         if isinstance(event, e.AttemptsSignalled)
         for attempt in event.attempts
     }
+
+
+def _retried(so_far: list[Decision]) -> set[int]:
+    """The submissions of which this turn has tasks run again."""
+    return {run.submission for event, _ in so_far if isinstance(event, e.TasksRetried) for run in event.tasks}
 
 
 def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) -> Iterator[Decision]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from longshore_common import events as e
 from longshore_common.log import Malformed, Recorded
 from longshore_common.model import OWN_CAUSES, Cause
-from longshore_dispatcher.core import changes, intake, reports, requirements
+from longshore_dispatcher.core import changes, intake, reports, requirements, sweeping
 from longshore_dispatcher.core.state import Batch, Closed, End, State, Submission, Task, Wish, Worker
 
 #: Seconds for which finished submissions and their keys are remembered; those with something to retry, longer.
@@ -209,6 +209,7 @@ def _begin(state: State, sub: Submission, name: str, order: e.Order) -> list[Tas
             task.n, task.state, task.worker, task.seq, task.at, task.started = n, "assigned", name, seq, at, 0.0
         attempts[f"{head}{index}.{n}"] = task
         begun.append(task)
+    sub.ran[name] = None
     load.phases[0] += len(begun)
     sub.placed += len(begun)
     if len(sub.lots) > 1 or not sub.lots[0].need.plain:
@@ -295,8 +296,22 @@ def _answered(state: State, _record: Recorded, event: Any) -> None:
         state.wishes.pop(event.request, None)
 
 
+def _retention_set(state: State, _record: Recorded, event: e.BatchRetentionSet) -> None:
+    sweeping.retention_set(state, event)
+    state.wishes.pop(event.request, None)
+
+
+def _sweep_ordered(state: State, record: Recorded, event: e.SweepOrdered) -> None:
+    sweeping.ordered(state, record.seq, record.subject.split(".")[2], event)
+
+
+def _sweep_done(state: State, record: Recorded, event: e.SweepDone) -> None:
+    sweeping.done(state, record.author.name, event)
+
+
 def _prune(state: State) -> None:
     """Forget the oldest finished submissions once they are past what we promise to remember."""
+    sweeping.prune(state, state.at - REMEMBERED, PRUNED)
     for submission in list(_oldest(state)):
         closed = state.closed.pop(submission)
         if closed.revive and closed.at > state.at - RETRIABLE:
@@ -329,5 +344,6 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.WorkerPaused: _worker_set, e.WorkerResumed: _worker_set, e.WorkerResized: _worker_set,
     e.WorkerLost: reports.lost, e.WorkerJoined: reports.joined, e.AttemptsReported: reports.reported,
     e.WorkerLeft: reports.left, e.WorkerHindered: reports.hindered, e.WorkerEvicted: reports.evicted,
-    e.ResourcesHeld: reports.held,
+    e.ResourcesHeld: reports.held, e.BatchRetentionRequested: _wished, e.BatchRetentionSet: _retention_set,
+    e.SweepOrdered: _sweep_ordered, e.SweepDone: _sweep_done,
 }  # fmt: skip

@@ -48,7 +48,7 @@ def part_sent(state: State, record: Recorded, event: e.SubmissionPartSent) -> No
     blob, raw = blob_of(event.specs)
     needs = [(sum(1 for _ in run), need) for need, run in groupby(map(need_of, event.specs))]
     problems, resources = validity.problems(event.specs), shared_resources(event.specs)
-    sent.parts[event.part] = Part(blob, len(event.specs), raw, needs, problems, resources)
+    sent.parts[event.part] = Part(blob, len(event.specs), raw, needs, problems, resources, *_storage(event.specs))
 
 
 def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
@@ -62,13 +62,20 @@ def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
             sub.content = of_array(body.spec, body.start, body.step, body.entries)
             sub.lots = [Lot(need_of(body.spec), whole(sub.size))]
             sub.resources = shared_resources((body.spec,)) if body.spec.resources else ()
+            sub.delivers, sub.fetches = body.spec.output is not None, bool(body.spec.inputs)
         case Specs():
             sub.problems = validity.problems(body.specs)
             sub.content = of_specs(body.specs)
             _lots(sub, _needs(body.specs))
             sub.resources = shared_resources(body.specs)
+            sub.delivers, sub.fetches = _storage(body.specs)
         case Parts():
             _from_parts(sub, body, sent, state.broken_parts.get(sub.user, ""))
+
+
+def _storage(specs: tuple[TaskSpec, ...]) -> tuple[bool, bool]:
+    """(whether any of them delivers outputs, whether any fetches inputs)"""
+    return any(spec.output is not None for spec in specs), any(spec.inputs for spec in specs)
 
 
 def _needs(specs: tuple[TaskSpec, ...]) -> list[tuple[int, Need]]:
@@ -98,6 +105,7 @@ def _from_parts(sub: Submission, body: Parts, sent: Sent | None, broken: str) ->
     _lots(sub, [run for part in ordered for run in part.needs])
     shared = set(ordered[0].resources).intersection(*(part.resources for part in ordered))
     sub.resources = tuple(sorted(shared))
+    sub.delivers, sub.fetches = any(part.delivers for part in ordered), any(part.fetches for part in ordered)
 
 
 def _lots(sub: Submission, needs: list[tuple[int, Need]]) -> None:

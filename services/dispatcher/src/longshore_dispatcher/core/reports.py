@@ -7,7 +7,7 @@ holds, so nobody can report on another's. What must not enter: verdicts.
 from longshore_common import events as e
 from longshore_common.log import Recorded
 from longshore_common.model import Cause
-from longshore_dispatcher.core import changes, requirements
+from longshore_dispatcher.core import changes, requirements, sweeping
 from longshore_dispatcher.core.state import PHASE, End, Load, State, Submission, Task, Worker
 
 #: Weight of the newest run time in a submission's pace.
@@ -82,8 +82,9 @@ def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
 def _succeeded(state: State, sub: Submission, task: Task) -> None:
     changes.lift(state, sub, task)
     del sub.tasks[task.index]
-    if sub.memory:
+    if task.n > 1:
         sub.memory.pop(task.index, None)
+        sub.numbers[task.index] = task.n
     sub.succeeded += 1
     if sub.id in state.dependents:
         requirements.shift(state, sub.id, (task.index, task.index), "succeeded")
@@ -133,6 +134,7 @@ def gone(state: State, record: Recorded, name: str, became: str, reason: str) ->
     worker = state.workers.setdefault(name, Worker(name))
     worker.state, worker.since, worker.reason = became, record.at, reason
     worker.kill = {}
+    sweeping.gone(state, name)
     for attempt, task in list(state.load(name).attempts.items()):
         worker.lost[attempt] = task.seq
         changes.await_verdict(state, task, End("lost", "worker-lost", f"{name} {became}: {reason}"[:300]))

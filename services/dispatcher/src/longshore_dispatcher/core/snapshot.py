@@ -11,7 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from longshore_common.errors import Unreadable
-from longshore_dispatcher.core import changes, requirements
+from longshore_common.model import Retention
+from longshore_dispatcher.core import changes, requirements, sweeping
+from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.state import (
     PHASE,
     Batch,
@@ -44,6 +46,9 @@ class Image(Struct):
     batches: dict[str, Batch]
     wishes: dict[int, Wish]
     paces: dict[str, float]
+    retention: dict[str, Retention] = {}
+    residues: list[Residue] = []
+    sweeps: dict[int, Sweep] = {}
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -54,7 +59,8 @@ def image(state: State) -> Image:
     """The part of the state from which all the rest follows."""
     return Image(
         VERSION, state.seq, state.at, state.leader, state.leader_name, state.submissions, list(state.closed.values()),
-        state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces,
+        state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces, state.retention,
+        list(state.residues.values()), state.sweeps,
     )  # fmt: skip
 
 
@@ -76,12 +82,16 @@ def from_bytes(data: bytes) -> State:
     state.submissions, state.parts, state.broken_parts = kept.submissions, kept.parts, kept.broken_parts
     state.workers, state.batches, state.wishes, state.paces = kept.workers, kept.batches, kept.wishes, kept.paces
     state.closed = {closed.id: closed for closed in kept.closed}
+    state.residues = {residue.id: residue for residue in kept.residues}
+    state.retention, state.sweeps = kept.retention, kept.sweeps
     _derive(state)
     return state
 
 
 def _derive(state: State) -> None:
     _derive_keys(state)
+    for residue in state.residues.values():
+        sweeping.schedule(state, residue)
     for name in state.workers:
         state.load(name)
     placed: list[Task] = []

@@ -23,10 +23,11 @@ from longshore_common.events import (
     WorkerResumeRequested,
 )
 from longshore_common.ids import TaskRange
-from longshore_common.model import STATES, Cause, HostFacts
+from longshore_common.model import STATES, Cause, HostFacts, Retention
 from longshore_dispatcher.core.content import Content, Need, Shelf
 from longshore_dispatcher.core.queue import Queue
 from longshore_dispatcher.core.ranges import Ranges, Run
+from longshore_dispatcher.core.residue import Residue, Sweep
 
 WishEvent = (
     CancelRequested
@@ -117,6 +118,8 @@ class Submission(Struct, gc=False):
     the failed or cancelled ones that had attempts, `last` their last attempt where it is not the first.
     `waiting`: what it requires is open; `met`: it was met once, which holds for ever.
     `memory`: bytes for those tasks that ran out of what they had. `resources`: keys that all its tasks share.
+    For sweeps: whether any task `delivers` outputs or `fetches` inputs, the workers that `ran` any, and `numbers` of
+    attempts of succeeded tasks where not the first.
     `pace` is a moving average of run times in seconds, negative while unknown.
     """
 
@@ -151,6 +154,10 @@ class Submission(Struct, gc=False):
     pace: float = -1.0
     memory: dict[int, int] = {}
     resources: tuple[str, ...] = ()
+    delivers: bool = False
+    fetches: bool = False
+    ran: dict[str, None] = {}
+    numbers: dict[int, int] = {}
 
     @property
     def ended(self) -> bool:
@@ -258,6 +265,8 @@ class Part(Struct, array_like=True):
     needs: list[tuple[int, Need]]
     problems: list[tuple[int, str]]
     resources: tuple[str, ...] = ()
+    delivers: bool = False
+    fetches: bool = False
 
 
 class Parts(Struct):
@@ -312,6 +321,9 @@ class State:
         self.batches: dict[str, Batch] = {}
         self.wishes: dict[int, Wish] = {}
         self.paces: dict[str, float] = {}
+        self.retention: dict[str, Retention] = {}
+        self.residues: dict[int, Residue] = {}
+        self.sweeps: dict[int, Sweep] = {}
         # derived from the above
         self.loads: dict[str, Load] = {}
         self.queue = Queue()
@@ -322,6 +334,7 @@ class State:
         self.ripe: set[int] = set()
         self.dependents: dict[int, dict[int, list[Run]]] = {}
         self.frozen: set[str] = set()
+        self.due: dict[tuple[str, str], list[tuple[float, int, str]]] = {}
         self.shelf = Shelf()
         # submissions whose counts changed since whoever reads this cleared it; no part of the state
         self.news: dict[int, None] = {}
