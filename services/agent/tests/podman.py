@@ -57,7 +57,7 @@ class Podman:
         }  # fmt: skip
         self.words = [
             *(["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if user else []),
-            "podman", "--runtime", str(runtime), "--root", str(root / "storage"), "--runroot", str(root / "run/containers"),
+            "podman", "--runtime", str(runtime), "--root", str(root / "storage"), "--runroot", str(root / "run/c"),
             "--storage-driver", "overlay",
         ]  # fmt: skip
         if user:

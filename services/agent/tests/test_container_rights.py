@@ -185,12 +185,12 @@ async def test_podman_of_an_ordinary_user_runs_tasks_as_that_user(engine_image: 
 
     if why := missing():
         pytest.skip(f"NO PODMAN: {why}; its tests did not run")
-    with tempfile.TemporaryDirectory(prefix="longshore-podman-", ignore_cleanup_errors=True) as short:
+    with tempfile.TemporaryDirectory(prefix="ls-", ignore_cleanup_errors=True) as short:
         root = Path(short)
         root.chmod(0o755)
-        for name in ("podman", "yard"):
+        for name in ("p", "yard"):
             (root / name).mkdir()
-        served = Podman(root / "podman", "nobody")
+        served = Podman(root / "p", "nobody")
         made = Yard(root / "yard", {**os.environ, "DOCKER_HOST": f"unix://{served.socket}"})
         try:
             assert served.rootless()
