@@ -53,8 +53,7 @@ def test_values_that_may_be_secret_are_taken_out_of_words():
         "nonsense",
         "[a]\nx",
         "[a]\nx = 1",
-        "[file]\ntype = sftp",
-        "[s3]\ntype = sftp",
+        "[a]\ntype = b\n[a]\ntype = b",
         "# Encrypted rclone configuration",
     ],
 )
@@ -71,3 +70,14 @@ def test_s3_remotes_are_ours_unless_they_ask_for_more():
     assert not ours({**plain, "provider": "Alibaba"})
     assert not ours({**plain, "sse_customer_key": "x"})
     assert not ours({**plain, "type": "azureblob"})
+
+
+def test_names_that_cannot_be_schemes_still_carry_others():
+    found = read(
+        "[My Drive]\ntype = drive\n[v]\ntype = crypt\nremote = My Drive:x\n[FTP]\ntype = ftp\n[s3]\ntype = s3\n"
+    )
+    assert found.names == ("s3", "v")
+    assert found.nameless == ("FTP", "My Drive")
+    assert found.only(["v"]).text() == "[My Drive]\ntype = drive\n\n[v]\ntype = crypt\nremote = My Drive:x\n"
+    with pytest.raises(BadInput, match="neither built in"):
+        found.section("My Drive")

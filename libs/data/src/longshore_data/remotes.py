@@ -30,12 +30,17 @@ class Remotes:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, sorted; each is a scheme."""
-        return tuple(sorted(self._sections))
+        """Those that are schemes, sorted."""
+        return tuple(sorted(name for name, section in self._sections.items() if _is_scheme(name, section)))
+
+    @property
+    def nameless(self) -> tuple[str, ...]:
+        """Those whose names cannot be schemes: only other remotes can stand upon them."""
+        return tuple(sorted(self._sections.keys() - set(self.names)))
 
     def section(self, name: str) -> Mapping[str, str]:
         """What is configured under this name; `BadInput` names those there are."""
-        if name not in self._sections:
+        if name not in self.names:
             known = ", ".join(f"{n}://" for n in self.names) or "none"
             raise BadInput(
                 f"{name}:// is neither built in nor a remote of this worker (it has {known}): "
@@ -49,13 +54,13 @@ class Remotes:
 
     def only(self, names: Iterable[str]) -> "Remotes":
         """Those of these names, and those that they stand upon (`crypt` and its like); `BadInput` for one that is not there."""
-        found: dict[str, Mapping[str, str]] = {}
-        todo = list(names)
+        found = {name: self.section(name) for name in names}
+        todo = list(found)
         while todo:
-            name = todo.pop()
-            if name not in found:
-                found[name] = self.section(name)
-                todo += [other for other in self.names if _stands_upon(found[name], other)]
+            section = found[todo.pop()]
+            more = [n for n in self._sections if n not in found and _stands_upon(section, n)]
+            found |= {name: self._sections[name] for name in more}
+            todo += more
         return Remotes(found)
 
     def hidden(self, words: str) -> str:
@@ -69,7 +74,7 @@ class Remotes:
     def text(self) -> str:
         """The configuration, to be kept where only its owner reads."""
         lines: list[str] = []
-        for name in self.names:
+        for name in sorted(self._sections):
             lines += [f"[{name}]", *(f"{key} = {value}" for key, value in self._sections[name].items()), ""]
         return "\n".join(lines)
 
@@ -78,7 +83,9 @@ def read(text: str) -> Remotes:
     """The remotes of an rclone configuration. `BadInput`, without showing values, if it is none or is encrypted."""
     if text.lstrip().startswith(("# Encrypted rclone", "RCLONE_ENCRYPT_V0")):
         raise BadInput("this rclone configuration is encrypted: print it with `rclone config show` and give that")
-    parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), strict=True, empty_lines_in_values=False)
+    parser = configparser.ConfigParser(
+        interpolation=None, delimiters=("=",), strict=True, empty_lines_in_values=False, default_section="\0"
+    )
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
         parser.read_string(text)
@@ -88,11 +95,15 @@ def read(text: str) -> Remotes:
         ) from None
     sections = {name: dict(parser[name]) for name in parser.sections()}
     for name, section in sections.items():
-        if not _NAME.fullmatch(name) or (name in BUILT_IN and not (name == "s3" and section.get("type") == "s3")):
-            raise BadInput(f"a remote cannot be called {name!r}: use letters, digits, - and _, and no built-in scheme")
         if "type" not in section:
             raise BadInput(f"the remote {name!r} has no type")
     return Remotes(sections)
+
+
+def _is_scheme(name: str, section: Mapping[str, str]) -> bool:
+    """Whether a URI can begin with this name and mean this remote; one of type s3 may take the place of `s3` itself."""
+    taken = name.lower() in BUILT_IN and not (name == "s3" and section.get("type") == "s3")
+    return _NAME.fullmatch(name) is not None and not taken
 
 
 def _stands_upon(section: Mapping[str, str], other: str) -> bool:

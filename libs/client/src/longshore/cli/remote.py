@@ -96,9 +96,12 @@ def show(*, config: Config = None) -> None:
 def _configured(config: str | None, only: list[str] | None) -> "Remotes":
     import os
 
+    from longshore.cli.printing import note
     from longshore_data.configuration import own_remotes
 
     found = own_remotes(os.environ, config)
+    for name in found.nameless if not only else ():
+        note(f"{name!r} cannot be a scheme: rename it, or stand another remote of type alias upon it")
     if only and (absent := [name for name in only if name not in found.names]):
         raise BadInput(f"rclone has no remote {', '.join(absent)} here; it has {', '.join(found.names) or 'none'}")
     return found.only(only) if only else found

@@ -35,7 +35,7 @@ SLOWEST: Final = 1 << 20
 _NO = re.compile(
     r"permission denied|forbidden|unauthorized|unable to authenticate|authenticationfailed|authorizationfailure|"
     r"access ?denied|invalidaccesskeyid|signaturedoesnotmatch|login (?:failed|incorrect|authentication failed)|"
-    r"authentication failed|\b40[0135]\b|\b530\b|didn't find (?:backend|section)|unknown (?:option|flag)|ssh-agent|"
+    r"authentication fail|\b40[0135]\b|\b530\b|didn't find (?:backend|section)|unknown (?:option|flag)|ssh-agent|"
     r"obscured|knownhosts|host key mismatch|certificate|quota",
     re.IGNORECASE,
 )
