@@ -162,17 +162,18 @@ def test_a_worker_about_to_be_evicted_is_emptied_and_what_it_ran_goes_on_elsewhe
     assert desk.starts() == {"w2": [(sub, 0, 2)]}
 
 
-def test_a_new_life_clears_eviction_and_hindrance_but_the_same_life_does_not(desk):
+@pytest.mark.parametrize("life", [1, 2])
+def test_a_worker_that_joins_says_anew_what_is_in_its_way(desk, life):
     desk.worker("w1")
     desk.given(e.WorkerHindered(life=1, reason="its disk is full"), "w1")
     desk.given(e.WorkerEvicted(life=1, at=desk.now + 30), "w1")
+    desk.given(e.ResourcesHeld(life=1, held=("a",)), "w1")
     sub = desk.accepted(1)
-    desk.given(e.WorkerLost(reason="silent"), "w1")
-    desk.worker("w1")
     assert desk.when_settled() == []
-    desk.worker("w1", life=2)
+    desk.worker("w1", life=life)
     desk.when_settled()
     assert desk.starts() == {"w1": [(sub, 0, 1)]}
+    assert desk.state.workers["w1"].held == {}
 
 
 def test_a_checkpoint_ends_the_attempt_and_the_next_one_costs_no_retry(desk):

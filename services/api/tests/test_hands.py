@@ -134,8 +134,10 @@ async def test_a_worker_says_why_it_takes_no_work(api: Api) -> None:
     api.book.write(e.WorkerEvicted(life=1, at=2000.5, reason="Preempt"), "w1")
     assert await state(api) == ("evicted", "Preempt")
     assert (await api.json("workers/w1"))["evicted_at"] == "1970-01-01T00:33:20.500+00:00"
-    api.book.join(life=2)
+    api.book.write(e.ResourcesHeld(life=1, held=("a",)), "w1")
+    api.book.join()  # the notice was withdrawn
     assert await state(api) == ("up", None)
+    assert (await api.json("workers/w1"))["held"] == 0
     sub = api.book.submit()
     api.book.assign(sub, 0)
     api.book.write(e.WorkerPaused(drain=True, reason="upgrade"), "w1")

@@ -13,7 +13,8 @@ class WorkerJoined(Event, frozen=True):
     """An agent is at work. `life` counts its starts; `held` are all attempts it still has, in whatever phase.
 
     `handled` is the last sequence of its subject that its journal holds: what was assigned up to there and is not in
-    `held` is lost; what was assigned after it will still be read.
+    `held` is lost; what was assigned after it will still be read. What hinders the host, its end and the resources it
+    keeps are told anew after it: nothing of that is known of a worker that just joined.
     """
 
     life: int

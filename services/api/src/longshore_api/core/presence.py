@@ -43,8 +43,7 @@ def enrolled(memory: Memory, record: Recorded, event: e.WorkerEnrolled) -> None:
 def joined(memory: Memory, record: Recorded, event: e.WorkerJoined) -> None:
     """An agent is at work; what it should hold and does not is lost."""
     worker = memory.worker(record.author.name)
-    if event.life != worker.life:  # what the last life said of its host may be over: this one says it again
-        worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", None, 0
+    worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", None, 0  # what still holds it says again
     worker.state, worker.life, worker.joined_at = "up", event.life, record.at
     worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
     worker.batch, worker.facts = archive.clean(event.batch), _encode(event.facts).decode()

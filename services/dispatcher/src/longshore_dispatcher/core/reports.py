@@ -122,8 +122,7 @@ def joined(state: State, record: Recorded, event: e.WorkerJoined) -> None:
     worker.kill = {a: seq for a, seq in worker.lost.items() if seq > event.handled}
     worker.kill.update((a, record.seq) for a in event.held if a not in load.attempts)
     worker.lost = {}
-    if event.life != worker.life:  # what the last one said of its host may be over: this one says it again
-        worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", 0.0, {}
+    worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", 0.0, {}  # what still holds it says again
     worker.state, worker.since, worker.reason = "up", record.at, ""
     worker.life, worker.facts, worker.batch = event.life, event.facts, event.batch
     worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
