@@ -138,6 +138,8 @@ def test_a_tar_of_gnu_tar_with_holes_and_links_is_unpacked(tmp_path: Path) -> No
         ([("d/e", tarfile.DIRTYPE, ""), ("d/e/up", tarfile.SYMTYPE, "../.."), ("x", tarfile.SYMTYPE, "d/e/up/..")],
          "leads out"),
         ([("l", tarfile.SYMTYPE, ".."), ("l/x", tarfile.REGTYPE, "")], "both a file and a folder"),
+        ([("l", tarfile.SYMTYPE, ".."), ("l/x", tarfile.SYMTYPE, "y")], "both a file and a folder"),
+        ([("l/x", tarfile.SYMTYPE, "y"), ("l", tarfile.SYMTYPE, "..")], "both a file and a folder"),
         ([("h", tarfile.LNKTYPE, "/etc/passwd")], "leads out"),
         ([("h", tarfile.LNKTYPE, "../a.tar")], "leads out"),
         ([("h", tarfile.LNKTYPE, "not there")], "not in the archive before it"),

@@ -96,6 +96,10 @@ def unpack_one(stop: Event, scratch: str, word: str, path: str) -> None:
     else:
         unpack.unzip(stop, source, made)
     os.unlink(source)
+    if not folder and not os.listdir(f"{scratch}/tree"):
+        os.rmdir(f"{scratch}/tree")
+        os.rename(made, f"{scratch}/tree")
+        return
     _merge(stop, made, f"{scratch}/tree", f"{folder}{slash}")
     shutil.rmtree(made)
 
@@ -112,7 +116,13 @@ def rearrange(stop: Event, scratch: str, names: Sequence[tuple[str, str | None]]
 
 def move_into(stop: Event, scratch: str, directory: str, found: Sequence[Leaf]) -> None:
     """Move what `scratch`/tree holds to `directory`, over files an earlier try may have put there; then scratch is gone."""
-    _move(stop, f"{scratch}/tree", directory, [(leaf.path, leaf.path) for leaf in found])
+    tree, whole = f"{scratch}/tree", set()
+    for name in os.listdir(tree):
+        if not os.path.lexists(f"{directory}/{name}"):
+            os.rename(f"{tree}/{name}", f"{directory}/{name}")
+            whole.add(name)
+    rest = [leaf.path for leaf in found if leaf.path.partition("/")[0] not in whole]
+    _move(stop, tree, directory, [(path, path) for path in rest])
     shutil.rmtree(scratch)
 
 

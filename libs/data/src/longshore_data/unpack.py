@@ -15,7 +15,7 @@ from calendar import timegm
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
-from typing import IO, Any, Final, NamedTuple, cast
+from typing import IO, Any, Final, cast
 
 from longshore_data.parallel import Stopped
 from longshore_data.store import StoreError
@@ -31,21 +31,14 @@ _BAD: Final = (
 )  # fmt: skip
 
 
-class _Link(NamedTuple):
-    """A symbolic link to be: below which name, to what."""
-
-    name: str
-    target: str
-
-
 def gunzip(stop: Event, source: str, target: str, keep: int = KEEP) -> None:
     """Write what the gzip file `source` (of any number of members) holds to `target`, which is new."""
     with _reading(source), _gzip(source) as src:
-        if not os.path.getsize(source):
+        seen = os.stat(source)
+        if not seen.st_size:
             raise EOFError
         _pour(stop, src, target, keep)
-        mode, mtime = os.stat(source).st_mode, os.stat(source).st_mtime
-    _finish(target, mode, mtime)
+    _finish(target, seen.st_mode, seen.st_mtime)
 
 
 def untar(stop: Event, archive: str, directory: str, keep: int = KEEP) -> None:
@@ -53,33 +46,32 @@ def untar(stop: Event, archive: str, directory: str, keep: int = KEEP) -> None:
 
     Kept: bytes, whether a file can be run, its time, links that stay inside. An archive without its end mark was cut off.
     """
-    links: dict[str, str] = {}
+    target = _Target(stop, directory, keep)
     with _reading(archive), ExitStack() as stack:
         source = _Forward(stop, stack.enter_context(_plain(archive)))
         tar = stack.enter_context(_Tar(fileobj=cast(Any, source), mode="r", tarinfo=_Member, errorlevel=2))
         while (member := tar.next()) is not None:
-            _look(stop)
             if (name := _inside(member.name)) or not member.isdir():
-                _put_member(stop, tar, member, (directory, name, keep), links)
+                _put_member(target, name, tar, member)
             tar.members.clear()  # or the list of a million members stays
-    _make_links(directory, [_Link(*item) for item in links.items()])
+    target.finish()
 
 
 def unzip(stop: Event, archive: str, directory: str, keep: int = KEEP) -> None:
     """Unpack a zip archive into `directory`, which is empty and ours alone; kept is what `untar` keeps."""
     from zipfile import BadZipFile, ZipFile
 
-    links: dict[str, str] = {}
+    target = _Target(stop, directory, keep)
     with _reading(archive):
         try:
             with ZipFile(archive) as zipped:
                 for info in zipped.infolist():
                     _look(stop)
                     if name := _inside(info.filename):
-                        _put_zipped(stop, zipped, info, (directory, name, keep), links)
+                        _put_zipped(target, name, zipped, info)
         except BadZipFile as err:
             raise StoreError(f"{os.path.basename(archive)} is no whole zip archive, or was cut off: {err}") from err
-    _make_links(directory, [_Link(*item) for item in links.items()])
+    target.finish()
 
 
 def check_links(directory: str, names: list[str]) -> None:
@@ -149,48 +141,93 @@ class _Tar(tarfile.TarFile):
             raise EOFError from err
 
 
-def _put_member(
-    stop: Event, tar: tarfile.TarFile, member: tarfile.TarInfo, where: tuple[str, str, int], links: dict[str, str]
-) -> None:
-    directory, name, keep = where
-    target = f"{directory}/{name}"
+class _Target:
+    """The directory that an archive is unpacked into. Of two members of one name the last counts."""
+
+    def __init__(self, stop: Event, directory: str, keep: int) -> None:
+        self._stop, self._directory, self._keep = stop, directory, keep
+        self._links: dict[str, str] = {}
+        self._folders = {""}
+
+    def folder(self, name: str) -> None:
+        """Have this folder."""
+        if name in self._folders:
+            return
+        try:
+            os.makedirs(f"{self._directory}/{name}", mode=0o755, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise StoreError(f"{name!r} is both a file and a folder in the archive") from None
+        self._folders.add(name)
+
+    def file(self, name: str, source: Any, size: int, about: tuple[int, float]) -> None:
+        """A file of this content; `size` is what the archive says, `about` mode and time."""
+        path = self._cleared(name)
+        _check_room(self._directory, size, self._keep)
+        _pour(self._stop, source, path, self._keep)
+        _finish(path, *about)
+
+    def link(self, name: str, target: str) -> None:
+        """A symbolic link, made at the end."""
+        self._links[name] = target
+
+    def again(self, name: str, original: str) -> None:
+        """The same as a member before."""
+        if original in self._links:
+            self._links[name] = self._links[original]
+        elif not _is_file(f"{self._directory}/{original}"):
+            raise StoreError(f"{name!r} is a link to {original!r}, which is not in the archive before it")
+        elif name != original:
+            os.link(f"{self._directory}/{original}", self._cleared(name), follow_symlinks=False)
+
+    def finish(self) -> None:
+        """Make the links; `StoreError` if one leads out. Their folders come first, while there is no link to follow."""
+        links = self._links.copy()
+        for name, target in links.items():
+            if target.startswith("/") or not target:
+                raise _escape(f"the link {name!r} to {target!r}")
+            self.folder(name.rpartition("/")[0])
+        for name, target in links.items():
+            os.symlink(target, self._cleared(name))
+        check_links(self._directory, list(links))
+
+    def _cleared(self, name: str) -> str:
+        """Where a member of this name goes, with its folder made and an earlier one gone."""
+        self._links.pop(name, None)
+        self.folder(name.rpartition("/")[0])
+        path = f"{self._directory}/{name}"
+        if _is_file(path):
+            os.unlink(path)
+        elif os.path.lexists(path):
+            raise StoreError(f"{name!r} is both a file and a folder in the archive")
+        return path
+
+
+def _put_member(target: _Target, name: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     if member.isdir():
-        _make_folder(directory, name)
-    elif member.issym() or (member.islnk() and _inside(member.linkname) in links):
-        links[name] = member.linkname if member.issym() else links[_inside(member.linkname)]
+        target.folder(name)
+    elif member.issym():
+        target.link(name, member.linkname)
     elif member.islnk():
-        original = f"{directory}/{_inside(member.linkname)}"
-        if not _is_file(original):
-            raise StoreError(f"{name!r} is a link to {member.linkname!r}, which is not in the archive before it")
-        if original != target:
-            _clear(directory, name, links)
-            os.link(original, target, follow_symlinks=False)
+        target.again(name, _inside(member.linkname))
     elif member.isfile() and (source := tar.extractfile(member)) is not None:
-        _clear(directory, name, links)
-        _check_room(directory, member.size, keep)
-        _pour(stop, source, target, keep)
-        _finish(target, member.mode, member.mtime)
+        target.file(name, source, member.size, (member.mode, member.mtime))
     else:
         raise StoreError(f"{name!r} is a device or a pipe, which no input can be: make the archive without it")
 
 
-def _put_zipped(stop: Event, zipped: Any, info: Any, where: tuple[str, str, int], links: dict[str, str]) -> None:
-    directory, name, keep = where
+def _put_zipped(target: _Target, name: str, zipped: Any, info: Any) -> None:
     mode = info.external_attr >> 16 if info.create_system == 3 else 0  # 3: Unix
     if info.flag_bits & 1:
         raise StoreError(f"{name!r} is encrypted, and there is no password: make the archive without one")
     if info.is_dir():
-        _make_folder(directory, name)
+        target.folder(name)
     elif stat.S_ISLNK(mode):
         if info.file_size > 4096:
             raise StoreError(f"the link {name!r} has a target of {info.file_size} bytes")
-        links[name] = os.fsdecode(zipped.read(info))
+        target.link(name, os.fsdecode(zipped.read(info)))
     elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
-        _clear(directory, name, links)
-        _check_room(directory, info.file_size, keep)
         with zipped.open(info) as source:
-            _pour(stop, source, f"{directory}/{name}", keep)
-        _finish(f"{directory}/{name}", mode, float(timegm((*info.date_time, 0, 0, 0))))
+            target.file(name, source, info.file_size, (mode, float(timegm((*info.date_time, 0, 0, 0)))))
     else:
         raise StoreError(f"{name!r} is a device or a pipe, which no input can be: make the archive without it")
 
@@ -209,38 +246,11 @@ def _escape(what: str) -> StoreError:
     )
 
 
-def _make_folder(directory: str, name: str) -> None:
-    try:
-        os.makedirs(f"{directory}/{name}", mode=0o755, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise StoreError(f"{name!r} is both a file and a folder in the archive") from None
-
-
-def _clear(directory: str, name: str, links: dict[str, str]) -> None:
-    """Make way for a file; the last of one name is the one that counts."""
-    links.pop(name, None)
-    _make_folder(directory, os.path.dirname(name))
-    target = f"{directory}/{name}"
-    if _is_file(target):
-        os.unlink(target)
-    elif os.path.lexists(target):
-        raise StoreError(f"{name!r} is both a file and a folder in the archive")
-
-
 def _is_file(path: str) -> bool:
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return False
-
-
-def _make_links(directory: str, links: list[_Link]) -> None:
-    for link in links:
-        if link.target.startswith("/") or not link.target:
-            raise _escape(f"the link {link.name!r} to {link.target!r}")
-        _clear(directory, link.name, {})
-        os.symlink(link.target, f"{directory}/{link.name}")
-    check_links(directory, [link.name for link in links])
 
 
 def _pour(stop: Event, source: Any, target: str, keep: int) -> None:
