@@ -81,11 +81,24 @@ def ground(pid: int) -> "Ground | None":
     """
     if not unified():
         return _ground_v1()
-    for base in (ROOT, f"{ROOT}{own_group(pid)}".rstrip("/")):
-        if os.access(f"{base}/cgroup.subtree_control", os.W_OK) and os.access(f"{base}/cgroup.procs", os.W_OK):
-            with suppress(OSError):
-                return _ground_v2(base, pid)
+    for base in _bases(pid):
+        with suppress(OSError):
+            if found := _ground_v2(base, pid):
+                return found
     return None
+
+
+def may_be_had(pid: int) -> bool:
+    """Whether `ground` is likely to find some; nothing is changed."""
+    return bool(_bases(pid)) if unified() else os.access(f"{ROOT}/memory", os.W_OK)
+
+
+def _bases(pid: int) -> list[str]:
+    """Groups of version 2 in which we may make others."""
+    own = own_group(pid).rstrip("/").removesuffix(f"/{_LEAF}")  # an earlier life moved it there
+    files = ("cgroup.subtree_control", "cgroup.procs")
+    bases = dict.fromkeys((ROOT, f"{ROOT}{own}"))
+    return [base for base in bases if all(os.access(f"{base}/{name}", os.W_OK) for name in files)]
 
 
 def own_group(pid: int) -> str:
@@ -234,18 +247,22 @@ def _ground_v1() -> "Ground | None":
 
 
 def _ground_v2(base: str, pid: int) -> "Ground | None":
-    """`base`/longshore with the controllers we use handed down to it. `OSError` if that is not to be had."""
-    with open(f"{base}/cgroup.controllers") as file:
-        offered = [c for c in _CONTROLLERS if c in file.read().split()]
-    if "memory" not in offered:
-        return None
-    wanted = " ".join(f"+{c}" for c in offered)
-    if not write(f"{base}/cgroup.subtree_control", wanted):
+    """`base`/longshore with the controllers we use handed down to it; None if memory is not among them. `OSError`."""
+    if "memory" not in _handed_down(base):
         _move_own(base, pid)
-        _must(f"{base}/cgroup.subtree_control", wanted)
+        if "memory" not in _handed_down(base):
+            return None
     os.makedirs(f"{base}/{PARENT}", exist_ok=True)
-    _must(f"{base}/{PARENT}/cgroup.subtree_control", wanted)
-    return Ground((f"{base}/{PARENT}",), frozenset(offered))
+    given = _handed_down(f"{base}/{PARENT}")
+    return Ground((f"{base}/{PARENT}",), given) if "memory" in given else None
+
+
+def _handed_down(at: str) -> frozenset[str]:
+    """Those of our controllers that groups below this one have, once they are all asked for; each for itself may fail."""
+    for controller in _CONTROLLERS:
+        write(f"{at}/cgroup.subtree_control", f"+{controller}")
+    with open(f"{at}/cgroup.subtree_control") as file:
+        return frozenset(file.read().split()) & frozenset(_CONTROLLERS)
 
 
 def _move_own(base: str, pid: int) -> None:

@@ -39,6 +39,16 @@ def confined(attempt: Attempt) -> bool:
     return bool(spec.memory or spec.cpus or attempt.start.memory or attempt.devices.cpus)
 
 
+def problem() -> str:
+    """What is not enforced on this host, with the fix; empty if all is, as far as can be seen without trying."""
+    if cgroups.may_be_had(os.getpid()):
+        return ""
+    return (
+        "limits of plain commands hold per process only (memory) or not at all (CPU time): run the agent and its "
+        "spawner as root, or as a unit with Delegate=yes"
+    )
+
+
 class Confinement:
     """The groups of one worker's bare attempts. `scope` tells them from those of other agents on this host."""
 
@@ -68,15 +78,6 @@ class Confinement:
                 self._peaks.setdefault(attempt, 0)
             else:
                 self.forget(attempt)
-
-    def problem(self) -> str:
-        """What is not enforced on this host, with the fix; empty if all is."""
-        if self._ground is not None:
-            return ""
-        return (
-            "limits of plain commands hold per process only (memory) or not at all (CPU time): run the agent and its "
-            "spawner as root, or as a unit with Delegate=yes"
-        )
 
     def demand(self, attempt: Attempt) -> dict[str, Any]:
         """The last field of its start request; empty for most tasks. Its group is made if it is to have one. `OSError`."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from longshore_agent.adapters import enrolment, gpus, host
+from longshore_agent.adapters import confinement, enrolment, gpus, host
 from longshore_agent.adapters.cache import Cache
 from longshore_agent.adapters.journal import Journal, Lived
 from longshore_agent.adapters.output_store import BucketStore, FolderStore, OutputStore
@@ -92,7 +92,7 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     engines = await outside.engine.probe()
     cards, problem = gpus.find()
     limits = _limits(settings, cards)
-    facts = host.facts(dirs.base, engines.names, (*engines.problems, *filter(None, [problem])))
+    facts = host.facts(dirs.base, engines.names, (*engines.problems, *filter(None, [problem, confinement.problem()])))
     facts = structs.replace(facts, gpus=len(limits.ledger.gpus), gpu_names=cards.names if cards else ())
     limits.cpus, limits.memory = facts.cpus, facts.memory
     known.attempts.equip(limits)
