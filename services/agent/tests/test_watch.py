@@ -108,15 +108,15 @@ def test_numa_nodes_cover_the_processors_we_may_use():
 
 
 LIBRARY = r"""
-#include <string.h>
+static void put(char *s, const char *t) { while ((*s++ = *t++)); }
 typedef struct { unsigned long long total, free, used; } memory;
 typedef struct { unsigned int gpu, memory; } rates;
 int nvmlInitWithFlags(unsigned f) { return 0; }
 int nvmlInit_v2(void) { return 0; }
 int nvmlDeviceGetCount_v2(unsigned *n) { *n = 2; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned k, void **h) { *h = (void *)(long)(k + 1); return 0; }
-int nvmlDeviceGetName(void *h, char *s, unsigned n) { strncpy(s, "Tesla T4", n); return 0; }
-int nvmlDeviceGetUUID(void *h, char *s, unsigned n) { strncpy(s, (long)h == 1 ? "GPU-1" : "GPU-2", n); return 0; }
+int nvmlDeviceGetName(void *h, char *s, unsigned n) { put(s, "Tesla T4"); return 0; }
+int nvmlDeviceGetUUID(void *h, char *s, unsigned n) { put(s, (long)h == 1 ? "GPU-1" : "GPU-2"); return 0; }
 int nvmlDeviceGetMemoryInfo(void *h, memory *m) { m->total = 16000; m->used = 1000 * (long)h; m->free = 1; return 0; }
 int nvmlDeviceGetUtilizationRates(void *h, rates *r) { if ((long)h == 2) return 15; r->gpu = 37; return 0; }
 """
@@ -126,7 +126,11 @@ def test_gpus_are_read_through_nvidias_library(tmp_path):
     """The hardware cannot be had: a library of the same name and interface stands for it."""
     source = tmp_path / "ml.c"
     source.write_text(LIBRARY)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / gpus.LIBRARY, source], check=True, timeout=60)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-nostdlib", "-fno-builtin", "-o", tmp_path / gpus.LIBRARY, source],
+        check=True,
+        timeout=60,
+    )
     script = (
         "import json; from longshore_agent.adapters import gpus; found, problem = gpus.find();"
         "print(json.dumps([found.names, found.ids, found.read(), gpus.chosen('all', found), problem]))"
@@ -146,6 +150,32 @@ def test_without_the_library_there_are_no_gpus_and_its_binding_is_not_loaded():
     script = "import sys; from longshore_agent.adapters import gpus; print(gpus.find(), 'pynvml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60)
     assert done.stdout.decode().strip() == "(None, '') False"
+
+
+def test_what_does_not_answer_keeps_its_last_answer_and_nobody_waits_for_it():
+    script = """
+import asyncio, threading
+from longshore_agent.adapters.aside import Aside, answered
+never = threading.Event()
+calls = []
+def ask():
+    calls.append(1)
+    if len(calls) > 1:
+        never.wait()
+    return "first"
+one = Aside(ask, "none", "x")
+one.refresh()
+while one.known == "none": pass
+for _ in range(5): one.refresh()
+async def main():
+    try:
+        await asyncio.wait_for(answered(never.wait), 0.05)
+    except TimeoutError:
+        print(one.known, len(calls))
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=20)
+    assert done.stdout.decode().split() == ["first", "2"]
 
 
 # --- devices ---
