@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from longshore_agent.adapters import room
+from longshore_agent.core import sizes
+from longshore_agent.core.reports import Pending
 from longshore_agent.service import holding, progress
 from longshore_common import events as e
 from longshore_common import subjects
+from longshore_common.errors import BadInput
 from longshore_common.model import TaskSpec, resource_key
 
 from .conftest import until
@@ -273,6 +276,7 @@ async def test_kept_directories_go_before_resources_when_the_disk_is_nearly_full
     (name,) = await yard.assign("sh", "-c", "echo x > $TEMP/x; exit 1", resources=(large(tmp_path / "f", 10),))
     await yard.ended(name)
     await until((tmp_path / "w1/kept" / name).exists)
+    await until(lambda: name in agent.desk.dirs._sizes)
     cache = agent.transfers.stager.cache
     cache._room.floor = 1000
     monkeypatch.setattr(room, "free", lambda _: 999)
@@ -335,12 +339,14 @@ async def test_only_managed_inputs_are_swept(yard, tmp_path):
     await yard.start_agent()
     managed = tmp_path / "store/.longshore/inputs/ab"
     managed.mkdir(parents=True)
-    texts = large(managed / "one", 3), large(managed / "two", 3), large(tmp_path / "own", 3)
-    assert (await swept(yard, "inputs", "9.0.1", inputs=(texts[0], texts[2]))).removed == 1
+    (tmp_path / "own").mkdir()
+    texts = large(managed / "one", 3), large(managed / "two", 3), large(tmp_path / "own/x", 3)
+    inputs = (texts[0], texts[2], f"file://{tmp_path}/own/")
+    assert (await swept(yard, "inputs", "9.0.1", inputs=inputs)).removed == 1
     assert not (managed / "one").exists()
     assert (managed / "two").exists()
-    assert (tmp_path / "own").exists()
-    assert (await swept(yard, "inputs", "9.0.1", inputs=(texts[0], texts[2]))) == (
+    assert (tmp_path / "own/x").exists()
+    assert (await swept(yard, "inputs", "9.0.1", inputs=inputs)) == (
         e.SweepDone(life=1, order=yard.events(e.SweepDone)[-1].order)
     )
 
@@ -366,3 +372,27 @@ async def test_what_cannot_be_swept_is_told_with_the_reason_and_a_killed_agent_s
     agent = await yard.start_agent()
     await until(lambda: [x for x in yard.events(e.SweepDone) if x.order == seq])
     await until(lambda: not agent.desk.attempts.errands)
+
+
+def test_the_newest_progress_takes_the_place_of_the_one_before_and_stays_before_later_phases():
+    pending = Pending()
+    pending.moved("1.0.1", "staging", 1.0)
+    pending.progressed("1.0.1", "staging", 2.0, (1, 9))
+    pending.progressed("1.0.1", "staging", 3.0, (5, 9))
+    pending.moved("1.0.1", "running", 4.0)
+    pending.progressed("1.0.1", "staging", 4.0, (9, 9))
+    report = pending.take(1, 1)
+    assert [(m.state, m.done) for m in report.moved] == [("staging", 0), ("staging", 9), ("running", 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"), [("", 0), ("17", 17), ("1K", 1024), ("1.5 MiB", 3 << 19), ("2GB", 2 << 30), ("10%", 100)]
+)
+def test_sizes_are_read_as_operators_write_them(text, bytes_):
+    assert sizes.share(text, 1000, "X") == bytes_
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1X", "101%", "-3%", "x%"])
+def test_a_wrong_size_names_the_setting(text):
+    with pytest.raises(BadInput, match="LONGSHORE_X"):
+        sizes.share(text, 1000, "LONGSHORE_X")
