@@ -168,9 +168,11 @@ async def test_progress_is_counted_while_bytes_move_and_bandwidth_is_kept(sftp, 
     (sftp.server.root / "top").mkdir()
     (sftp.server.root / "top/big").write_bytes(os.urandom(size))
     meter = Meter(Bandwidth(4 << 20))
-    seen = set()
+    seen, limits = set(), set()
 
     async def watch():
+        await until(lambda: meter.done > 0)
+        limits.add((await sftp.storage.rclone().call("core/bwlimit", 5))["bytesPerSecondRx"])
         while True:
             seen.add(meter.done)
             await asyncio.sleep(0.05)
@@ -182,6 +184,7 @@ async def test_progress_is_counted_while_bytes_move_and_bandwidth_is_kept(sftp, 
     watching.cancel()
     assert meter.done == size
     assert len(seen) > 2
+    assert limits == {4 << 20}
     assert took > 0.8
 
 
