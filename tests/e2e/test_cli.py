@@ -316,3 +316,58 @@ def test_while_the_stack_is_down_submissions_wait_on_this_disk(stack):
     assert stack.say("wait", "last").code == 0
     assert stack.ok("task", "logs", "kept") == "kept\n"
     assert "0 sent" in stack.say("flush").err
+
+
+def test_hosts_are_looked_after_and_say_what_came_of_it(stack):
+    stack.until(lambda: stack.lines("worker", "list")[0]["load"])
+    (worker,) = stack.lines("worker", "list")
+    name = worker["name"]
+    assert worker["public_key"].startswith("U")
+    assert worker["load"]["memory"]["total"] > 0
+    assert "cpu" in stack.ok("worker", "show", name)
+    for word, care in (("clean", "clean"), ("forget-resources", "forget-resources")):
+        said = stack.say("worker", word, name)
+        assert (said.code, said.out.split("\t")[0]) == (0, name), said
+        assert json.loads(stack.ok("worker", "show", name, "--json"))["cares"][-1]["care"] == care
+    assert stack.say("worker", "clean", "nobody").code == 1
+    assert "told to remove kept work directories" in stack.ok("history", name, "--worker")
+
+
+def test_a_drained_worker_runs_what_it_runs_and_takes_no_more_until_it_is_resumed(stack):
+    ((name,),) = ([worker["name"]] for worker in stack.lines("worker", "list"))
+    running = stack.id("sleep", "30")
+    stack.until(lambda: json.loads(stack.ok("task", "show", running, "--json"))["state"] == "running")
+    stack.ok("worker", "drain", name)
+    waiting = stack.id("true")
+    assert json.loads(stack.ok("worker", "show", name, "--json"))["state"] == "draining"
+    assert "draining" in stack.ok("explain", waiting)
+    stack.ok("task", "cancel", running)
+    stack.until(lambda: json.loads(stack.ok("worker", "show", name, "--json"))["state"] == "drained")
+    stack.ok("worker", "resume", name)
+    assert stack.say("wait", waiting).code == 0
+
+
+def test_outputs_go_when_their_time_is_over(stack):
+    place = stack.root / "kept"
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    stack.id("--wait", "-b", "brief", "-o", f"file://{place}/", "sh", "-c", "echo 1 > $OUTPUT/one")
+    assert (place / "one").read_text() == "1\n"
+    stack.ok("batch", "retention", "brief", "--outputs", "0.1")
+    stack.until(lambda: not (place / "one").exists())
+    assert json.loads(stack.ok("batch", "show", "brief", "--json"))["retention"]["outputs"] == 0.1
+    assert "past their time" in stack.ok("history", "last.0")
+
+
+def test_a_checkpoint_is_asked_for_and_the_next_attempt_goes_on_from_it(stack):
+    place = stack.root / "checkpoints"
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    first = 'mkdir -p "$TEMP/state"; echo 7 > "$TEMP/state/n"; echo ready; sleep 60'
+    script = f'if [ -e "$TEMP/state/n" ]; then cp "$TEMP/state/n" "$OUTPUT/n"; exit; fi; {first}'
+    task = stack.id("-o", f"file://{place}/", "--checkpoint", "state", "--grace", "1s", "sh", "-c", script)
+    stack.until(lambda: stack.ok("task", "logs", task) == "ready\n")
+    stack.ok("task", "signal", "checkpoint", task)
+    assert stack.say("wait", task).code == 0
+    assert (place / "n").read_text() == "7\n"
+    assert len(json.loads(stack.ok("task", "show", task, "--json"))["attempts"]) == 2

@@ -158,6 +158,24 @@ def test_a_report_of_a_superseded_attempt_keeps_the_submission(story: Story) -> 
     assert array in story.state.submissions
 
 
+def test_hosts_that_take_no_work_serve_nothing_until_they_do_again(story: Story) -> None:
+    story.submit(1)
+
+    def slots() -> int:
+        return demand(story.state)[0].slots
+
+    story.tell(e.WorkerJoined(life=1, facts=HostFacts(), concurrency=4), "w1")
+    assert slots() == 4
+    story.tell(e.WorkerHindered(life=1, reason="its disk is full"), "w1")
+    assert slots() == 0
+    story.tell(e.WorkerHindered(life=1), "w1")
+    assert slots() == 4
+    story.tell(e.WorkerEvicted(life=1, at=2.0), "w1")
+    assert slots() == 0
+    story.tell(e.WorkerJoined(life=1, facts=HostFacts(), concurrency=4), "w1")
+    assert slots() == 4
+
+
 def test_unreadable_events_and_odd_attempts_change_nothing(story: Story) -> None:
     story.submit(1)
     story.tell(Malformed("bytes"))

@@ -36,7 +36,7 @@ def demand(state: State) -> list[Demand]:
 
 def slots(state: State, batch: str) -> int:
     """Slots of workers that take work of this batch now."""
-    return sum(h.concurrency for h in state.hands.values() if h.up and not h.paused and h.batch in ("*", batch))
+    return sum(h.concurrency for h in state.hands.values() if h.takes_work and h.batch in ("*", batch))
 
 
 def _counted(wanted: Wanted) -> Iterable[tuple[Shape, int]]:

@@ -159,6 +159,15 @@ def _resumed(state: State, record: Recorded, event: e.BatchResumed) -> None:
 def _joined_up(state: State, record: Recorded, event: e.WorkerJoined) -> None:
     hand = state.hands.setdefault(record.author.name, Hand())
     hand.up, hand.batch, hand.concurrency = True, event.batch, event.concurrency
+    hand.hindered = hand.evicted = False  # what still holds is said again
+
+
+def _hindered(state: State, record: Recorded, event: e.WorkerHindered) -> None:
+    state.hands.setdefault(record.author.name, Hand()).hindered = bool(event.reason)
+
+
+def _evicted(state: State, record: Recorded, event: e.WorkerEvicted) -> None:
+    state.hands.setdefault(record.author.name, Hand()).evicted = True
 
 
 def _left(state: State, record: Recorded, event: e.WorkerLeft) -> None:
@@ -194,5 +203,5 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.AttemptsReported: _reported, e.TasksRequeued: _requeued, e.TasksRetried: _retried, e.TasksFailed: _stopped,
     e.TasksCancelled: _stopped, e.BatchPaused: _paused, e.BatchResumed: _resumed, e.WorkerJoined: _joined_up,
     e.WorkerLeft: _left, e.WorkerLost: _lost, e.WorkerPaused: _worker_paused, e.WorkerResumed: _worker_resumed,
-    e.WorkerResized: _resized,
+    e.WorkerResized: _resized, e.WorkerHindered: _hindered, e.WorkerEvicted: _evicted,
 }  # fmt: skip

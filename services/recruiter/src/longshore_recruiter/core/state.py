@@ -48,12 +48,22 @@ class Wanted(Struct):
 
 
 class Hand(Struct):
-    """A worker: what it serves ("*" = every batch), its slots, and whether it takes work now."""
+    """A worker: what it serves ("*" = every batch), its slots, and whether it takes work now.
+
+    `hindered` and `evicted`: its host says that it does not, until it joins again or says otherwise.
+    """
 
     batch: str = "*"
     concurrency: int = 0
     up: bool = False
     paused: bool = False
+    hindered: bool = False
+    evicted: bool = False
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether the dispatcher may assign it anything."""
+        return self.up and not (self.paused or self.hindered or self.evicted)
 
 
 class State(Struct):
