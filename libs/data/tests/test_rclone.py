@@ -5,7 +5,9 @@ import hashlib
 import os
 import re
 import signal
+import socket
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -293,6 +295,21 @@ async def test_rclone_and_its_configuration_go_when_its_owner_is_killed(sftp, tm
     owner.kill()
     await owner.wait()
     await until(lambda: not os.path.exists(folder))
+
+
+async def test_what_a_killed_host_left_behind_is_removed_by_the_next_rclone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead, empty, young = (tmp_path / f"longshore-rclone-{name}" for name in ("dead", "empty", "young"))
+    for folder in (dead, empty, young):
+        folder.mkdir()
+        (folder / "rclone.conf").write_text("[far]")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(dead / "socket"))
+    os.utime(empty, (1, 1))
+    daemon = RcloneDaemon(remotes(far={"type": "memory"}), ENVIRON)
+    async with daemon.use():
+        assert {p for p in tmp_path.iterdir() if p.is_dir()} == {young, Path(daemon.folder)}
+    await daemon.close()
 
 
 async def test_no_argument_no_variable_no_word_shows_a_credential(sftp, tmp_path, capfd):

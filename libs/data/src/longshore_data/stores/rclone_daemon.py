@@ -289,24 +289,32 @@ async def _ended(keeper: asyncio.subprocess.Process) -> None:
 
 def _laid_out(config: str) -> str:
     """A new folder with the configuration and a log, all ours alone."""
-    _sweep(tempfile.gettempdir())
     folder = tempfile.mkdtemp(prefix=_PREFIX)  # 0700
+    _sweep(Path(folder))
     for name, text in (("rclone.conf", config), ("log", "")):
         with open(f"{folder}/{name}", "x", opener=_private, encoding="utf-8") as file:
             file.write(text)
     return folder
 
 
-def _sweep(parent: str) -> None:
+def _sweep(fresh: Path) -> None:
     """Remove the folders of those who were killed together with their keepers: nobody listens there any more."""
-    for folder in Path(parent).glob(f"{_PREFIX}*"):
-        with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            if folder.stat().st_uid != os.geteuid() or not (folder / "socket").is_socket():
-                continue
-            try:
-                probe.connect(str(folder / "socket"))
-            except ConnectionRefusedError:
+    long_ago = fresh.stat().st_mtime - 2 * START
+    for folder in fresh.parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder != fresh and folder.stat().st_uid == os.geteuid() and _deserted(folder, long_ago):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _deserted(folder: Path, long_ago: float) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(folder / "socket"))
+        except ConnectionRefusedError:
+            return True
+        except FileNotFoundError:  # it may be about to start
+            return folder.stat().st_mtime < long_ago
+    return False
 
 
 def _private(path: str, flags: int) -> int:
