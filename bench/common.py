@@ -148,6 +148,10 @@ class Stack:
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON answer of the API to `GET /api/v1<path>`; raises on anything but 200."""
+        return json.loads(self.get_bytes(path, **query))
+
+    def get_bytes(self, path: str, **query: Any) -> bytes:
+        """The same, as it came."""
         profile = json.loads((self.state / "client.json").read_text())
         url = urlsplit(profile["api_url"])
         connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)
@@ -162,7 +166,7 @@ class Stack:
             connection.close()
         if answer.status != 200:
             raise RuntimeError(f"GET {path} answered {answer.status}: {body[:500]!r}")
-        return json.loads(body)
+        return body
 
     def run_array(self, n: int, *command: str) -> float:
         """Seconds from starting `submit --array 0-<n-1> --wait` to its end: every result is known and projected."""

@@ -20,6 +20,10 @@ BENCHES = {
     "noop_executor": 400,
     "idle": 200,
     "restart": 600,
+    "staging": 900,
+    "stdout1g": 400,
+    "overlap": 300,
+    "containers": 600,
 }
 
 

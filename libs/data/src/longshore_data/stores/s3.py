@@ -16,6 +16,7 @@ from longshore_data.meter import UNMETERED, Meter
 from longshore_data.parallel import each
 from longshore_data.store import Found, Put, StoreError
 from longshore_data.stores.s3_client import Changed, Clients, Damaged, S3Settings, translated
+from longshore_data.stores.s3_listing import below
 from longshore_data.stores.s3_parts import INLINE, Download, Upload, Via, copy_in_parts, hashes, send
 from longshore_data.stores.s3_tries import Talk, again
 from longshore_data.stores.s3_wire import Span, Wire
@@ -60,20 +61,7 @@ class S3Store:
 
     async def listing(self, folder: Location) -> list[Found]:
         """See `Store`; empty if nothing is there, for S3 has no folders."""
-        prefix = f"{folder.key}/" if folder.key else ""
-        found: list[Found] = []
-        more: Any = {}
-        while True:
-            page = await self._talk.ask(
-                f"listing {folder}",
-                lambda s3, more=more: s3.list_objects_v2(Bucket=folder.bucket, Prefix=prefix, **more),  # type: ignore[misc]
-            )
-            for entry in page.get("Contents", ()):
-                if (path := entry["Key"][len(prefix) :]) and not path.endswith("/"):
-                    found.append(_found(path, entry["Size"], entry))
-            if not page.get("IsTruncated"):
-                return found
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+        return await below(self._wire, folder)
 
     async def stat(self, place: Location) -> Found:
         """See `Store`; the version is the ETag."""

@@ -122,6 +122,11 @@ class Wire:
         async with self._ask(place, _Request("GET", headers)) as answer:
             yield answer
 
+    async def page(self, bucket: str, query: Mapping[str, str]) -> bytes:
+        """The answer to a GET of the bucket itself: some of what is in it, as XML."""
+        async with self._ask(Location("s3", bucket, ""), _Request("GET", query=query)) as answer:
+            return await answer.read()
+
     async def put(
         self, place: Location, body: Span | bytes, meter: Meter = UNMETERED, **named: Mapping[str, str]
     ) -> Mapping[str, str]:
