@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from longshore_api.core.memory import Memory
+from longshore_api.core.projection import fold as project
 from longshore_common import codec
 from longshore_common.events import AUTHOR
+from longshore_common.log import Recorded
+from longshore_dispatcher.core import snapshot
+from longshore_dispatcher.core.evolve import evolve as dispatch
+from longshore_dispatcher.core.state import State as Dispatcher
+from longshore_recruiter.core.evolve import evolve as recruit
+from longshore_recruiter.core.state import State as Demand
 
 LOGS = sorted(Path(__file__).parent.glob("*.jsonl"))
 
@@ -33,6 +41,20 @@ def test_every_event_of_a_released_version_decodes_to_what_it_said(path):
         assert author.role == AUTHOR[type(event)]
         again, _ = codec.encode(event)
         assert holds(json.loads(again), line["event"]), "a field was lost, renamed or got another default"
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda p: p.stem)
+def test_every_fold_takes_a_log_of_a_released_version(path):
+    state, demand, memory = Dispatcher(), Demand(), Memory()
+    for seq, line in enumerate(lines(path), 1):
+        body = json.dumps(line["event"]).encode()
+        author, event = codec.decode(line["subject"], body)
+        record = Recorded(seq, 1000.0 + seq, author, line["subject"], event, "", "", body)
+        dispatch(state, record)
+        recruit(demand, record)
+        project(memory, [record])
+    assert state.seq == demand.position == memory.position == len(lines(path))
+    assert snapshot.to_bytes(snapshot.from_bytes(snapshot.to_bytes(state))) == snapshot.to_bytes(state)
 
 
 def test_the_newest_log_has_every_event_kind():

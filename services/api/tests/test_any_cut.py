@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from longshore_api.adapters.store import Store
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange
-from longshore_common.model import Parts, Specs, TaskSpec
+from longshore_common.model import Parts, Retention, Specs, TaskSpec
 
 TABLES = ("submission", "task_range", "task", "attempt", "part", "spec_part", "task_name", "batch", "worker", "event",
           "event_range", "event_about")  # fmt: skip
 
 #: A step of a story: which event, and numbers it chooses by.
-step = st.tuples(st.integers(0, 17), st.integers(0, 3), st.integers(0, 5), st.integers(0, 5), st.integers(1, 3))
+step = st.tuples(st.integers(0, 20), st.integers(0, 3), st.integers(0, 5), st.integers(0, 5), st.integers(1, 3))
 
 
 def write(book: Any, steps: list[tuple[int, int, int, int, int]]) -> None:
@@ -50,7 +50,8 @@ def write(book: Any, steps: list[tuple[int, int, int, int, int]]) -> None:
             case 9:
                 book.end(sub, lo, n=n, worker=worker, outcome="failed", cause="exit", exit_code=more)
             case 10:
-                book.move(sub, lo, lo + 1, n=n, worker=worker, state=("staging", "running", "delivering")[n % 3])
+                far = {"done": more, "total": 5} if more > 2 else {}
+                book.move(sub, lo, lo + 1, n=n, worker=worker, state=("staging", "running", "delivering")[n % 3], **far)
             case 11:
                 book.requeue(sub, *range(lo, lo + more + 1), n=n, cause="host")
             case _:
@@ -79,8 +80,33 @@ def rare(book: Any, kind: int, worker: str, tasks: tuple[TaskRange, ...], n: int
                     e.SubmissionDuplicated(submission=sub, first=SubmissionId(1)),
                 )[n % 3]
             )
-        case _:
+        case 17:
             book.write(e.RequirementsMet(submissions=(sub,)))
+        case _:
+            host(book, kind, worker, lo, n)
+
+
+def host(book: Any, kind: int, worker: str, lo: int, n: int) -> None:
+    match kind:
+        case 18:
+            says = (
+                e.WorkerHindered(life=n, reason="full" * (lo % 2)),
+                e.WorkerEvicted(life=n, at=7.0),
+                e.ResourcesHeld(life=n, held=tuple("abc"[:lo])),
+                e.WorkerCared(life=n, care="clean", request=lo, freed=lo),
+                e.SweepDone(life=n, order=lo),
+            )
+            book.write(says[lo % len(says)], worker)
+        case 19:
+            told = (
+                e.WorkerPaused(drain=n > 1, reason="r"),
+                e.WorkerResumed(),
+                e.WorkerCareOrdered(care="clean", request=lo),
+                e.RemotesGiven(box="b"),
+            )
+            book.write(told[lo % len(told)], worker)
+        case _:
+            book.write(e.BatchRetentionSet(batch=f"b{n % 3}", retention=Retention(outputs=lo)))
 
 
 async def emptied(url: str) -> None:
@@ -144,7 +170,7 @@ def test_rows_do_not_depend_on_the_batches_nor_on_restarts(
 def test_a_long_story_in_one_batch_is_the_same(
     two_databases: tuple[str, str], book: Any, project: Any, cuts: list[int]
 ) -> None:
-    steps = [(k * 7 % 18, k % 4, k * 3 % 6, k * 5 % 6, k % 3 + 1) for k in range(400)]
+    steps = [(k * 8 % 21, k % 4, k * 3 % 6, k * 5 % 6, k % 3 + 1) for k in range(400)]
     write(book, steps)
 
     async def compare() -> None:
