@@ -16,7 +16,7 @@ from longshore_data.remotes import Remotes
 
 from .rclone_server import free_port
 
-PASSWORD = "Pa55-of-the-test"
+PASSWORD = f"Pa55-of-test-{os.getpid()}"  # other runs on this host have others
 RCLONE = str(Path(sys.executable).parent / "rclone")
 QUIET = subprocess.DEVNULL
 

@@ -389,4 +389,4 @@ async def test_ten_thousand_files_are_listed_and_fetched(sftp, tmp_path):
     await Transfer(sftp.storage, Limits()).bring([uri.source("far://top/")], str(tmp_path / "in"))
     assert len(os.listdir(tmp_path / "in")) == 10_000
     assert (tmp_path / "in/f09999").read_bytes() == b"9999"
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 150
