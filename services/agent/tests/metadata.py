@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -51,6 +52,7 @@ class Cloud:
             return 404, b""
         if method == "POST":
             self.started += [x["EventId"] for x in json.loads(body)["StartRequests"]]
+            self.started_at = time.time()
             return 200, b""
         return 200, json.dumps({"DocumentIncarnation": 1, "Events": self.events}).encode()
 

@@ -84,7 +84,7 @@ def notices(cloud):
 
 async def test_work_is_saved_or_given_back_before_the_host_goes_and_then_it_may_go(yard, cloud):
     agent = await yard.start_agent(slots=1, **notices(cloud))
-    script = "trap 'echo saved; exit 9' TERM; echo ready; while :; do sleep 0.02; done"
+    script = "trap 'sleep 1.5; echo saved; exit 9' TERM; echo ready; while :; do sleep 0.02; done"
     (running,) = await yard.assign("sh", "-c", script)
     await yard.running(running)
     waiting = await yard.assign("true", count=60)
@@ -99,6 +99,7 @@ async def test_work_is_saved_or_given_back_before_the_host_goes_and_then_it_may_
     (late,) = await yard.assign("true")
     assert (await yard.ended(late)).outcome == "recalled"
     await until(lambda: cloud.started == ["A123"])
+    assert cloud.started_at > end.usage.ended_at
 
 
 async def test_what_does_not_hear_is_killed_while_there_is_time(yard, cloud):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from longshore_agent.adapters import gpus, host, metrics
+from longshore_agent.core import hours
 from longshore_common import events as e
 from longshore_common import subjects
 
@@ -75,6 +76,22 @@ def test_only_cards_are_counted_and_each_device_once():
     assert set(reading["network"]) == cards or not cards
     assert not set(reading["network"]) & virtual or not cards
     assert not [name for name in reading["disks"] if name.startswith(("loop", "zram", "dm-"))]
+
+
+def test_bytes_are_counted_as_the_kernel_counts_them_elsewhere():
+    def told(path):
+        return int(Path(path).read_text())
+
+    for name, counts in metrics.network():
+        base = f"/sys/class/net/{name}/statistics"
+        again = dict(metrics.network())[name]
+        assert counts[0] <= told(f"{base}/rx_bytes") <= again[0] + 10 * MIB
+        assert counts[1] <= told(f"{base}/tx_bytes") <= again[1] + 10 * MIB
+        assert counts[0] > told(f"{base}/rx_packets") or not counts[0]
+    for name, (read, written) in metrics.disks():
+        fields = Path(f"/sys/block/{name}/stat").read_text().split()
+        assert read <= int(fields[2]) * 512 <= read + 256 * MIB
+        assert written <= int(fields[6]) * 512 <= written + 256 * MIB
 
 
 def test_mounts_are_real_and_each_device_is_told_once(tmp_path):
@@ -281,6 +298,24 @@ async def overlap(yard, names):
 async def test_a_cap_on_slots_holds_for_what_waits_in_the_spawner_too(yard):
     await yard.start_agent(slots=4, settings={"hours": "slots=2"})
     assert await overlap(yard, await yard.assign("sleep", "0.1", count=8)) == 2
+
+
+async def test_a_cap_that_begins_holds_for_what_waits_in_the_spawner_already(yard, tmp_path):
+    agent = await yard.start_agent(slots=2)
+    small = await yard.assign("sleep", "600", count=2, cpus=1)
+    for name in small:
+        await yard.running(name)
+    (large,) = await yard.assign("touch", f"{tmp_path}/ran", cpus=2)
+    await until(lambda: large in agent.desk.attempts.held and agent.desk.attempts.held[large].phase == "launched")
+    agent.watch.rules = hours.parse("cpus=2")
+    await until(lambda: agent.desk.attempts.held[large].phase == "ready")
+    await yard.signal("kill", small[0])
+    await yard.ended(small[0])
+    (fits,) = await yard.assign("true", cpus=1)
+    assert (await yard.ended(fits)).outcome == "succeeded"
+    assert not (tmp_path / "ran").exists()
+    agent.watch.rules = ()
+    assert (await yard.ended(large)).outcome == "succeeded"
 
 
 async def test_a_throttled_host_runs_fewer_at_once_and_all_of_them_in_the_end(yard):

@@ -134,7 +134,7 @@ def _shares(last: tuple[float, ...], this: tuple[float, ...]) -> dict[str, float
 
 
 def _counters(now: float) -> Counters:
-    return Counters(now, processor(), dict(_disks()), dict(_network()))
+    return Counters(now, processor(), dict(disks()), dict(network()))
 
 
 def _rates(
@@ -153,7 +153,7 @@ def _rates(
     return rates
 
 
-def _disks() -> Iterator[tuple[str, tuple[int, int]]]:
+def disks() -> Iterator[tuple[str, tuple[int, int]]]:
     """Bytes read and written of whole disks, without partitions, loops and what is made of several."""
     with open("/proc/diskstats") as file:
         for line in file:
@@ -167,7 +167,7 @@ def _is_disk(name: str) -> bool:
     return os.path.exists(f"/sys/block/{name.replace('/', '!')}/device")
 
 
-def _network() -> Iterator[tuple[str, tuple[int, int]]]:
+def network() -> Iterator[tuple[str, tuple[int, int]]]:
     """Bytes in and out of network cards; where there are none (in a container) of what leads to the world."""
     counts = {}
     with open("/proc/net/dev") as file:
