@@ -258,9 +258,13 @@ def _ground_v2(base: str, pid: int) -> "Ground | None":
 
 
 def _handed_down(at: str) -> frozenset[str]:
-    """Those of our controllers that groups below this one have, once they are all asked for; each for itself may fail."""
-    for controller in _CONTROLLERS:
-        write(f"{at}/cgroup.subtree_control", f"+{controller}")
+    """Those of our controllers that groups below this one have, once they are asked for: memory first.
+
+    Memory is refused to a group with processes. The others are not, but would make it one of threads, with no way back.
+    """
+    if write(f"{at}/cgroup.subtree_control", "+memory"):
+        for controller in _CONTROLLERS:
+            write(f"{at}/cgroup.subtree_control", f"+{controller}")
     with open(f"{at}/cgroup.subtree_control") as file:
         return frozenset(file.read().split()) & frozenset(_CONTROLLERS)
 
