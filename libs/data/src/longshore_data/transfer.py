@@ -145,6 +145,7 @@ class Transfer:
             tree.refuse_clashes([(f.path, str(f.source)) for f in plan.fetches], "file")
         places = [place for plan in plans for place in self._places(plan)]
         await self._do(f"preparing {directory}", tree.prepare, directory, {p.path.rpartition("/")[0] for p in places})
+        ahead = meter.total - meter.done
         meter.expect(sum(p.fetch.size for p in places if p.fetch.size > 0))
         try:
             sizes = await each(places, lambda place: self._fetch(place, directory, meter), WIDTH)
@@ -155,6 +156,7 @@ class Transfer:
                 doing = f"moving what {plan.source} holds into place"
                 await self._do(doing, tree.move_into, f"{directory}/{plan.scratch}", directory, found)
         except BaseException:
+            meter.expect(ahead - (meter.total - meter.done))  # whoever tries again expects all of it again
             await self._forget([f"{directory}/{p.scratch}" for p in plans if p.rest])
             raise
         kept = [leaf.size for _, found in ready for leaf in found if leaf.kind != "folder"]
