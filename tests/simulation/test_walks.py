@@ -117,5 +117,12 @@ def test_whatever_happens_on_a_long_walk_the_books_agree_and_every_task_ends(see
     walk.look()
     walk.harbour.teardown()
     kinds = Counter[type](type(record.event) for record in walk.harbour.tape.records)
-    for kind in (e.AttemptsAssigned, e.TasksRequeued, e.WorkerHindered, e.AttemptsReported, e.TasksFailed, e.SweepOrdered):
+    for kind in (
+        e.AttemptsAssigned,
+        e.TasksRequeued,
+        e.WorkerHindered,
+        e.AttemptsReported,
+        e.TasksFailed,
+        e.SweepOrdered,
+    ):
         assert kinds[kind], f"the walk met no {kind.__name__}"
