@@ -98,9 +98,7 @@ def test_from_remote_share_to_a_task_that_fetches_and_publishes_and_back(longsho
     end = time.monotonic() + 20
     while json.loads(longshore("remote", "list", "--json").stdout)["schemes"]:
         assert time.monotonic() < end
-    refused = longshore(
-        "submit", "--wait", "--retry", "0", "--input", "far://in put.txt", "--", "true", ok=False
-    )
+    refused = longshore("submit", "--wait", "--retry", "0", "--input", "far://in put.txt", "--", "true", ok=False)
     assert refused.returncode == 1, refused
 
 
