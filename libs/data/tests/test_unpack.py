@@ -293,6 +293,16 @@ def test_a_zip_that_would_leave_the_directory_or_is_encrypted_or_damaged_is_refu
     assert "encrypted" in refused(tmp_path, bytes(encrypted), "a.zip")
 
 
+def test_a_zip_that_lists_gigabytes_of_names_is_refused_unread(tmp_path: Path) -> None:
+    data = bytearray(zipped({"a": b"x"}))
+    end = data.rindex(b"PK\5\6")
+    data[end + 12 : end + 16] = (1 << 30).to_bytes(4, "little")
+    assert "make a tar" in refused(tmp_path, bytes(data), "a.zip")
+    wide = data[:end] + b"PK\6\6" + bytes(36) + (1 << 40).to_bytes(8, "little") + bytes(8) + data[end:]
+    wide[-10:-6] = b"\xff" * 4
+    assert "make a tar" in refused(tmp_path, bytes(wide), "a.zip")
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, 4000), st.binary(min_size=1, max_size=4)), max_size=6),

@@ -26,6 +26,8 @@ PIECE: Final = 1 << 20
 KEEP: Final = 64 << 20
 #: Bytes that a header of a tar archive (a long name, say) may have; more is an attack on our memory.
 _MOST_HEADER: Final = 1 << 20
+#: Bytes of names that a zip archive may list, half a million of usual ones: all are in memory at once, ten times as large.
+_MOST_INDEX: Final = 64 << 20
 _BAD: Final = (
     tarfile.TarError, zlib.error, struct.error, ValueError, LookupError, OverflowError, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -63,6 +65,7 @@ def unzip(stop: Event, archive: str, directory: str, keep: int = KEEP) -> None:
 
     target = _Target(stop, directory, keep)
     with _reading(archive):
+        _check_index(archive)
         try:
             with ZipFile(archive) as zipped:
                 for info in zipped.infolist():
@@ -72,6 +75,21 @@ def unzip(stop: Event, archive: str, directory: str, keep: int = KEEP) -> None:
         except BadZipFile as err:
             raise StoreError(f"{os.path.basename(archive)} is no whole zip archive, or was cut off: {err}") from err
     target.finish()
+
+
+def _check_index(archive: str) -> None:
+    """`StoreError` if the list of names at the end of a zip archive is too long to be held in memory."""
+    with open(archive, "rb") as source:
+        source.seek(-min(os.path.getsize(archive), 1 << 17), os.SEEK_END)
+        tail = source.read()
+    end, end64 = tail.rfind(b"PK\5\6"), tail.rfind(b"PK\6\6")
+    sizes = [struct.unpack_from("<L", tail, end + 12)[0]] if 0 <= end <= len(tail) - 22 else []
+    if 0 <= end64 <= len(tail) - 56 and sizes == [0xFFFFFFFF]:
+        sizes = [struct.unpack_from("<Q", tail, end64 + 40)[0]]
+    if any(size > _MOST_INDEX for size in sizes):
+        raise StoreError(
+            f"{os.path.basename(archive)} has a list of names of {sizes[0]} bytes: make a tar of so many files"
+        )
 
 
 def check_links(directory: str, names: list[str]) -> None:
