@@ -5,6 +5,7 @@ import os
 import pytest
 
 from longshore_common import events as e
+from longshore_common.model import TaskSpec
 
 from .conftest import until
 from .engine import IMAGE, engine_image  # noqa: F401
@@ -63,3 +64,40 @@ async def test_a_killed_agent_finds_its_containers_again(yard, tmp_path):
     end = await yard.ended(name, 60)
     assert (end.exit_code, end.stdout.tail) == (3, "begin\nend\n")
     assert len(yard.ends(name)) == 1
+
+
+async def test_a_container_is_asked_to_stop_by_its_own_signal_and_killed_after_its_own_grace(yard):
+    await start(yard, slots=2)
+    script = "trap 'echo asked; exit 3' USR2; echo up; while :; do sleep 0.02; done"
+    deaf = "trap '' TERM; echo up; while :; do sleep 0.02; done"
+    (polite,) = await yard.assign("sh", "-c", script, container=IMAGE, stop_signal="SIGUSR2", grace=30)
+    (stubborn,) = await yard.assign("sh", "-c", deaf, container=IMAGE, grace=0.3)
+    for name in (polite, stubborn):
+        await until(lambda name=name: "running" in yard.moves(name), 60)
+        place = yard.agents[0].desk.attempts.held[name].place
+        await until(lambda place=place: _read(f"{yard.directory}/w1/attempts/{place}/stdout") == "up\n", 60)
+    await yard.signal("stop", stubborn)
+    await yard.signal("checkpoint", polite)
+    end = await yard.ended(polite, 60)
+    assert (end.outcome, end.cause, end.exit_code, end.stdout.tail) == ("failed", "evicted", 3, "up\nasked\n")
+    assert (await yard.ended(stubborn, 60)).exit_code == 137
+
+
+async def test_memory_beyond_an_escalated_limit_is_an_oom_of_that_limit(yard):
+    await start(yard)
+    spec = TaskSpec(
+        command=("dd", "if=/dev/zero", "of=/dev/null", "bs=90M", "count=1"), container=IMAGE, memory=32 << 20
+    )
+    for n, memory in ((1, 0), (2, 256 << 20)):
+        order = e.Order(submission=78, spec=spec, batch="b", user="u", starts=(e.Start(0, n, 0, "", memory),))
+        await yard.tell(e.AttemptsAssigned(orders=(order,)))
+        end = await yard.ended(f"78.0.{n}", 60)
+        assert (end.outcome, end.cause) == (("succeeded", None) if memory else ("failed", "oom"))
+
+
+def _read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""

@@ -231,6 +231,10 @@ async def test_an_image_comes_from_a_file_in_storage_once_for_all(tmp_path, envi
     await yard.engine.prepare(spec(f"{uri}@{identity()}", pull="never"))
     await yard.engine.forget(A)
     await yard.engine.close()
+    yard.engine = engine_over(environ, tmp_path, storage)
+    assert (await yard.run("true", container=uri)).exit_code == 0  # an attempt that was prepared before a restart
+    await yard.engine.forget(A)
+    await yard.engine.close()
 
 
 @engine_needed

@@ -67,7 +67,9 @@ def failed(attempt: Attempt, cause: Cause, reason: str, now: float) -> Ended:
         usage = Usage(attempt.staging_at, attempt.started_at, None, now, staged_bytes=attempt.staged_bytes)
         return Ended(attempt.id, "failed", None, cause, reason, usage)
     stdout, stderr = before.stdout, before.stderr
-    return Ended(attempt.id, "failed", before.exit_code, cause, reason, before.usage, stdout, stderr)
+    return Ended(
+        attempt.id, "failed", before.exit_code, cause, reason, before.usage, stdout, stderr, image=before.image
+    )
 
 
 def signal_number(name: str) -> int | None:

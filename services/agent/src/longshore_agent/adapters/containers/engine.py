@@ -21,7 +21,7 @@ from longshore_agent.adapters.containers.connection import PROBE, Connection, En
 from longshore_agent.adapters.containers.images import Images
 from longshore_agent.adapters.containers.options import Permissions, parse
 from longshore_agent.adapters.containers.request import Host
-from longshore_agent.adapters.containers.stored import StoredImages
+from longshore_agent.adapters.containers.stored import StoredImages, is_stored
 from longshore_agent.core.ports import ContainerEnd, ContainerError, ContainerOrder, Engines
 from longshore_common.ids import AttemptId
 from longshore_common.model import TaskSpec
@@ -236,6 +236,8 @@ class DockerEngine:
         from aiodocker import DockerError
 
         name, image = request.name(self._scope, order.attempt), order.spec.container or ""
+        if is_stored(image) and self.images.name(image) == image:
+            await self.prepare(order.spec)  # it was in an earlier life of the agent
         try:
             await docker.containers.create(request.config(order, host, self.images.name(image)), name=name)
         except DockerError as err:
