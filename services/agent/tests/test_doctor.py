@@ -35,7 +35,7 @@ class Api:
 
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
         self.server.clock = time.time
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def __enter__(self):

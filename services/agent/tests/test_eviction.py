@@ -82,6 +82,7 @@ def notices(cloud):
     return {"settings": {"provider": "auto", "metadata_url": cloud.url}}
 
 
+@pytest.mark.slow
 async def test_work_is_saved_or_given_back_before_the_host_goes_and_then_it_may_go(yard, cloud):
     agent = await yard.start_agent(slots=1, **notices(cloud))
     script = "trap 'sleep 1.5; echo saved; exit 9' TERM; echo ready; while :; do sleep 0.02; done"
@@ -112,6 +113,7 @@ async def test_what_does_not_hear_is_killed_while_there_is_time(yard, cloud):
     assert end.usage.ended_at < yard.events(e.WorkerEvicted)[0].at
 
 
+@pytest.mark.slow
 async def test_a_notice_that_is_withdrawn_lets_the_host_work_again(yard, cloud):
     cloud.events = [cloud.azure_event("Preempt", time.time() + 600)]
     await yard.start_agent(**notices(cloud))

@@ -245,6 +245,7 @@ async def test_a_disk_below_its_watermark_takes_no_new_work_until_there_is_room(
     (before,) = await yard.assign("sleep", "600")
     await yard.running(before)
     ballast.write_bytes(b"x" * 60 * MIB)
+    await agent.watch.look()
     await until(lambda: yard.events(e.WorkerHindered))
     reason = yard.events(e.WorkerHindered)[-1].reason
     assert "w1/attempts has" in reason
@@ -256,9 +257,10 @@ async def test_a_disk_below_its_watermark_takes_no_new_work_until_there_is_room(
     assert not yard.ends(before)
     await yard.kill_agent(agent)
     joined = len(yard.hub.records)
-    await yard.start_agent()
+    again = await yard.start_agent()
     await until(lambda: [r for r in yard.hub.records[joined:] if isinstance(r.event, e.WorkerHindered)])
     ballast.unlink()
+    await again.watch.look()
     await until(lambda: not yard.events(e.WorkerHindered)[-1].reason)
     assert [(await yard.ended(n)).outcome for n in names] == ["succeeded"] * 3
 
@@ -286,6 +288,7 @@ async def test_in_the_owners_hours_nothing_starts_and_the_reason_is_told(yard):
     await until(lambda: name in agent.desk.attempts.held)
     assert agent.desk.attempts.held[name].phase == "ready"
     agent.watch.rules = ()  # the hour is over
+    await agent.watch.look()
     assert (await yard.ended(name)).outcome == "succeeded"
 
 
@@ -308,6 +311,7 @@ async def test_a_cap_that_begins_holds_for_what_waits_in_the_spawner_already(yar
     (large,) = await yard.assign("touch", f"{tmp_path}/ran", cpus=2)
     await until(lambda: large in agent.desk.attempts.held and agent.desk.attempts.held[large].phase == "launched")
     agent.watch.rules = hours.parse("cpus=2")
+    await agent.watch.look()
     await until(lambda: agent.desk.attempts.held[large].phase == "ready")
     await yard.signal("kill", small[0])
     await yard.ended(small[0])
@@ -315,6 +319,7 @@ async def test_a_cap_that_begins_holds_for_what_waits_in_the_spawner_already(yar
     assert (await yard.ended(fits)).outcome == "succeeded"
     assert not (tmp_path / "ran").exists()
     agent.watch.rules = ()
+    await agent.watch.look()
     assert (await yard.ended(large)).outcome == "succeeded"
 
 

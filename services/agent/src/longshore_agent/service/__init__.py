@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from longshore_agent.adapters import confinement, enrolment, gpus, host
+from longshore_agent.adapters.aside import answered
 from longshore_agent.adapters.cache import Cache
 from longshore_agent.adapters.journal import Journal, Lived
 from longshore_agent.adapters.output_store import BucketStore, FolderStore, OutputStore
@@ -90,7 +91,7 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     dirs = WorkDirs(directory / "attempts", outside.room, settings.keep_failed)
     dirs.reset({a.place for a in known.attempts.held.values() if a.place})
     engines = await outside.engine.probe()
-    cards, problem = gpus.find()
+    cards, problem = await _cards()
     limits = _limits(settings, cards)
     facts = host.facts(dirs.base, engines.names, (*engines.problems, *filter(None, [problem, confinement.problem()])))
     facts = structs.replace(facts, gpus=len(limits.ledger.gpus), gpu_names=cards.names if cards else ())
@@ -119,6 +120,14 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
         memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id)
     )
     return agent
+
+
+async def _cards() -> tuple[gpus.Gpus | None, str]:
+    """The GPUs, and what is wrong with them; a driver that hangs is one that is not there."""
+    try:
+        return await asyncio.wait_for(answered(gpus.find), 10)
+    except TimeoutError:
+        return None, "GPUs cannot be used: their driver does not answer; does `nvidia-smi` work on this host?"
 
 
 def _limits(settings: Settings, cards: gpus.Gpus | None) -> Limits:

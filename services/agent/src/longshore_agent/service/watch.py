@@ -47,7 +47,7 @@ class Watch:
         self.pressure = Throttle()
         self.rules = hours.parse(settings.hours)
         self._metrics = Metrics(desk.clock.now())
-        self._gpus = Aside(gpus.read, gpus.read(), "gpus") if gpus else None
+        self._gpus = Aside(gpus.read, [{"name": n} for n in gpus.names], "gpus") if gpus else None
         self._hindrances: dict[str, str] = {}
         self.rejoin: Callable[[], None] = lambda: None
         self._joined = False
