@@ -30,7 +30,7 @@ WIDTH: Final = 4
 #: Bytes gathered before they go to the disk.
 GATHER: Final = 1 << 20
 #: Up to so many bytes are written and hashed without the detour over a thread.
-INLINE: Final = 256 << 10
+INLINE: Final = 128 << 10
 #: Seconds to wait for a broken upload to be cleared away; the request goes on after them.
 ABORT_WITHIN: Final = 0.5
 #: Bytes hashed between two looks at `stop`: few enough to stay in the cache of a core.
@@ -60,10 +60,11 @@ class Object(NamedTuple):
 
 
 class _Part:
-    """Bytes from `at` (which grows) up to `end`; `done` once all of them are in the file."""
+    """Bytes from `at` (which grows) up to `end`; `done` once all of them are in the file. `digest` is fed as they come."""
 
     def __init__(self, start: int, end: int) -> None:
         self.start, self.at, self.end = start, start, end
+        self.digest: Any = None
         self.done = asyncio.Event()
 
 
@@ -112,6 +113,7 @@ class Download:
                 async with self._ask(None if span[1] == 0 else span) as answer:
                     known = self._described(answer)
                     first.end = min(span[1], known.size) if known.ranged else known.size
+                    first.digest = hashlib.md5(usedforsecurity=False) if known.md5 else None
                     await self._pour(answer, fd, first, Patience())  # bytes that come again are no progress
                     return known
             except StoreError as err:
@@ -162,17 +164,18 @@ class Download:
     async def _write(self, fd: int, gathered: list[bytes], one: _Part) -> None:
         size = sum(map(len, gathered))
         if size > INLINE:
-            await in_thread(self._via.pool, _write_at, fd, gathered, one.at)
+            await in_thread(self._via.pool, _write_at, fd, gathered, one)
         elif size:
-            _write_at(Event(), fd, gathered, one.at)
+            _write_at(Event(), fd, gathered, one)
         one.at += size
 
     async def _check(self, fd: int, known: Object, parts: Sequence[_Part]) -> None:
         """`Damaged` if the file is not what the ETag says. Parts are hashed in their order, while later ones still come."""
         if not known.md5:
             return
-        digest = hashlib.md5(usedforsecurity=False)
-        for one in parts:
+        await parts[0].done.wait()
+        digest = parts[0].digest
+        for one in parts[1:]:
             await one.done.wait()
             await _hash(self._via.pool, fd, (one.start, one.end), digest)
         if (found := digest.hexdigest()) != known.md5:
@@ -343,7 +346,10 @@ def _feed(stop: Event, fd: int, span: tuple[int, int], digests: Sequence[Any]) -
         at += size
 
 
-def _write_at(_stop: Event, fd: int, gathered: list[bytes], offset: int) -> None:
-    done = os.pwritev(fd, gathered, offset)
+def _write_at(_stop: Event, fd: int, gathered: list[bytes], one: _Part) -> None:
+    done = os.pwritev(fd, gathered, one.at)
     if done < sum(map(len, gathered)):  # a disk that is full, or a call that was interrupted
-        disk.write_all(fd, b"".join(gathered)[done:], offset + done)
+        disk.write_all(fd, b"".join(gathered)[done:], one.at + done)
+    if one.digest is not None:
+        for data in gathered:
+            one.digest.update(data)
