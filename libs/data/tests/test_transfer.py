@@ -444,9 +444,9 @@ async def test_many_files_of_a_folder_take_seconds(transfer: Transfer, tmp_path:
     for name in range(number):
         (source / f"{name}").write_bytes(b"x" * 100)
     where = target(tmp_path)
-    then = time.monotonic()
+    then = time.process_time()
     await transfer.bring([uri.source(f"file://{source}/")], str(where))
-    assert time.monotonic() - then < 10  # 1.4 s for 10,000 on two idle cores
+    assert time.process_time() - then < 10  # of CPU: 1.4 s for 10,000 on two idle cores, and of wall
     assert len(list(where.iterdir())) == number
 
 
