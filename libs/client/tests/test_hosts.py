@@ -1,11 +1,13 @@
 """Workers and transfers for people: columns, lines, and where what attempts left lies. Programs read the JSON."""
 
+import asyncio
 import json
 
 import msgspec
 import pytest
 
 from longshore.cli import hosts, transfers
+from longshore_common.testing.nats_server import running
 
 from .test_command import longshore
 
@@ -113,3 +115,49 @@ def test_a_task_tells_what_its_attempts_left_and_where(api, said):
 def test_an_output_that_no_attempt_could_have_has_no_private_place():
     assert transfers.private_place(task(output="s3://b/{entry}"), "7.1.1") == ""
     assert transfers.private_place(task(output=None), "7.1.1") == ""
+
+
+@pytest.fixture
+async def asking(tmp_path, api, profile):
+    """Say a line to a stack with a real log and the stub api, which answers every wish with `answers`."""
+    answers = []
+    async with running(tmp_path / "nats") as server:
+        door = msgspec.structs.replace(profile, nats_url=server.url, nats_creds=server.creds("user", "ada"))
+        (tmp_path / "client.json").write_bytes(msgspec.json.encode(door))
+        reader = await server.connect("api")
+
+        async def asked(*line):
+            seq = await reader.log.last() + 1
+            api.routes[f"/requests/{seq}"] = lambda _: {
+                "request": seq,
+                **(answers.pop(0) if len(answers) > 1 else answers[0]),
+            }
+            return await asyncio.to_thread(longshore, *line, state=tmp_path)
+
+        asked.answers = answers
+        yield asked
+
+
+def cared(worker, text, freed=0):
+    return {"worker": worker, "care": "clean", "text": text, "freed": freed, "request": 1}
+
+
+async def test_what_each_worker_says_is_printed_as_it_comes(asking):
+    done = {"answer": "done", "workers": ["w1", "w2"], "cares": [cared("w2", "none were kept")]}
+    asking.answers += [{"answer": "none"}, done, {**done, "cares": [*done["cares"], cared("w1", "3 gone", 2048)]}]
+    code, out, err = await asking("worker", "clean", "--all")
+    assert (code, out) == (0, b"w2\tnone were kept\t-\nw1\t3 gone\t2.0K\n"), err
+
+
+async def test_a_worker_that_says_nothing_in_time_is_named_and_the_exit_code_is_1(asking):
+    asking.answers.append({"answer": "done", "workers": ["w1", "w2"], "cares": [cared("w2", "2 gone")]})
+    code, out, err = await asking("worker", "prune-images", "w1", "w2", "--timeout", "0.2s")
+    assert (code, out) == (1, b"w2\t2 gone\t-\n")
+    assert "w1 has not said yet" in err
+
+
+async def test_what_is_refused_is_told_with_its_reason(asking):
+    asking.answers.append({"answer": "refused", "reason": "no worker is called w9; known are w1"})
+    code, out, err = await asking("worker", "restart", "w9")
+    assert (code, out) == (1, b"")
+    assert "no worker is called w9" in err

@@ -158,6 +158,17 @@ def test_a_report_of_a_superseded_attempt_keeps_the_submission(story: Story) -> 
     assert array in story.state.submissions
 
 
+def test_what_ran_out_of_memory_is_wanted_with_more_of_it(story: Story) -> None:
+    array = story.submit(2, TaskSpec(command=("x",), memory=2 << 30))
+    story.assign(array, 0)
+    story.tell(e.TasksRequeued(tasks=(e.Requeue(array, 0, 1, 0, "oom", "", 3 << 30),)))
+    (found,) = demand(story.state)
+    assert {shape.memory: count for shape, count in found.shapes.items()} == {2 << 30: 1, 3 << 30: 1}
+    story.assign(array, 0, n=2)
+    (found,) = demand(story.state)
+    assert {shape.memory: count for shape, count in found.shapes.items()} == {2 << 30: 1}
+
+
 def test_hosts_that_take_no_work_serve_nothing_until_they_do_again(story: Story) -> None:
     story.submit(1)
 

@@ -28,15 +28,25 @@ def demand(state: State) -> list[Demand]:
         if not wanted.queued or wanted.batch in state.paused:
             continue
         counts = shapes.setdefault(wanted.batch, {})
-        for shape, count in _counted(wanted):
+        for shape, count in (*_counted(wanted), *_grown(wanted)):
             counts[shape] = counts.get(shape, 0) + count
         since[wanted.batch] = min(since.get(wanted.batch, wanted.since), wanted.since)
+    shapes = {batch: {shape: n for shape, n in counts.items() if n} for batch, counts in shapes.items()}
     return [Demand(batch, shapes[batch], since[batch], slots(state, batch)) for batch in sorted(shapes)]
 
 
 def slots(state: State, batch: str) -> int:
     """Slots of workers that take work of this batch now."""
     return sum(h.concurrency for h in state.hands.values() if h.takes_work and h.batch in ("*", batch))
+
+
+def _grown(wanted: Wanted) -> Iterable[tuple[Shape, int]]:
+    """Queued tasks that need more memory than they asked for: one less of the one shape, one more of the other."""
+    for index, memory in wanted.memory.items():
+        if index in wanted.queued:
+            shape = next((run.shape for run in reversed(wanted.runs) if run.lo <= index), Shape())
+            yield shape, -1
+            yield shape._replace(memory=memory), 1
 
 
 def _counted(wanted: Wanted) -> Iterable[tuple[Shape, int]]:

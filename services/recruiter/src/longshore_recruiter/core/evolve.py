@@ -111,6 +111,8 @@ def _requeued(state: State, record: Recorded, event: e.TasksRequeued) -> None:
     for task in event.tasks:
         if wanted := state.submissions.get(task.submission):
             wanted.flying.pop(task.index, None)
+            if task.memory:
+                wanted.memory[task.index] = task.memory
             _queue(wanted, task.index, task.index, record.at)
 
 

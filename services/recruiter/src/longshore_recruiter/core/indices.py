@@ -16,6 +16,10 @@ class Indices:
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
+    def __contains__(self, index: int) -> bool:
+        start, stop = self._meeting(index, index)
+        return start < stop
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Ranges (lo, hi), both included, ascending."""
         return iter(self._ranges)

@@ -30,7 +30,10 @@ class Run(NamedTuple):
 
 
 class Wanted(Struct):
-    """A submission. `flying` maps assigned tasks to attempts; `since`: when the oldest queued one began to wait."""
+    """A submission. `flying` maps assigned tasks to attempts; `since`: when the oldest queued one began to wait.
+
+    `memory`: bytes that tasks get after they ran out of what they had asked for.
+    """
 
     batch: str
     runs: list[Run]
@@ -40,6 +43,7 @@ class Wanted(Struct):
     flying: dict[int, int] = {}
     since: float = 0
     may_return: bool = False
+    memory: dict[int, int] = {}
 
     @property
     def over(self) -> bool:
