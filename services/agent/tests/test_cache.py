@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -269,6 +270,33 @@ async def test_what_attempts_use_stays_whatever_the_limit(tmp_path):
     host.cache.release("1.1.1")
     assert host.cache.keys() == ()
     await host.cache.close()
+
+
+async def test_on_a_disk_with_clones_a_task_may_write_what_it_likes_and_spoils_nothing(tmp_path):
+    if os.geteuid() or not shutil.which("mkfs.btrfs"):
+        pytest.skip("needs root and mkfs.btrfs (btrfs-progs): clones were not tried")
+    disk, image = tmp_path / "disk", tmp_path / "image"
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(120 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", "-f", image], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", image, disk], check=True, capture_output=True)
+    try:
+        host = Host(disk)
+        text = host.source("genome")
+        place = await host.lend(text, user="1.0.1")
+        (kept,) = (disk / "worker/cache").glob("*/tree/genome")
+        assert kept.stat().st_ino != (place / "genome").stat().st_ino
+        assert (place / "genome").stat().st_mode & 0o777 == 0o444
+        (place / "genome").chmod(0o644)
+        (place / "genome").write_text("spoilt")
+        assert tree(await host.lend(text, user="1.1.1")) == {"genome": "content"}
+        assert len(host.store.fetched) == 1
+        assert host.cache._lender._clones
+        await host.cache.close()
+        await host.transfer.storage.close()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 async def test_to_another_disk_it_is_copied(host):

@@ -99,6 +99,7 @@ class Cache:
         self._doors: dict[str, _Door] = {}  # by source
         self._next = 0
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="cache")
+        self._writing = asyncio.Lock()
         self._behind: set[asyncio.Future[None]] = set()
         self._lender = trees.Lender()
         self.changed: Callable[[], None] = lambda: None
@@ -333,8 +334,9 @@ class Cache:
         await self._write_index(entry)
 
     async def _write_index(self, entry: Entry) -> None:
-        data = msgspec.json.encode(entry.index)
-        await self._do("writing", disk.write_new, data, f"{entry.root}/index", f"{entry.root}/{disk.PART}index")
+        async with self._writing:  # one at a time, each with what is true then: an older index must not win
+            data = msgspec.json.encode(entry.index)
+            await self._do("writing", disk.write_new, data, f"{entry.root}/index", f"{entry.root}/{disk.PART}index")
 
     # --- the folder ---
 
