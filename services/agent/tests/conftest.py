@@ -208,6 +208,8 @@ class Yard:
                 await port.close()
             agent.journal.abandon()
         self.spawner.stop()
+        for agent in self.agents:
+            agent.bare.confinement.attach(os.getpid(), 2, ())  # as the next life would: groups of nobody go
 
 
 @pytest.fixture

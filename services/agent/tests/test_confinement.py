@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from longshore_agent.adapters import cgroups
 from longshore_agent.adapters.cgroups import Limits
+from longshore_agent.adapters.confinement import Confinement
 from longshore_agent.core import contract
+from longshore_agent.core.attempts import Attempt
 from longshore_agent.core.contract import Devices
 from longshore_common import events as e
 from longshore_common.model import TaskSpec
@@ -151,7 +154,7 @@ async def test_memory_beyond_the_limit_is_an_oom_known_from_the_group(yard, grou
     assert (end.outcome, end.cause, end.exit_code) == ("failed", "oom", 137)
     assert "--memory" in end.reason
     assert 32 * MB < end.usage.peak_memory <= 64 * MB
-    await none_left(ground, name)
+    await none_left(ground, yard, name)
 
 
 async def test_a_child_that_was_killed_for_memory_makes_its_parents_failure_an_oom(yard, ground):
@@ -258,7 +261,7 @@ async def test_a_restarted_agent_still_knows_of_the_group_and_removes_it(yard, g
     await yard.kill_agent(agent)
     await yard.start_agent()
     assert (await yard.ended(name)).cause == "oom"
-    await none_left(ground, name)
+    await none_left(ground, yard, name)
 
 
 async def test_without_limits_no_group_is_made(yard, ground):
@@ -277,6 +280,39 @@ def test_devices_are_told_to_the_task_and_the_users_own_variables_win() -> None:
     assert (own["LONGSHORE_CPUS"], own["THREADS"]) == ("2,3", "2")
     assert "OMP_NUM_THREADS" not in own
     assert contract.own_environment(TaskSpec(command=("x",)), e.Start(0, 1), contract.SHARED) == {}
+    inside = contract.own_environment(TaskSpec(command=("x",)), e.Start(0, 1), devices, inside=True)
+    assert (inside["LONGSHORE_GPUS"], "CUDA_VISIBLE_DEVICES" in inside) == ("0,GPU-5", False)
+
+
+def test_an_earlier_spawner_is_asked_for_nothing_it_does_not_know(ground):
+    held = Confinement("test-earlier")
+    order = e.Order(submission=1, spec=TaskSpec(command=("x",), memory=MB, grace=1), batch="b", user="u", starts=())
+    attempt = Attempt(id="1.0.1", order=order, start=e.Start(0, 1))
+    held.attach(os.getpid(), 1, ())
+    assert held.demand(attempt) == {}
+    held.attach(os.getpid(), 2, ())
+    assert set(held.demand(attempt)) == {"groups", "stop", "grace"}
+    assert held.told(attempt, 5, 1.0).peak_memory == 5
+    held.forget(attempt.id)
+    assert not held.watched
+
+
+def test_where_there_are_no_groups_memory_is_limited_per_process(ground, tmp_path):
+    script = f"""
+import os
+from longshore_agent.adapters import confinement
+from longshore_agent.core.attempts import Attempt
+from longshore_common import events as e
+from longshore_common.model import TaskSpec
+os.setgid(65534)
+os.setuid(65534)
+held = confinement.Confinement("x")
+held.attach(os.getpid(), 2, ())
+order = e.Order(submission=1, spec=TaskSpec(command=("x",), memory={MB}), batch="b", user="u", starts=())
+print(held.demand(Attempt(id="1.0.1", order=order, start=e.Start(0, 1))), "Delegate=yes" in confinement.problem())
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=tmp_path, timeout=30)
+    assert said.stdout.decode() == f"{{'limits': [({resource.RLIMIT_DATA}, {MB})]}} True\n"
 
 
 def frozen(directories) -> bool:
@@ -293,5 +329,5 @@ async def said(yard, text):
     await asyncio.sleep(0)
 
 
-async def none_left(ground, name):
-    await until(lambda: not [n for n in ground.names() if n.startswith("bare-") and n.endswith(f"-{name}")])
+async def none_left(ground, yard, name):
+    await until(lambda: yard.agents[0].bare.confinement.group(name) not in ground.names())

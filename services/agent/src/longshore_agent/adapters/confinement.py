@@ -93,7 +93,7 @@ class Confinement:
             return more
         memory = contract.memory(spec, attempt.start)
         if self._ground is not None:
-            more["groups"] = list(self._ground.make(self._name(attempt.id), Limits(memory, spec.cpus, PIDS)))
+            more["groups"] = list(self._ground.make(self.group(attempt.id), Limits(memory, spec.cpus, PIDS)))
             self._peaks[attempt.id] = 0
         elif memory:
             # not RLIMIT_AS: runtimes with a heap of their own reserve addresses that they never use
@@ -105,7 +105,7 @@ class Confinement:
         if self._ground is None:
             return
         for attempt, peak in self._peaks.items():
-            now = cgroups.resident(self._ground.directories(self._name(attempt)))
+            now = cgroups.resident(self._ground.directories(self.group(attempt)))
             self._peaks[attempt] = max(peak, now)
         self._left = {name for name in self._left if not cgroups.remove(self._ground.directories(name))}
 
@@ -127,16 +127,17 @@ class Confinement:
         """Kill what is left of it and remove its group, now or at a later look; nothing happens if it has none."""
         self._peaks.pop(attempt, None)
         if self._ground is not None:
-            directories = self._ground.directories(self._name(attempt))
+            directories = self._ground.directories(self.group(attempt))
             cgroups.empty(directories)
             if not cgroups.remove(directories):
-                self._left.add(self._name(attempt))
+                self._left.add(self.group(attempt))
 
-    def _name(self, attempt: AttemptId) -> str:
+    def group(self, attempt: AttemptId) -> str:
+        """The name of its group, whether there is one or not."""
         return f"{self._prefix}{attempt}"
 
     def _directories(self, attempt: Attempt) -> tuple[str, ...]:
         if self._ground is None or not confined(attempt):
             return ()
-        directories = self._ground.directories(self._name(attempt.id))
+        directories = self._ground.directories(self.group(attempt.id))
         return directories if os.path.isdir(directories[0]) else ()

@@ -1,4 +1,4 @@
-"""Facts about this host, read from the kernel, and the kernel's count of out-of-memory kills.
+"""Facts about this host, read from the kernel.
 
 What must not enter: what is made of them.
 """
@@ -65,18 +65,6 @@ def disk_is_full(directory: Path) -> bool:
     """Whether nothing more can be written where this directory is: less than a block for each of a few files."""
     disk = os.statvfs(directory)
     return disk.f_bavail * disk.f_frsize < FULL_BELOW or (disk.f_files > 0 and disk.f_favail == 0)
-
-
-def oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started; 0 where it does not say."""
-    try:
-        with open("/proc/vmstat") as file:
-            for line in file:
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-    except OSError:
-        return 0
-    return 0
 
 
 def load() -> float:

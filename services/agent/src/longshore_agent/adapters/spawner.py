@@ -69,7 +69,7 @@ class Link(asyncio.Protocol):
             messages: list[Message] = marshal.loads(bytes(buffer[at + 4 : end]))
             at = end
             if not self.hello.done():
-                self.hello.set_result(Hello(*messages.pop(0)[1:]))
+                self.hello.set_result(Hello(*messages.pop(0)[1:7]))  # a later version may say more
             if messages:
                 self._on_events(messages)
         del buffer[:at]

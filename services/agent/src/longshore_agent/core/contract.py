@@ -104,8 +104,11 @@ def memory(spec: TaskSpec, start: Start) -> int:
     return start.memory or spec.memory
 
 
-def own_environment(spec: TaskSpec, start: Start, devices: Devices) -> Mapping[str, str]:
-    """What differs from the order's other attempts: more memory, CPUs and GPUs set aside for this one. The user's own win."""
+def own_environment(spec: TaskSpec, start: Start, devices: Devices, *, inside: bool = False) -> Mapping[str, str]:
+    """What differs from the order's other attempts: more memory, CPUs and GPUs set aside for this one. The user's own win.
+
+    `inside` a container only its own GPUs are there and count from 0, so CUDA must not be told of their numbers outside.
+    """
     if not start.memory and devices == SHARED:
         return NOTHING
     own: dict[str, str] = {}
@@ -116,8 +119,9 @@ def own_environment(spec: TaskSpec, start: Start, devices: Devices) -> Mapping[s
         own["LONGSHORE_CPUS"] = ",".join(map(str, devices.cpus))
     if devices.gpus:
         ids = ",".join(devices.gpus)
-        own |= {"CUDA_VISIBLE_DEVICES": ids, "NVIDIA_VISIBLE_DEVICES": ids, "LONGSHORE_GPUS": ids}
-        own["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-ml counts; CUDA's own order is by speed
+        own["LONGSHORE_GPUS"] = ids
+        if not inside:  # PCI_BUS_ID: as nvidia-ml counts; CUDA's own order is by speed
+            own |= {"CUDA_VISIBLE_DEVICES": ids, "NVIDIA_VISIBLE_DEVICES": ids, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     return {k: v for k, v in own.items() if k not in spec.env or k.startswith("LONGSHORE_")}
 
 

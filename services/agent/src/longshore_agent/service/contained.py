@@ -141,7 +141,7 @@ class ContainedLane:
         here = self.desk.host._replace(slots=self.desk.attempts.slots)
         shared = contract.shared_environment(attempt.order, here, {})
         spec = attempt.order.spec
-        own = contract.own_environment(spec, attempt.start, attempt.devices)
+        own = contract.own_environment(spec, attempt.start, attempt.devices, inside=True)
         env = contract.environment(shared, attempt.id, attempt.start, contract.INSIDE, own)
         dirs = place.places
         return ContainerOrder(
