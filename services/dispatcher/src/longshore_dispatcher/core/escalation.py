@@ -37,6 +37,11 @@ def most(state: State, sub: Submission, index: int) -> int:
     return max(up or [worker.facts.memory for worker in could], default=0)
 
 
+def shown(size: int) -> str:
+    """101000000 -> 101 MB, for people."""
+    return f"{size / 1e9:.3g} GB" if size >= 10**9 else f"{size / 1e6:.3g} MB"
+
+
 def _rounded(size: int) -> int:
     step = max(LEAST_STEP, 1 << max(0, size.bit_length() - 3))
     return -(-size // step) * step

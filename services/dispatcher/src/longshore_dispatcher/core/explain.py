@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from longshore_common.errors import BadInput
 from longshore_common.ids import split_task
-from longshore_dispatcher.core import changes
+from longshore_dispatcher.core import changes, escalation
 from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.seats import Seat, able
 from longshore_dispatcher.core.state import Closed, Lot, State, Submission, Task, Worker
@@ -139,7 +139,7 @@ def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[R
         if task.not_before - now < SOON:
             return
     if memory := sub.memory.get(index):
-        yield Reason(f"it ran out of memory before, so it now asks for {memory / 1e9:.3g} GB")
+        yield Reason(f"it ran out of memory before, so it now asks for {escalation.shown(memory)}")
     batch = state.batches.get(sub.batch)
     if batch is not None and batch.paused:
         yield Reason(f"its batch {sub.batch!r} is paused", f"longshore batch resume {sub.batch}")

@@ -88,10 +88,9 @@ def _with_more_memory(state: State, task: Task, end: End, again: Verdict) -> Ver
     if not wants:
         return again
     if wants <= had:
-        why = f"it ran out of {had / 1e9:.3g} GB of memory, and no worker that could run it has more"
+        why = f"it ran out of {escalation.shown(had)} of memory, and no worker that could run it has more"
         return Verdict("fail", "oom", f"{end.reason}; {why}" if end.reason else why)
-    used = f"it ran out of {had / 1e9:.3g} GB" if had else f"it ran out of memory at {end.peak / 1e9:.3g} GB"
-    return again._replace(reason=f"{used}; its next attempt gets {wants / 1e9:.3g} GB", memory=wants)
+    return again._replace(reason=f"it ran out of {escalation.shown(had or end.peak)} of memory", memory=wants)
 
 
 def judge(state: State, now: float, wished: Collection[int] = ()) -> Iterable[Decision]:
