@@ -32,7 +32,7 @@ class Watch(threading.Thread):
 
     def __init__(self, stack: Stack) -> None:
         super().__init__(daemon=True)
-        self.agent = stack.part("agent")
+        self.agent = stack.part("local-1")
         self.before = self.most = resident(self.agent)
         self.over = threading.Event()
 
@@ -55,9 +55,9 @@ class Runs:
         self.tails.append(self._tail(name))
         until(lambda: self._seen(name)["state"] in ("succeeded", "failed"), 300, "the end of the task", every=0.1)
         (attempt,) = self.stack.get(f"/tasks/{name}/attempts")["items"]
-        size = (attempt.get("stdout") or {}).get("size")
-        if self._seen(name)["state"] != "succeeded" or size != self.megabytes * MB:
-            raise RuntimeError(f"{name} ended {self._seen(name)['state']} with {size} bytes of output")
+        last = self.stack.get_bytes(f"/tasks/{name}/output", stream="stdout", offset=self.megabytes * MB - 2, limit=9)
+        if self._seen(name)["state"] != "succeeded" or len(last) != 2:
+            raise RuntimeError(f"{name} ended {self._seen(name)['state']}, and not with {self.megabytes} MB of output")
         ran = _seconds(attempt["ended_at"]) - _seconds(attempt["started_at"])
         self.keeping.append(time.perf_counter() - began - ran)
         return ran
