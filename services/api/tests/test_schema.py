@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from longshore_api.adapters import schema
+from longshore_api.adapters.store import Store
 from longshore_api.adapters.tables import (
     ATTEMPT,
     BATCH,
@@ -74,3 +75,23 @@ async def test_tables_have_the_columns_the_projector_writes(
     )
     await connection.close()
     assert {r[0] for r in rows} == set(columns)
+
+
+async def test_the_read_model_of_the_release_before_is_kept_and_read(bare: str) -> None:
+    connection = await asyncpg.connect(bare)
+    await connection.execute(schema.script("", "0002"))
+    await connection.execute("UPDATE position SET seq = 5")
+    await connection.execute(
+        "INSERT INTO worker VALUES ('w1', 'up', false, 2, -1, '*', '{}', 'U', 'h', 1, NULL, NULL, NULL)"
+    )
+    await connection.execute(
+        "INSERT INTO batch (name, paused, frozen, size, submissions, users) VALUES ('b', true, false, 1, 1, '{ann}')"
+    )
+    await connection.close()
+    assert await schema.migrate(bare)
+    store = await Store.open(bare)
+    memory = await store.load()
+    await store.close()
+    worker, batch = memory.workers["w1"], memory.batches["b"]
+    assert (memory.position, worker.state, worker.hindered, worker.cares) == (5, "up", "", "[]")
+    assert (batch.paused, batch.users, batch.retention) == (True, ["ann"], None)
