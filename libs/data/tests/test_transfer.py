@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from longshore_common.errors import BadInput
@@ -182,7 +182,8 @@ def test_what_lands_is_what_the_model_says(paths: list[str], chain: list[str]) -
         (root / "t").mkdir()
         try:
             return await brought(transfer, root / "t", "|".join([f"file://{fill(root / 's', files)}/", *chain]))
-        except (StoreError, BadInput):
+        except (StoreError, BadInput) as err:
+            note(f"refused: {err}")
             assert list((root / "t").glob(".*")) == []
             return None
         finally:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from longshore_common.errors import BadInput
 from longshore_data import actions, uri
 from longshore_data.actions import Action
+from longshore_data.store import StoreError
 from longshore_data.uri import Location, Source
 
 segment = st.text(st.characters(codec="utf-8", exclude_characters="/\0|"), min_size=1, max_size=12).filter(
@@ -261,3 +262,10 @@ def test_private_places_and_manifests_lie_below_the_output() -> None:
 def test_names_that_cannot_live_together_are_found(names: list[str], clash: str | None) -> None:
     assert uri.clashes(names) == clash
     assert uri.clashes(reversed(names)) == clash
+
+
+def test_errors_of_storage_do_not_repeat_what_signs_a_url() -> None:
+    place = uri.parse("https://host/a/b.gz?X-Amz-Signature=beef&part=7")
+    said = str(StoreError(f"fetching {place}: the server answered 403"))
+    assert "beef" not in said
+    assert "part=7" in said

@@ -122,7 +122,7 @@ class Copying:
 
         async def one(step: Step) -> None:
             try:
-                async with self.limits.turns:
+                async with self.limits.turn(meter):
                     await self._move(step, meter, verify=verify)
             except StoreError as err:
                 failures.append(Failure(step.source, err))

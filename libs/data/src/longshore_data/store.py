@@ -8,18 +8,18 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from longshore_common.errors import LongshoreError
 from longshore_data.meter import UNMETERED, Meter
-from longshore_data.uri import Location
+from longshore_data.uri import Location, shown
 
 
 class StoreError(LongshoreError):
     """Storage said no, or nothing: `retriable` if the same call may succeed later, `missing` if the place is not there.
 
-    The words say which URI, which step, what the server answered, and the fix. `disk_full`: this host's own disk has no
-    room for it.
+    The words say which URI (without a signature it may carry), which step, what the server answered, and the fix.
+    `disk_full`: this host's own disk has no room for it.
     """
 
     def __init__(self, words: str, *, retriable: bool = False, missing: bool = False, disk_full: bool = False) -> None:
-        super().__init__(words)
+        super().__init__(shown(words))
         self.retriable, self.missing, self.disk_full = retriable, missing, disk_full
 
 

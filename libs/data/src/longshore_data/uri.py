@@ -37,6 +37,16 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5}
 _ACCESSION = re.compile(r"[A-Za-z]{1,6}[0-9]{4,12}", re.ASCII)
 
 
+_SIGNED: Final = re.compile(
+    r"([?&;](?=[^=&#\s]*(?:sig|token|key|secret|credential|passw|auth|policy))[^=&#\s]*=)[^&#\s'\"]+", re.IGNORECASE
+)
+
+
+def shown(text: str) -> str:
+    """`text` without the values of signatures and tokens that the queries of its URLs carry."""
+    return _SIGNED.sub(r"\1…", text)
+
+
 class Location(NamedTuple):
     """A place in storage. `bucket`: that of s3, `host[:port]` of http and ftp, else empty.
 

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from longshore_data.store import StoreError
-from longshore_data.stores.patience import Passing, Patience, shown
-from longshore_data.uri import Location
+from longshore_data.stores.patience import Passing, Patience
+from longshore_data.uri import Location, shown
 
 if TYPE_CHECKING:
     from aioftp import Client

@@ -19,9 +19,9 @@ from longshore_data.parallel import Stopped, in_thread
 from longshore_data.store import Found, Put, StoreError
 from longshore_data.stores.http_client import Facts, HttpClient, facts, refusal
 from longshore_data.stores.http_parts import Download, Width
-from longshore_data.stores.patience import Patience, insist, shown
+from longshore_data.stores.patience import Patience, insist
 from longshore_data.stores.sinks import BytesSink, FileSink, HashSink, Sink
-from longshore_data.uri import Location
+from longshore_data.uri import Location, shown
 
 #: With @aria2: five connections, for files of 1 MiB and more.
 ARIA2: Final = Width(lanes=5, above=1 << 20, part=4 << 20)

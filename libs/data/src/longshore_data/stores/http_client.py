@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from longshore_data.store import StoreError
-from longshore_data.stores.patience import Passing, Patience, shown
-from longshore_data.uri import Location
+from longshore_data.stores.patience import Passing, Patience
+from longshore_data.uri import Location, shown
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession

@@ -5,7 +5,6 @@ What must not enter: protocols, what is asked.
 
 import asyncio
 import os
-import re
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
@@ -16,10 +15,6 @@ R = TypeVar("R")
 
 #: A try that gained so many bytes was not in vain: the count of tries begins anew.
 WORTH: Final = 1 << 20
-
-_SECRET = re.compile(
-    r"([?&;](?=[^=&#\s]*(?:sig|token|key|secret|credential|passw|auth|policy))[^=&#\s]*=)[^&#\s'\"]+", re.IGNORECASE
-)
 
 
 class Patience(NamedTuple):
@@ -67,11 +62,6 @@ async def insist(work: Callable[[], Awaitable[R]], patience: Patience, gained: C
             if failed >= patience.tries or rest > patience.asked:
                 raise
         await asyncio.sleep(rest)
-
-
-def shown(text: str) -> str:
-    """`text` without the values of signatures and tokens that the queries of its URLs carry."""
-    return _SECRET.sub(r"\1…", text)
 
 
 def _rest(patience: Patience, failed: int) -> float:
