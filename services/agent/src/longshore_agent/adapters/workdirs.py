@@ -163,7 +163,7 @@ class WorkDirs:
     def _trim(self) -> None:
         for name in list(self._kept)[: max(0, len(self._kept) - self.keep_most)]:
             self._remove_kept(name)
-        self.room.lacking()
+        self.room.lacking()  # asks us to give up the oldest, if the disk is nearly full
 
     def _remove_kept(self, name: str) -> None:
         del self._kept[name]

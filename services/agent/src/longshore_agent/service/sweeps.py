@@ -80,6 +80,9 @@ class Sweeps:
             return 0, ((name, f"storage did not answer within {DEADLINE:.0f} s"),)
         except (LongshoreError, OSError) as err:
             return 0, ((name, str(err)),)
+        except Exception as err:  # a defect of ours must not end the agent, for the next life would sweep again
+            log.error("sweep-broke", task=name, exc_info=True)
+            return 0, ((name, f"the agent could not sweep it: {err!r}"),)
 
     async def _logs(self, name: str, last: int) -> int:
         """Stored output of all attempts up to this one, as far as it was this worker that stored it."""
