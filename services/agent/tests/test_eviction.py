@@ -1,5 +1,6 @@
 """Notices that the host goes away: read in each provider's format, and turned into saved work in time."""
 
+import os
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from longshore_common import events as e
 from longshore_common.errors import Unreachable
 
 from .conftest import until
+from .engine import IMAGE, engine_image  # noqa: F401  a fixture
 from .metadata import Cloud
 
 AT = 1_800_000_000.0
@@ -139,3 +141,20 @@ async def test_a_restarted_agent_heeds_the_notice_that_still_stands(yard, cloud)
     cloud.events = [cloud.azure_event("Preempt", time.time() + 60)]
     await yard.start_agent()
     assert (await yard.ended(name)).cause == "evicted"
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("engine_image")
+async def test_containers_are_stopped_by_their_own_signal_and_given_back_like_commands(yard, cloud):
+    agent = await yard.start_agent(slots=1, docker=dict(os.environ), **notices(cloud))
+    held = agent.desk.attempts.held
+    script = "trap 'echo saved; exit 9' USR1; echo ready; while :; do sleep 0.05; done"
+    (running,) = await yard.assign("sh", "-c", script, container=IMAGE, stop_signal="SIGUSR1")
+    await yard.running(running)
+    (waiting,) = await yard.assign("true", container=IMAGE)
+    await until(lambda: waiting in held and held[waiting].phase == "ready")
+    cloud.events = [cloud.azure_event("Preempt", time.time() + 60)]
+    end = await yard.ended(running, 60)
+    assert (end.outcome, end.cause, end.exit_code) == ("failed", "evicted", 9)
+    assert end.stdout.tail == "ready\nsaved\n"
+    assert (await yard.ended(waiting)).outcome == "recalled"
