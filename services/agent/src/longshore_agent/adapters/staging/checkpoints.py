@@ -5,6 +5,7 @@ counts and is written last. So a checkpoint is there whole, or the one before it
 """
 
 import os
+import shutil
 from concurrent.futures import Executor
 from contextlib import suppress
 from threading import Event
@@ -70,7 +71,10 @@ class Checkpoints(NamedTuple):
         return True
 
     async def restore(self, path: str, meter: Meter, owner: tuple[int | None, int | None] = (None, None)) -> bool:
-        """Put the checkpoint back as `path`, if the task has one, for the user and group that the task runs as."""
+        """Put the checkpoint back as `path`, if the task has one, for the user and group that the task runs as.
+
+        One that is damaged, or gone in part, counts as none: the task begins anew rather than never.
+        """
         pointer = await self._pointer()
         if pointer is None:
             return False
@@ -83,7 +87,7 @@ class Checkpoints(NamedTuple):
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 await self.store.fetch(generation.below(one.path or "file"), target, meter)
             if await in_thread(self.pool, disk.hash_file, target) != one.digest:
-                raise StoreError(f"fetching {generation.below(one.path or 'file')}: it is not what was saved: damaged")
+                raise StoreError(f"{generation.below(one.path or 'file')} is not what was saved", missing=True)
 
         try:
             await each(pointer.files, fetch, WIDTH)
@@ -91,6 +95,12 @@ class Checkpoints(NamedTuple):
                 await in_thread(self.pool, _give, path, owner)
         except OSError as err:
             raise disk.translated(err, f"restoring the checkpoint of {self.task}") from err
+        except StoreError as err:
+            if not err.missing:
+                raise
+            _log.error("checkpoint-damaged", task=self.task, reason=str(err))
+            await in_thread(self.pool, _clear, path)
+            return False
         return True
 
     async def drop(self) -> int:
@@ -108,6 +118,13 @@ class Checkpoints(NamedTuple):
             if not err.missing:
                 raise
             return None
+
+
+def _clear(_stop: Event, path: str) -> None:
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.unlink(path)
 
 
 def _give(_stop: Event, path: str, owner: tuple[int | None, int | None]) -> None:
