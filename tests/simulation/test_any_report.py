@@ -1,4 +1,4 @@
-"""Whatever an agent reports, sane or not, the dispatcher takes it in, decides and explains; and bytes that are no report are said so."""
+"""Whatever an agent reports, sane or not, the dispatcher takes it in, decides and explains; damage is told as damage."""
 
 import msgspec
 from hypothesis import HealthCheck, given, settings

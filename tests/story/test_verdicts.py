@@ -56,6 +56,16 @@ def test_infrastructure_does_not_spend_its_retries_and_waits_longer_each_time(de
     assert desk.then(e.TasksFailed) == e.TasksFailed(tasks=desk.tasks(sub, 0), cause="host", reason="disk unplugged")
 
 
+def test_what_no_host_and_no_time_can_mend_is_not_tried_again(desk):
+    sub, name = begun(desk, retries=5)
+    end = e.Ended(f"{sub}.0.1", "failed", None, "stage-in", "there is no such object", definite=True)
+    desk.given(e.AttemptsReported(life=1, n=1, ended=(end,)), name)
+    desk.when_settled()
+    assert desk.then(e.TasksFailed) == e.TasksFailed(
+        tasks=desk.tasks(sub, 0), cause="stage-in", reason="there is no such object"
+    )
+
+
 def test_a_missing_input_is_not_tried_for_long(desk):
     sub, name = begun(desk)
     for n in range(1, 4):

@@ -210,6 +210,7 @@ async def test_what_is_not_on_s3_is_definite(stager: StorageStager, tmp_path: Pa
     with pytest.raises(StagingError) as caught:
         await bring(stager, tmp_path, text)
     assert (caught.value.cause, caught.value.retriable) == ("stage-in", False)
+    assert caught.value.definite == ("bucket/none" in text)
     assert text.split("/")[2] in caught.value.reason
     assert os.listdir(tmp_path) == []
 

@@ -51,7 +51,8 @@ class Delivered(Struct, frozen=True, array_like=True):
 class Ended(Struct, frozen=True, array_like=True):
     """An attempt is over on its worker and holds nothing there any more, but its work directory if `kept`.
 
-    `image`: digest of the image it ran in. `checkpoint`: it left one that the next attempt goes on from.
+    `image`: digest of the image it ran in. `checkpoint`: it left one that the next attempt goes on from. `definite`: no
+    other host and no later time would do better, such as for an input that does not exist.
     """
 
     attempt: AttemptId
@@ -66,6 +67,7 @@ class Ended(Struct, frozen=True, array_like=True):
     image: str = ""
     checkpoint: bool = False
     kept: bool = False
+    definite: bool = False
 
 
 class AttemptsReported(Event, frozen=True):

@@ -20,11 +20,14 @@ UNKNOWN = Origin()
 
 
 class StagingError(LongshoreError):
-    """Bytes could not be moved: `cause` and `reason` are reported; `retriable`: the same call may succeed later."""
+    """Bytes could not be moved: `cause` and `reason` are reported; `retriable`: the same call may succeed later.
 
-    def __init__(self, cause: Cause, reason: str, *, retriable: bool = False) -> None:
+    `definite`: no other host would do better either.
+    """
+
+    def __init__(self, cause: Cause, reason: str, *, retriable: bool = False, definite: bool = False) -> None:
         super().__init__(reason)
-        self.cause, self.reason, self.retriable = cause, reason, retriable
+        self.cause, self.reason, self.retriable, self.definite = cause, reason, retriable, definite
 
 
 class ContainerError(LongshoreError):
@@ -164,7 +167,7 @@ class ContainerEngine(Protocol):
     """
 
     async def probe(self) -> Engines:
-        """Who answers within 2 s; never raises."""
+        """Who answers within 2 s, and then has 15 s to say what it is; never raises."""
         ...
 
     async def prepare(self, spec: TaskSpec) -> None:

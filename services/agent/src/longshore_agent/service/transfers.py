@@ -108,19 +108,22 @@ class Transfers:
         """A defect of ours fails one attempt, not the agent."""
         try:
             await work
-        except (StagingError, ContainerError) as err:
+        except StagingError as err:
+            self._fail(attempt, err.cause, err.reason, definite=err.definite)
+        except ContainerError as err:
             self._fail(attempt, err.cause, err.reason)
         except Exception as err:
             log.error("transfer-broke", attempt=attempt.id, phase=attempt.phase, exc_info=True)
             self._fail(attempt, "host", f"the agent could not finish {attempt.phase}: {err!r}")
 
-    def _fail(self, attempt: Attempt, cause: Cause, reason: str) -> None:
+    def _fail(self, attempt: Attempt, cause: Cause, reason: str, *, definite: bool = False) -> None:
         """What failed on its own account keeps its cause; a transfer that failed after it is only mentioned."""
         result = attempt.result
         if result is not None and result.outcome == "failed":
             self.desk.end(attempt, changed(result, reason=f"{result.reason}; its output was not kept: {reason}"))
             return
-        self.desk.end(attempt, verdict.failed(attempt, cause, reason, self.desk.clock.now()))
+        result = verdict.failed(attempt, cause, reason, self.desk.clock.now())
+        self.desk.end(attempt, changed(result, definite=definite))
 
     # --- in ---
 

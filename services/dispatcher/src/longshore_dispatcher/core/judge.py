@@ -56,6 +56,8 @@ def verdict(state: State, task: Task, end: End, now: float) -> Verdict:
         return Verdict("fail", cause, end.reason)
     if cause in OWN_CAUSES:
         return _own(state, task, cause, end, now)
+    if end.definite:
+        return Verdict("fail", cause, end.reason)
     return _troubled(task, cause, end.reason, now)
 
 

@@ -50,13 +50,14 @@ PHASE: Final = {s: (0 if t.may_be_recalled else 1 if t.holds_slot else 2) for s,
 class End(Struct, frozen=True, array_like=True, gc=False):
     """How the current attempt ended, while the verdict is open. `outcome` "lost": it ended with its worker.
 
-    `peak`: bytes of memory it was seen to use, 0 if not known.
+    `peak`: bytes of memory it was seen to use, 0 if not known. `definite`: see `Ended`.
     """
 
     outcome: str
     cause: Cause | None = None
     reason: str = ""
     peak: int = 0
+    definite: bool = False
 
 
 class Task(Struct, array_like=True, gc=False):

@@ -60,7 +60,8 @@ class StorageStager:
         self, attempt: AttemptId, spec: TaskSpec, start: Start, places: Places, meter: Meter = UNMETERED
     ) -> Origin:
         """See the port. Files land by their names, folders by what is below them; two of one name are an error."""
-        with _as_staging("stage-in"):
+        here = any(text.startswith("file") for text in (*spec.inputs, *spec.resources))
+        with _as_staging("stage-in", shared=not here):
             if spec.checkpoint and spec.output and start.n > 1:
                 path = f"{places.temp}/{uri.safe_path(spec.checkpoint.strip('/'))}"
                 await self._checkpoints(_task(attempt), spec.output).restore(path, meter, (spec.uid, spec.gid))
@@ -178,8 +179,11 @@ def _task(attempt: AttemptId) -> TaskId:
 
 
 @contextmanager
-def _as_staging(cause: Cause) -> Iterator[None]:
-    """Errors of storage and of words become the port's `StagingError`, which says whether a retry can help."""
+def _as_staging(cause: Cause, *, shared: bool = False) -> Iterator[None]:
+    """Errors of storage and of words become the port's `StagingError`, which says whether a retry can help.
+
+    `shared`: every host sees the same there, so what is missing here is missing everywhere.
+    """
     try:
         yield
     except BadInput as err:
@@ -187,5 +191,8 @@ def _as_staging(cause: Cause) -> Iterator[None]:
     except StoreError as err:
         help_ = "a retry may help" if err.retriable else "a retry cannot help"
         raise StagingError(
-            "disk-full" if err.disk_full else cause, f"{err} ({help_})", retriable=err.retriable
+            "disk-full" if err.disk_full else cause,
+            f"{err} ({help_})",
+            retriable=err.retriable,
+            definite=shared and err.missing and not err.retriable,
         ) from err
