@@ -40,7 +40,7 @@ async def test_an_unknown_image_is_its_own_cause(yard):
 async def test_exit_codes_signals_and_time_limits_of_containers(yard):
     await start(yard, slots=3)
     (code,) = await yard.assign("sh", "-c", "exit 5", container=IMAGE)
-    (late,) = await yard.assign("sleep", "600", container=IMAGE, run_timeout=0.5)
+    (late,) = await yard.assign("sleep", "600", container=IMAGE, run_timeout=0.5, grace=0.5)
     (killed,) = await yard.assign("sleep", "600", container=IMAGE)
     await until(lambda: "running" in yard.moves(killed), 60)
     await yard.signal("kill", killed)

@@ -15,8 +15,9 @@ from longshore_common.model import Cause
 if TYPE_CHECKING:
     from aiodocker import Docker
 
-#: Seconds: to find out whether an engine answers, and for one request.
+#: Seconds: to find out whether an engine answers, for what it says of itself (Podman looks around first), for one request.
 PROBE: Final = 2.0
+FACTS: Final = 15.0
 REQUEST: Final = 120.0
 #: How engines word what `gone_is_fine` passes over; Podman does so with status 500.
 _GONE: Final = ("not paused", "not running", "no such container", "container state improper")
@@ -82,11 +83,15 @@ class Connection:
             )
         docker = Docker(url=url, timeout=ClientTimeout(total=REQUEST, sock_connect=PROBE))
         try:
-            version = await docker.version()
-            info = await docker.system.info()
+            async with asyncio.timeout(PROBE), docker._query("_ping", versioned_api=False):
+                pass
+            async with asyncio.timeout(FACTS):
+                version = await docker._query_json("version", versioned_api=False)
+                docker.api_version = f"v{version['ApiVersion']}"  # or it would be asked for again
+                info = await docker.system.info()
         except BaseException as err:
             await docker.close()
-            if isinstance(err, (DockerError, ClientError, OSError, TimeoutError, ValueError)):
+            if isinstance(err, (DockerError, ClientError, OSError, TimeoutError, ValueError, KeyError)):
                 raise ContainerError("host", unreachable(url, err)) from err
             raise
         podman = any("podman" in c.get("Name", "").lower() for c in version.get("Components") or ())

@@ -17,7 +17,7 @@ from longshore_agent.adapters import cgroups
 from longshore_agent.adapters.cgroups import Used
 from longshore_agent.adapters.containers import capture, request, usage
 from longshore_agent.adapters.containers.capture import Capture
-from longshore_agent.adapters.containers.connection import PROBE, Connection, Engine, gone_is_fine
+from longshore_agent.adapters.containers.connection import Connection, Engine, gone_is_fine
 from longshore_agent.adapters.containers.images import Images
 from longshore_agent.adapters.containers.options import Permissions, parse
 from longshore_agent.adapters.containers.request import Host
@@ -83,10 +83,7 @@ class DockerEngine:
     async def probe(self) -> Engines:
         """See the port."""
         try:
-            async with asyncio.timeout(PROBE):
-                _, engine = await self.connection.open()
-        except TimeoutError:
-            return Engines(problems=(f"the container engine does not answer within {PROBE:.0f} s: restart it",))
+            _, engine = await self.connection.open()
         except ContainerError as err:
             return Engines(problems=(err.reason,))
         return Engines((engine.kind,), () if engine.limits else (_UNLIMITED.format(engine.kind),))
