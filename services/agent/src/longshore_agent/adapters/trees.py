@@ -141,15 +141,22 @@ def to_disk(_stop: Event, root: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove it with all below; folders that an archive made read-only are no hindrance."""
-
-    def again(_work: object, name: str, _why: object) -> None:
-        with suppress(OSError):
-            os.chmod(os.path.dirname(name), 0o700)
-            os.unlink(name)
-
-    shutil.rmtree(path, onerror=again)
+    """Remove it with all below; folders that a task or an archive made read-only are no hindrance."""
     shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path):
+        _open_all(path)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_all(path: str) -> None:
+    """Let us into every folder below, the outer ones first."""
+    folders = [path]
+    while folders:
+        folder = folders.pop()
+        with suppress(OSError):
+            os.chmod(folder, 0o700)
+            with os.scandir(folder) as entries:
+                folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _sealed(prefix: str, entry: "os.DirEntry[str]") -> Item | None:
