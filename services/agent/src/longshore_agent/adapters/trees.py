@@ -146,6 +146,8 @@ def remove(path: str) -> None:
     if os.path.lexists(path):
         _open_all(path)
         shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        os.unlink(path)  # it was a file
 
 
 def _open_all(path: str) -> None:
