@@ -61,7 +61,11 @@ def make_image() -> None:
     """`docker import` of a tar that holds busybox and nothing else."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for folder in ("bin", "etc", "tmp"):  # those that are only implied are closed, also to a root without capabilities
+        for folder in (
+            "bin",
+            "etc",
+            "tmp",
+        ):  # those that are only implied are closed, also to a root without capabilities
             made = tarfile.TarInfo(folder)
             made.type, made.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(made)
@@ -111,7 +115,10 @@ def podman(engine_image: str) -> "Iterator[Podman]":
 
 @contextmanager
 def own_dockerd(path: str) -> "Iterator[str]":
-    """A dockerd with this directory first in its PATH, and all it has below one of its own; its address."""
+    """A dockerd with this directory first in its PATH, and all it has below one of its own; its address.
+
+    It has a network of its own as well: one without a bridge removes docker0, which is the other engine's.
+    """
     with tempfile.TemporaryDirectory(prefix="longshore-dockerd-", ignore_cleanup_errors=True) as root:
         address = f"unix://{root}/docker.sock"
         words = [
@@ -135,7 +142,10 @@ def own_dockerd(path: str) -> "Iterator[str]":
         ]
         with open(f"{root}/log", "wb") as log:
             process = subprocess.Popen(
-                ["dockerd", *words], stdout=log, stderr=log, env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+                ["unshare", "--net", "dockerd", *words],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}"},
             )
         try:
             for _ in range(200):
