@@ -316,3 +316,21 @@ def test_what_a_wish_has_run_again_in_this_very_turn_is_not_swept_in_it(desk):
     desk.when_decided()
     desk.then(e.TasksRetried)
     assert swept(desk) == []
+
+
+def test_uploaded_inputs_stay_while_anything_of_their_batch_is_open(desk):
+    desk.worker(slots=2)
+    keep(desk, inputs=DAY)
+    ended(desk)
+    other = desk.accepted(1, spec=OUT)
+    desk.when_settled()
+    desk.later(2 * DAY)
+    desk.when_settled()
+    assert swept(desk) == []
+    desk.ended("w1", (other, 0, 1))
+    desk.when_settled()
+    assert [what for _, what, _ in swept(desk)] == ["inputs"]
+    done(desk)
+    desk.later(DAY + 1)
+    desk.when_settled()
+    assert [what for _, what, _ in swept(desk)] == ["inputs"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from longshore.uploading import upload
+from longshore.uploading import Store, upload
 from longshore_common.errors import BadInput
 
 LONGSHORE = str(Path(sys.executable).parent / "longshore")
@@ -34,7 +34,7 @@ def stored(folder: Path, uri: str) -> Path:
 
 
 def test_what_is_there_already_is_not_sent_again(folder: Path) -> None:
-    store = STORE.format(folder)
+    store = Store(STORE.format(folder), "b1")
     first = upload(["one.txt", "run", "s3://other/x"], store, {})
     assert (first.sent, first.known) == (3, 0)
     assert stored(folder, first.uris["one.txt"]).read_text() == "one"
@@ -50,7 +50,7 @@ def test_what_is_there_already_is_not_sent_again(folder: Path) -> None:
 
 
 def test_other_bytes_have_another_place(folder: Path) -> None:
-    store = STORE.format(folder)
+    store = Store(STORE.format(folder), "b1")
     first = upload(["one.txt", "run"], store, {})
     (folder / "one.txt").write_text("two")
     (folder / "run/deep/é").write_text("e")
@@ -59,8 +59,14 @@ def test_other_bytes_have_another_place(folder: Path) -> None:
     assert stored(folder, first.uris["one.txt"]).read_text() == "one"
 
 
+def test_batches_do_not_share(folder: Path) -> None:
+    one, other = (upload(["one.txt"], Store(STORE.format(folder), batch), {}) for batch in ("b1", "b2"))
+    assert (one.sent, other.sent) == (1, 1)
+    assert one.uris != other.uris
+
+
 def test_dry_sends_nothing_and_says_where(folder: Path) -> None:
-    store = STORE.format(folder)
+    store = Store(STORE.format(folder), "b1")
     said = upload(["one.txt"], store, {}, dry=True)
     assert not (folder / "store").exists()
     assert said.uris == upload(["one.txt"], store, {}).uris
@@ -78,7 +84,7 @@ def test_dry_sends_nothing_and_says_where(folder: Path) -> None:
 def test_misuse_names_the_fix(folder: Path, words: list[str], store: str, fix: str) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(BadInput, match=fix):
-        upload(words, store, {})
+        upload(words, Store(store), {})
 
 
 def test_submit_names_the_uploaded_place_in_the_task(folder: Path) -> None:

@@ -18,12 +18,16 @@ TRUE = TaskSpec(command=("true",))
 
 
 class Clock:
-    """Time that moves when told."""
+    """Time that moves when told; `set_ahead` is by how much people set the clock meanwhile."""
 
     def __init__(self) -> None:
         self.at = 1_000.0
+        self.set_ahead = 0.0
 
     def now(self) -> float:
+        return self.at + self.set_ahead
+
+    def steady(self) -> float:
         return self.at
 
 
@@ -302,3 +306,23 @@ async def test_a_submission_is_one_line_in_the_log_of_its_leader_with_the_trace_
     assert told == [
         {"event": "submitted", "log_level": "info", "submission": seq, "user": "ada", "trace": "a" * 32},
     ]
+
+
+@pytest.mark.parametrize("seconds", [86_400, -86_400])
+async def test_a_clock_that_is_set_makes_nobody_silent_and_hides_nobody_s_silence(harbour, seconds):
+    async with harbour.dispatcher("d1") as first:
+        await harbour.until(lambda: first.leading)
+        async with harbour.dispatcher("d2", lead_after=100) as second:
+            harbour.clock.at += 60  # who leads hears all from its election on
+            harbour.join()
+            await harbour.until(lambda: second.state.seq == first.state.seq == len(harbour.hub.records))
+            harbour.clock.set_ahead = seconds
+            harbour.submit()
+            await harbour.until(lambda: harbour.events(e.AttemptsAssigned))
+            await harbour.moments()
+            assert not harbour.events(e.WorkerLost)
+            assert first.leading
+            assert not second.leading
+            harbour.clock.at += 20
+            harbour.submit()  # it looks at the clock
+            await harbour.until(lambda: harbour.events(e.WorkerLost))

@@ -1,7 +1,7 @@
 """Local files into storage that workers reach, once by content: a file that is there already is not sent again.
 
-They go to `<store>/.longshore/inputs/<sha256>/<name>`; a folder to `…/<sha256 of its names and digests>/`. What must not
-enter: which words of a command are paths.
+They go to `<store>/.longshore/inputs/<batch>/<sha256>/<name>`; a folder to `…/<sha256 of its names and digests>/`. Batches do
+not share, so that the retention of one takes nothing from another. What must not enter: which words are paths.
 """
 
 import asyncio
@@ -41,14 +41,21 @@ class Uploaded(NamedTuple):
     known: int = 0
 
 
-def upload(words: Sequence[str], store: str, environ: Mapping[str, str], *, dry: bool = False) -> Uploaded:
+class Store(NamedTuple):
+    """Where to put them: a folder that workers reach (a URI), and the batch they are for."""
+
+    folder: str
+    batch: str = "default"
+
+
+def upload(words: Sequence[str], store: Store, environ: Mapping[str, str], *, dry: bool = False) -> Uploaded:
     """Have the files and folders at these local paths in `store`; `dry`: only say where they would be.
 
     A path that is neither is left out. `BadInput` names the fix, `Unreachable` if a repeat may help.
     """
-    if not store:
+    if not store.folder:
         raise BadInput("--upload needs a place that workers reach: set LONGSHORE_STORE, such as s3://bucket/longshore/")
-    folder = uri.parse_output(store).below(f"{uri.RESERVED}/inputs", folder=True)
+    folder = uri.parse_output(store.folder).below(f"{uri.RESERVED}/inputs/{store.batch}", folder=True)
     paths = [word for word in dict.fromkeys(words) if "://" not in word]
     return asyncio.run(_upload(paths, folder, environ, dry=dry))
 

@@ -133,7 +133,7 @@ class Dispatcher:
         if data is not None:
             self._adopt(data, last)
         self._last = last
-        self._saved = (self.state.seq, self._clock.now())
+        self._saved = (self.state.seq, self._clock.steady())
         if self.state.seq >= last:
             self._catch_up()
 
@@ -182,7 +182,7 @@ class Dispatcher:
                 await asyncio.sleep(RETRY)
 
     def _fold(self, batch: Slice) -> None:
-        state, now = self.state, self._clock.now()
+        state, now = self.state, self._clock.steady()
         for record in batch.records:
             if record.author.role == "worker":
                 self._heard.worker(record.author.name, now)
@@ -207,7 +207,7 @@ class Dispatcher:
 
     def _catch_up(self) -> None:
         self.state.news.clear()
-        self._lead.started(self._clock.now())
+        self._lead.started(self._clock.steady())
         self._caught_up.set()
         self._wake.set()
         self._log.info("caught-up", seq=self.state.seq)
@@ -230,10 +230,10 @@ class Dispatcher:
         while True:
             await self._pause()
             now = self._clock.now()
-            if self._lead.should_stand(self.state, now):
+            if self._lead.should_stand(self.state, self._clock.steady()):
                 await self._stand(now)
             elif self.leading and not self._awaited:
-                silent = self._heard.silent(self.state, now)
+                silent = self._heard.silent(self.state, self._clock.steady())
                 decisions = decide(self.state, now, silent, self._settings.lost_after)
                 if decisions:
                     await self._append(decisions)
@@ -257,13 +257,13 @@ class Dispatcher:
         try:
             fence = await self._transport.log.append(elected, fence=self.state.leader, deadline=PATIENCE)
         except Conflict:
-            self._lead.deposed(self._clock.now())
+            self._lead.deposed(self._clock.steady())
         except LongshoreError as err:
             self._log.warning("election-failed", reason=str(err))
         else:
             self._awaited = set() if self.state.seq >= fence else {ident}
             self._lead.elected(fence)
-            self._heard.elected(self._clock.now())
+            self._heard.elected(self._clock.steady())
             self._log.info("leading", seq=fence)
             await self._say(resigned=False)
             self._wake.set()
@@ -292,7 +292,7 @@ class Dispatcher:
     def _step_down(self, reason: str) -> None:
         if self._lead.fence:
             self._log.warning("deposed", reason=reason)
-        self._lead.deposed(self._clock.now())
+        self._lead.deposed(self._clock.steady())
         self._awaited = set()
 
     # --- beats ------------------------------------------------------------------------------------------------------
@@ -313,26 +313,26 @@ class Dispatcher:
             with contextlib.suppress(msgspec.DecodeError):  # a hint that says nothing is as good as none
                 beat = decode(body)
                 if beat.fence != self._lead.fence and beat.fence >= self.state.leader:
-                    self._lead.heard(self._clock.now(), resigned=beat.resigned)
+                    self._lead.heard(self._clock.steady(), resigned=beat.resigned)
                     if beat.resigned:
                         self._wake.set()
 
     async def _hear_workers(self) -> None:
         async for subject, _ in self._transport.hints.listen(subjects.BEATS):
-            self._heard.worker(subject.rsplit(".", 1)[1], self._clock.now())
+            self._heard.worker(subject.rsplit(".", 1)[1], self._clock.steady())
 
     # --- snapshots and questions ------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
         """Take a snapshot if it is time; it is stored beside the work."""
-        events, now = self.state.seq - self._saved[0], self._clock.now()
+        events, now = self.state.seq - self._saved[0], self._clock.steady()
         settings = self._settings
         due = events >= settings.snapshot_events or (events and now - self._saved[1] >= settings.snapshot_seconds)
         if due and self.leading and (self._saving is None or self._saving.done()):
             self._saving = asyncio.create_task(self._save())
 
     async def _save(self) -> None:
-        seq, began = self.state.seq, self._clock.now()
+        seq, began = self.state.seq, self._clock.steady()
         data = snapshot.to_bytes(self.state)
         self._saved = (seq, began)
         try:
@@ -340,7 +340,7 @@ class Dispatcher:
         except LongshoreError as err:
             self._log.warning("snapshot-not-stored", reason=str(err))
         else:
-            self._log.info("snapshot", seq=seq, bytes=size, seconds=round(self._clock.now() - began, 3))
+            self._log.info("snapshot", seq=seq, bytes=size, seconds=round(self._clock.steady() - began, 3))
 
     async def _explain(self, body: bytes) -> bytes:
         try:

@@ -111,10 +111,12 @@ def _refuse(given: Given) -> None:
 
 def _uploaded(given: Given) -> Given:
     """The same with local inputs and resources named by where they are in the store, once they are there."""
-    from longshore.uploading import upload
+    from longshore.uploading import Store, upload
 
     local = [word for word in (*given.inputs, *given.resource) if not word.startswith("{")]
-    done = upload(local, configured(os.environ).value.store, os.environ, dry=given.test)
+    settings = configured(os.environ).value
+    store = Store(settings.store, specs.batch_name(given.batch or settings.batch))
+    done = upload(local, store, os.environ, dry=given.test)
     if not given.quiet:
         note(f"{done.sent} files uploaded, {done.known} were there already")
     inputs = [done.uris.get(word, word) for word in given.inputs]

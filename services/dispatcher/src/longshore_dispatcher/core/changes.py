@@ -6,6 +6,7 @@ They keep the derived sums and queues true. What must not enter: events, judgeme
 from bisect import bisect_right
 from collections.abc import Iterable
 from heapq import heappop, heappush
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,9 @@ from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.queue import Key
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.state import PHASE, Closed, End, Lot, State, Submission, Task
+
+#: Seconds of the longest back-off there is.
+LONGEST_WAIT: Final = 300.0
 
 _pack = msgspec.msgpack.Encoder().encode
 _revived = msgspec.msgpack.Decoder(Submission).decode
@@ -94,10 +98,23 @@ def requeue(state: State, sub: Submission, task: Task) -> None:
     """Queue a task whose verdict is a retry, at once or from `task.not_before` on."""
     task.state, task.worker, task.end = "queued", "", None
     task.wanted, task.frozen, task.delivered = "run", False, False
-    if task.not_before > state.at:
-        heappush(state.delayed, (task.not_before, sub.id, task.index))
+    if task.not_before:  # by the dispatcher's clock, which need not be that of `state.at`
+        delay(state, (task.not_before, sub.id, task.index))
     else:
         lot_at(sub, task.index).again[task.index] = task.n
+
+
+def delay(state: State, entry: tuple[float, int, int]) -> None:
+    """One more that waits for its instant."""
+    heappush(state.delayed, entry)
+    state.furthest = max(state.furthest, entry[0])
+
+
+def waits(not_before: float, now: float) -> bool:
+    """Whether a back-off lasts still. One that would last longer than any does was given by a clock that has been set back
+    since: it is over.
+    """
+    return now < not_before <= now + LONGEST_WAIT
 
 
 def is_delayed(state: State, entry: tuple[float, int, int]) -> bool:
@@ -111,6 +128,8 @@ def tidy_delayed(state: State) -> None:
     """Drop the entries at the front that stand for nothing any more."""
     while state.delayed and not is_delayed(state, state.delayed[0]):
         heappop(state.delayed)
+    if not state.delayed:
+        state.furthest = 0.0
 
 
 def end_run(state: State, sub: Submission, run: Run, bucket: Ranges) -> None:

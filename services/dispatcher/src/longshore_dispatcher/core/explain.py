@@ -133,7 +133,7 @@ def _waiting(state: State, sub: Submission, index: int) -> Iterator[Reason]:
 
 def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:
     task = sub.tasks.get(index)
-    if task is not None and task.not_before > now:
+    if task is not None and changes.waits(task.not_before, now):
         why = f" after: {task.reason}" if task.reason else ""
         yield Reason(f"it is tried again in {task.not_before - now:.0f} s{why}")
         if task.not_before - now < SOON:

@@ -11,6 +11,7 @@ from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange, ranges
 from longshore_common.model import FINAL_CAUSES, OWN_CAUSES, Cause
 from longshore_dispatcher.core import escalation
+from longshore_dispatcher.core.changes import LONGEST_WAIT
 from longshore_dispatcher.core.state import End, State, Task
 
 Decision = tuple[e.Event, str]
@@ -21,8 +22,8 @@ TROUBLE: Final = 10
 TROUBLE_BY: Final[dict[Cause | None, int]] = {"stage-in": 3, "image": 3, "launch": 2, "timeout-staging": 3}
 #: Attempts again after the worker was lost or evicted.
 LOSSES: Final = 100
-#: Seconds: the first wait after trouble (then doubled), and the longest.
-FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
+#: Seconds of the first wait after trouble; then doubled, up to LONGEST_WAIT.
+FIRST_WAIT: Final = 1.0
 #: Seconds before a task's own second retry (then doubled, the first is at once), and the longest.
 OWN_WAIT, OWN_LONGEST = 0.25, 10.0
 #: Verdicts per event, so that each fits in a message.

@@ -1,6 +1,7 @@
 """Who was heard when: workers by their beats and reports, the leading dispatcher by its own.
 
-Instants come from the caller. What must not enter: what follows from silence; that is decided from the state.
+Instants come from the caller, of a clock that nobody sets: one set forward by a day would make everybody silent.
+What must not enter: what follows from silence; that is decided from the state.
 """
 
 from longshore_dispatcher.core.state import State
@@ -31,7 +32,7 @@ class Heard:
         return [
             name
             for name, worker in state.workers.items()
-            if worker.state == "up" and max(self._last.get(name, self._since), worker.since) < before
+            if worker.state == "up" and self._last.get(name, self._since) < before
         ]
 
 

@@ -86,21 +86,30 @@ def _distinct(ids: Iterator[int]) -> Iterator[int]:
 
 
 def due(state: State, now: float) -> Due:
-    """The queued tasks whose back-off is over; a walk over the top of the heap, which is left as it is."""
+    """The queued tasks whose back-off is over: the top of the heap, which is left as it is, and what no clock that is
+    right can have put so far down.
+    """
     found: Due = {}
-    heap, at = state.delayed, [0]
-    while at:
-        k = at.pop()
-        if k >= len(heap) or heap[k][0] > now:
-            continue
-        at += (2 * k + 1, 2 * k + 2)
-        if changes.is_delayed(state, heap[k]):
-            sub = state.submissions[heap[k][1]]
-            task = sub.tasks[heap[k][2]]
+    entries = list(_top(state.delayed, now))
+    if state.furthest > now + changes.LONGEST_WAIT:
+        entries += [x for x in state.delayed if x[0] > now and not changes.waits(x[0], now)]
+    for entry in entries:
+        if changes.is_delayed(state, entry):
+            sub = state.submissions[entry[1]]
+            task = sub.tasks[entry[2]]
             tasks = found.setdefault((sub.id, changes.lot_at(sub, task.index).need), [])
             if task not in tasks[-1:]:
                 tasks.append(task)
     return found
+
+
+def _top(heap: list[tuple[float, int, int]], now: float) -> Iterator[tuple[float, int, int]]:
+    at = [0]
+    while at:
+        k = at.pop()
+        if k < len(heap) and heap[k][0] <= now:
+            yield heap[k]
+            at += (2 * k + 1, 2 * k + 2)
 
 
 class _Turn:

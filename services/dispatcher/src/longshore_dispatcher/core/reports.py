@@ -70,7 +70,9 @@ def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
             took = max(_least(sub, task), usage.ended_at - usage.started_at)
             sub.pace = took if sub.pace < 0 else sub.pace + NEWEST * (took - sub.pace)
         if end.outcome != "succeeded":
-            changes.await_verdict(state, task, End(end.outcome, _cause(end), end.reason, usage.peak_memory, end.definite))
+            changes.await_verdict(
+                state, task, End(end.outcome, _cause(end), end.reason, usage.peak_memory, end.definite)
+            )
             continue
         _succeeded(state, sub, task)
     for sub in touched.values():

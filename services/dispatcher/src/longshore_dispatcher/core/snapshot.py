@@ -100,6 +100,7 @@ def _derive(state: State) -> None:
             _place(state, sub, task, placed)
         changes.stand(state, sub)
     heapify(state.delayed)
+    state.furthest = max((at for at, _, _ in state.delayed), default=0.0)
     placed.sort(key=_assigned_at)
     for task in placed:
         state.loads[task.worker].attempts[task.attempt] = task

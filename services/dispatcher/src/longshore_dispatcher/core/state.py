@@ -329,6 +329,7 @@ class State:
         self.loads: dict[str, Load] = {}
         self.queue = Queue()
         self.delayed: list[tuple[float, int, int]] = []
+        self.furthest = 0.0  # no instant in `delayed` is later
         self.verdicts: dict[tuple[int, int], Task] = {}
         self.grants: dict[tuple[int, int], Task] = {}
         self.open: dict[int, list[int]] = {}

@@ -38,7 +38,7 @@ def sweeps(state: State, now: float, touched: Collection[int] = ()) -> Iterator[
     for (target, batch), heap in state.due.items():
         if heap[0][0] > now or (target and not _free(state, target, busy)):
             continue
-        found = next((d for d in _first(heap, now) if is_due(state, d) and (d[1], d[2]) not in under_way), None)
+        found = next((d for d in _first(heap, now) if (d[1], d[2]) not in under_way and _may_go(state, d, batch)), None)
         if found is None or found[1] in touched:
             continue
         residue = state.residues[found[1]]
@@ -57,6 +57,13 @@ def _first(heap: list[Due], now: float) -> Iterator[Due]:
             looked += 1
             yield heap[k]
             at += (2 * k + 2, 2 * k + 1)
+
+
+def _may_go(state: State, due: Due, batch: str) -> bool:
+    """Whether it is to be removed now: uploaded inputs are shared within their batch, so not while any of it is open."""
+    if not is_due(state, due):
+        return False
+    return due[2] != "inputs" or all(sub.batch != batch for sub in state.submissions.values())
 
 
 def _free(state: State, name: str, busy: set[str]) -> bool:
