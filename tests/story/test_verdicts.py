@@ -4,6 +4,7 @@ import pytest
 
 from longshore_common import events as e
 from longshore_common.model import TaskSpec
+from longshore_dispatcher.core.decide import decide
 
 
 def begun(desk, retries=0, workers=("w1",), **spec):
@@ -211,3 +212,51 @@ def test_never_for_ever_a_task_that_is_lost_too_often_fails(desk):
         desk.worker("w1", slots=1, prefetch=0, handled=desk.tape.records[-1].seq)
         desk.when_settled()
     assert desk.state_of(sub) == "failed"
+
+
+def test_a_back_off_that_a_clock_ahead_gave_is_over_when_the_clock_is_right_again(desk):
+    sub, name = begun(desk)
+    desk.later(86_400)
+    desk.ended(name, (sub, 0, 1), "failed", "host", "disk unplugged")
+    desk.when_settled()
+    desk.later(-86_400)
+    desk.when_settled()
+    assert desk.starts() == {name: [(sub, 0, 2)]}
+    desk.ended(name, (sub, 0, 2), "failed", "host", "disk unplugged")
+    desk.when_settled()
+    assert desk.starts() == {}  # that one waits as it should
+    assert "tried again" in desk.reasons(sub)
+
+
+def test_a_back_off_far_ahead_is_found_behind_those_that_still_last(desk):
+    names = ("w1", "w2")
+    for name in names:
+        desk.worker(name, slots=1, prefetch=0)
+    sub = desk.accepted(2, spec=TaskSpec(command=("false",)))
+    desk.when_settled()
+    starts = {attempt: worker for worker, attempts in desk.starts().items() for attempt in attempts}
+    desk.later(86_400)
+    desk.ended(starts[sub, 0, 1], (sub, 0, 1), "failed", "host", "disk unplugged")
+    desk.when_settled()
+    desk.later(-86_400)
+    desk.ended(starts[sub, 1, 1], (sub, 1, 1), "failed", "host", "disk unplugged")
+    desk.when_settled()
+    assert [s[1] for attempts in desk.starts().values() for s in attempts] == [0]
+    desk.later(1)
+    desk.when_settled()
+    assert [s[1] for attempts in desk.starts().values() for s in attempts] == [1]
+
+
+def test_a_clock_behind_that_of_the_log_takes_no_back_off_away(desk):
+    sub, name = begun(desk)
+    desk.ended(name, (sub, 0, 1), "failed", "host", "disk unplugged")
+    ahead = desk.now + 3600
+    for event, worker in decide(desk.state, desk.now):
+        desk.tape.now = ahead  # so the log stamps it
+        desk.given(event, worker)
+    desk.tape.now = ahead - 3600
+    desk.when_settled()
+    assert desk.starts() == {}
+    desk.later(1)
+    desk.when_settled()
+    assert desk.starts() == {name: [(sub, 0, 2)]}

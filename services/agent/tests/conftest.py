@@ -50,11 +50,11 @@ class RealSpawner:
         self.link = None
         self.events = []
         self.n = 0
+        self.environ = {}
 
     async def start(self):
-        self.process = subprocess.Popen(
-            spawner.command(), env={"LONGSHORE_SPAWNER_SOCKET": str(self.socket)}, stdout=subprocess.DEVNULL
-        )
+        environ = {"LONGSHORE_SPAWNER_SOCKET": str(self.socket), **self.environ}
+        self.process = subprocess.Popen(spawner.command(), env=environ, stdout=subprocess.DEVNULL)
         return await self.connect()
 
     async def connect(self):
@@ -123,6 +123,7 @@ class Yard:
         self.agents = []
         self.spawner = RealSpawner(directory)
         self.options = {}
+        self.clock = SystemClock()
 
     async def start_agent(self, **options):
         """A new life of the worker; it has joined when this returns."""
@@ -140,11 +141,11 @@ class Yard:
         transport = self.hub.connect("worker", "w1")
         docker = self.options.get("docker", {"DOCKER_HOST": f"unix://{self.directory}/no-engine"})
         environ = self.options.get("environ", {})
-        stored = storing.build(settings, restored.directory, environ)
+        stored = storing.build(settings, restored.directory, environ, self.clock)
         offers = Offers(network="none")
         engine = DockerEngine(docker, str(self.directory), transfer=stored.stager.transfer, offers=offers)
         outside = service.Outside(
-            transport, stored.stager, engine, SystemClock(), stored.room, stored.cache, stored.remotes
+            transport, stored.stager, engine, self.clock, stored.room, stored.cache, stored.remotes
         )
         agent = await service.build(settings, restored, outside)
         agent.journal = restored.journal

@@ -12,7 +12,6 @@ import pytest
 from longshore_agent.adapters.cache import FRESH, Cache, Way
 from longshore_agent.adapters.entries import Wish
 from longshore_agent.adapters.room import Room
-from longshore_common.clock import SystemClock
 from longshore_common.model import resource_key
 from longshore_data import uri
 from longshore_data.meter import Limits, Meter
@@ -21,6 +20,7 @@ from longshore_data.store import StoreError
 from longshore_data.stores.file import FileStore
 from longshore_data.transfer import Transfer
 
+from .clocks import SetClock
 from .storage import Server, until
 
 
@@ -56,12 +56,13 @@ class Host:
         self.transfer = Transfer(Storage({}, stores={"file": self.store}), self.limits)
         self.opened: list[Cache] = []
         self.most = most
+        self.clock = SetClock()
         self.cache = self.open()
 
     def open(self) -> Cache:
         """As a new life of the agent does."""
         room = Room(self.directory / "worker")
-        self.cache = Cache(self.directory / "worker" / "cache", room, self.most, SystemClock())
+        self.cache = Cache(self.directory / "worker" / "cache", room, self.most, self.clock)
         self.opened.append(self.cache)
         return self.cache
 
@@ -326,6 +327,16 @@ async def test_storage_that_is_away_for_a_while_does_not_stop_who_has_it_already
     errors = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(err, StoreError) and err.retriable for err in errors)
     assert host.store.asked == 1  # who waited for the answer got it too
+
+
+@pytest.mark.parametrize("day", [86_400.0, -86_400.0], ids=["forward", "back"])
+async def test_a_clock_that_is_set_makes_nothing_older_for_who_uses_it(host, day):
+    text = host.source("genome")
+    await host.lend(text)
+    await host.compare_again()
+    host.clock.ahead = day
+    host.store.away = True
+    assert tree(await host.lend(text, user="1.1.1")) == {"genome": "content"}
 
 
 async def test_a_source_that_is_gone_is_an_error_though_it_was_kept(host):

@@ -6,10 +6,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where a shell gets its instants from."""
+    """Where a shell gets its instants from: `now` for what is told and kept, `steady` for how long something takes."""
 
     def now(self) -> float:
-        """Unix seconds."""
+        """Unix seconds. People and time servers set it: two readings may be any time apart, in either direction."""
+        ...
+
+    def steady(self) -> float:
+        """Seconds since some beginning of this process's own; nobody sets it."""
         ...
 
 
@@ -19,6 +23,10 @@ class SystemClock:
     def now(self) -> float:
         """Unix seconds."""
         return time.time()
+
+    def steady(self) -> float:
+        """Seconds since the machine started."""
+        return time.monotonic()
 
 
 def iso(at: float) -> str:

@@ -219,7 +219,7 @@ class Cache:
         try:
             identity = await bringer.identity(wish.source)
         except StoreError as err:
-            if not err.retriable or self._clock.now() - entry.used_at > TRUSTED:
+            if not err.retriable or monotonic() - entry.used_at > TRUSTED:
                 raise
             log.warning("resource-not-compared", source=entry.source, reason=str(err))
             entry.checked = monotonic()
@@ -246,7 +246,7 @@ class Cache:
     def _use(self, entry: Entry, wish: Wish) -> None:
         """It was used now, under this name."""
         self._shelf.touch(entry.name)
-        entry.used_at = self._clock.now()
+        entry.used_at = monotonic()
         key = resource_key(wish.text)
         if entry.index is not None and key not in entry.index.keys:
             entry.index = msgspec.structs.replace(entry.index, keys=(*entry.index.keys, key))
@@ -301,7 +301,7 @@ class Cache:
             self._remove(entry)
             raise
         entry.index = Index(entry.source, identity, items, sum(i.size for i in items))
-        entry.checked, entry.used_at = monotonic(), self._clock.now()
+        entry.checked = entry.used_at = monotonic()
         before = self._newest.get(entry.source)
         self._entries[name] = self._newest[entry.source] = entry
         self._shelf.put(name, entry.index.size)
@@ -350,7 +350,8 @@ class Cache:
                 continue
             self._next = max(self._next, int(name))
             found.append((entry.used_at, entry))
-        for _, entry in sorted(found, key=lambda pair: pair[0]):
+        for used_at, entry in sorted(found, key=lambda pair: pair[0]):
+            entry.used_at = monotonic() - max(0.0, self._clock.now() - used_at)
             if (older := self._newest.get(entry.source)) is not None:
                 self._remove(older)
                 self._shelf.drop(older.name)

@@ -41,7 +41,7 @@ class Entry:
         self.name, self.root, self.source = name, root, source
         self.index: Index | None = None
         self.checked = float("-inf")
-        self.used_at = 0.0
+        self.used_at = 0.0  # monotonic; as it is read from the disk, Unix seconds
         self.on_disk = False
 
 

@@ -46,10 +46,11 @@ _LAUNCH = {
 class Running:
     """A started process, leader of a session and group of its own; `more` is the last field of its request."""
 
-    __slots__ = ("at", "attempt", "deadline", "more", "overdue", "pid")
+    __slots__ = ("at", "attempt", "begun", "deadline", "more", "overdue", "pid")
 
     def __init__(self, attempt: str, pid: int, at: float, deadline: float) -> None:
         self.attempt, self.pid, self.at, self.deadline = attempt, pid, at, deadline
+        self.begun = monotonic()
         self.overdue = False  # was told to stop by its time limit
         self.more = _NOTHING
 
@@ -164,8 +165,11 @@ class Spawner:
             cpu = used.ru_utime + used.ru_stime
             blocks = (used.ru_inblock * 512, used.ru_oublock * 512)
             why = "timeout" if one.overdue else ""
+            at = (
+                one.at + monotonic() - one.begun
+            )  # as long after its start as it took, whoever sets the clock meanwhile
             peak = used.ru_maxrss * 1024
-            self.record((self.seq, one.attempt, pid, status, one.at, time(), peak, cpu, *blocks, why, 0))
+            self.record((self.seq, one.attempt, pid, status, one.at, at, peak, cpu, *blocks, why, 0))
 
     def record(self, end: Message) -> None:
         """Keep an end until it is acknowledged, and tell it."""

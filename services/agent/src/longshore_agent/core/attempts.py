@@ -24,6 +24,10 @@ __all__ = ["EVICTED", "Act", "Attempt", "Attempts", "Deed", "Phase", "changed"]
 _BEFORE: Final = ("accepted", "staging", "ready")
 #: Seconds before the host goes away at which what ran on it shall be over, so that its checkpoint can still be saved.
 _SPARE: Final = 5.0
+#: A host that is still here so long after it was to go has another clock than its provider; and the shortest notice that
+#: providers give, which it has then. Seconds.
+_PAST: Final = 60.0
+_SHORTEST: Final = 30.0
 
 
 class Attempts:
@@ -142,7 +146,10 @@ class Attempts:
                 acts += self._stop(attempt, "checkpoint")
             elif not attempt.recalled:
                 acts += self._recall(attempt.id)
-        left = max(1.0, at - now - _SPARE)
+        left = at - now
+        if left < -_PAST:
+            left = _SHORTEST
+        left = max(1.0, left - _SPARE)
         return [act._replace(grace=min(act.grace, left)) for act in acts]
 
     def _grant(self, attempt: Attempt) -> None:

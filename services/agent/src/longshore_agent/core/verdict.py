@@ -32,10 +32,7 @@ class Exit(NamedTuple):
 def judged(attempt: Attempt, end: Exit, stdout: Output | None, stderr: Output | None) -> Ended:
     """The result of an attempt whose process is over; outputs that are None are still to be stored."""
     usage = Usage(
-        attempt.staging_at,
-        end.started_at,
-        end.ended_at,
-        end.ended_at,
+        *in_order(Instants(attempt.staging_at, end.started_at, end.ended_at, end.ended_at)),
         end.peak_memory,
         end.cpu_seconds,
         end.read_bytes,
@@ -64,12 +61,32 @@ def failed(attempt: Attempt, cause: Cause, reason: str, now: float) -> Ended:
     """The result of an attempt that failed outside its process; what its process came to is kept."""
     before = attempt.result
     if before is None:
-        usage = Usage(attempt.staging_at, attempt.started_at, None, now, staged_bytes=attempt.staged_bytes)
+        instants = in_order(Instants(attempt.staging_at, attempt.started_at, None, now))
+        usage = Usage(*instants, staged_bytes=attempt.staged_bytes)
         return Ended(attempt.id, "failed", None, cause, reason, usage)
     stdout, stderr = before.stdout, before.stderr
     return Ended(
         attempt.id, "failed", before.exit_code, cause, reason, before.usage, stdout, stderr, image=before.image
     )
+
+
+class Instants(NamedTuple):
+    """When an attempt entered its phases, as in `Usage`; None where it did not."""
+
+    staging: float | None
+    started: float | None
+    ended: float | None
+    finished: float | None
+
+
+def in_order(instants: Instants) -> Instants:
+    """None is later than one after it: the clock may have been set back between two, and the last is right."""
+    latest = float("inf")
+    ordered: list[float | None] = []
+    for at in reversed(instants):
+        latest = latest if at is None else min(latest, at)
+        ordered.insert(0, None if at is None else latest)
+    return Instants(*ordered)
 
 
 def signal_number(name: str) -> int | None:

@@ -6,6 +6,7 @@ What must not enter: engines' APIs (`core.ports.ContainerEngine`), bare commands
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from typing import Final
 
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.core import contract, verdict
@@ -14,10 +15,39 @@ from longshore_agent.core.ports import ContainerEnd, ContainerEngine, ContainerE
 from longshore_agent.core.verdict import Exit
 from longshore_agent.service.desk import Desk
 from longshore_common import logs
+from longshore_common.clock import Clock
 from longshore_common.ids import AttemptId
 from longshore_common.model import Cause
 
 log = logs.get_logger()
+
+
+#: Seconds by which the engine's account of how long a container ran may be longer than what we saw, and shorter: the end
+#: of its output is waited for.
+_LONGER: Final = 60.0
+_SHORTER: Final = 600.0
+
+
+class Stint:
+    """How long a container has been running, whoever sets the clock: measured from when its start was seen here.
+
+    Of an `adopted` one only the engine knows when it started, by the clock; more than no time at all has passed since.
+    """
+
+    def __init__(self, clock: Clock, started: float, *, adopted: bool) -> None:
+        self._clock, self._started, self._adopted = clock, started, adopted
+        self._begun = clock.steady() - (max(0.0, clock.now() - started) if adopted else 0.0)
+
+    def lasted(self) -> float:
+        """Seconds until now."""
+        return self._clock.steady() - self._begun
+
+    def told(self, end: ContainerEnd) -> ContainerEnd:
+        """The end with instants that are as far apart as it lasted, where the engine's cannot be right."""
+        lasted, said = self.lasted(), end.ended_at - self._started
+        if self._adopted or lasted - _SHORTER <= said <= lasted + _LONGER:
+            return end
+        return end._replace(started_at=self._started, ended_at=self._started + lasted)
 
 
 class ContainedLane:
@@ -43,7 +73,7 @@ class ContainedLane:
         there = set(await self.engine.adopt(self.desk.host.worker))
         for attempt in mine:
             if attempt.id in there or attempt.phase == "launched":
-                self._go(self._run(attempt))
+                self._go(self._run(attempt, adopted=True))
             else:
                 reason = "its container is gone, so how it ended is unknown"
                 self.desk.end(attempt, verdict.failed(attempt, "host", reason, self.desk.clock.now()))
@@ -94,10 +124,10 @@ class ContainedLane:
             reason = "the agent of its host was stopped"
             self.desk.end(attempt, verdict.failed(attempt, "evicted", reason, self.desk.clock.now()))
 
-    async def _run(self, attempt: Attempt) -> None:
-        """One container from start to end."""
+    async def _run(self, attempt: Attempt, *, adopted: bool = False) -> None:
+        """One container from start to end; an `adopted` one may have been started in an earlier life."""
         try:
-            end = await self._to_its_end(attempt)
+            end = await self._to_its_end(attempt, adopted=adopted)
         except ContainerError as err:
             end = Exit(None, attempt.started_at, self.desk.clock.now(), cause=err.cause, reason=err.reason)
         except Exception as err:
@@ -109,17 +139,18 @@ class ContainedLane:
         self.desk.turn_soon()
         await self._forget(attempt.id)
 
-    async def _to_its_end(self, attempt: Attempt) -> Exit:
+    async def _to_its_end(self, attempt: Attempt, *, adopted: bool) -> Exit:
         if attempt.unwanted():
             return Exit(None, None, self.desk.clock.now(), reason="it did not start")
         started = await self.engine.start(self._order(attempt))
+        stint = Stint(self.desk.clock, started, adopted=adopted)
         for act in self.desk.attempts.started(attempt, started):
             self.act(act)
         self.desk.wake_reports()
         if attempt.unwanted():
             await self.engine.kill(attempt.id)
         limit = attempt.order.spec.run_timeout
-        left = max(0.0, started + limit - self.desk.clock.now()) if limit else None
+        left = max(0.0, limit - stint.lasted()) if limit else None
         waiting = asyncio.ensure_future(self.engine.wait(attempt.id))
         try:
             end = await asyncio.wait_for(asyncio.shield(waiting), left)
@@ -128,10 +159,11 @@ class ContainedLane:
                 spec = attempt.order.spec
                 await self.engine.stop(attempt.id, spec.grace, verdict.stop_signal(spec.stop_signal))
             reason = f"it ran longer than its limit of {limit:g} s"
-            return _exit(await waiting, "timeout-running", reason)
+            return _exit(stint.told(await waiting), "timeout-running", reason)
         finally:
             if not waiting.done():
                 waiting.cancel()
+        end = stint.told(end)
         if end.oom and end.exit_code:
             return _exit(end, "oom", "the kernel killed a process of it for want of memory: ask for more with --memory")
         return _exit(end)

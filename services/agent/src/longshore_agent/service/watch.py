@@ -46,13 +46,13 @@ class Watch:
         self.make_room: Callable[[int], Awaitable[object]] | None = None
         self.pressure = Throttle()
         self.rules = hours.parse(settings.hours)
-        self._metrics = Metrics(desk.clock.now())
+        self._metrics = Metrics(desk.clock.steady())
         self._gpus = Aside(gpus.read, [{"name": n} for n in gpus.names], "gpus") if gpus else None
         self._hindrances: dict[str, str] = {}
         self.rejoin: Callable[[], None] = lambda: None
         self._joined = False
         self._n = 0
-        self._room_at = 0.0
+        self._room_at = -ROOM_EVERY
         self._notice: Notice | None = None
         watermark.low(settings.disk_low, 1)  # a wrong setting is told at the start
 
@@ -61,7 +61,7 @@ class Watch:
     def read(self) -> dict[str, Any]:
         """What this host does now: see `metrics`; sizes in bytes, rates in bytes a second, shares in percent."""
         attempts = self.desk.attempts
-        reading = self._metrics.read(self.desk.clock.now())
+        reading = {**self._metrics.read(self.desk.clock.steady()), "at": round(self.desk.clock.now(), 3)}
         if self._gpus is not None:
             self._gpus.refresh()
             reading["gpus"] = self._gpus.known
@@ -110,7 +110,7 @@ class Watch:
             await asyncio.sleep(PRESSURE_EVERY)
             attempts = self.desk.attempts
             running = attempts.bare + attempts.containers
-            if self.pressure.sample(waiting.percent(), self.desk.clock.now(), attempts.slots, running):
+            if self.pressure.sample(waiting.percent(), self.desk.clock.steady(), attempts.slots, running):
                 self.limits.throttle = self.pressure.allowed
                 log.info("throttled", slots=attempts.slots, usable=attempts.usable(), iowait=self.pressure.waiting)
                 self.desk.turn_soon()
@@ -123,7 +123,7 @@ class Watch:
         space = host.space(self.desk.dirs.base)
         mark = watermark.low(self.settings.disk_low, space.total)
         lacking = watermark.missing(space, mark, hindered=hindered)
-        now = self.desk.clock.now()
+        now = self.desk.clock.steady()
         if lacking and self.make_room is not None and now - self._room_at >= ROOM_EVERY:
             self._room_at = now
             await self.make_room(lacking)
