@@ -28,7 +28,7 @@ from longshore_common.model import TaskSpec
 from longshore_data.transfer import Transfer
 
 if TYPE_CHECKING:
-    from aiodocker import Docker
+    from aiodocker import Docker, DockerError
 
 #: Seconds for the rest of the output.
 DRAIN: Final = 30.0
@@ -56,10 +56,11 @@ CLOSED: Final = Offers()
 
 
 class _Running(NamedTuple):
-    """What we hold of a container that we started or adopted."""
+    """What we hold of a container that we started or adopted. `sampled`: its id, if what it uses must be read meanwhile."""
 
     capture: Capture
     output: "asyncio.Task[Any]"
+    sampled: str | None
 
 
 class DockerEngine:
@@ -94,38 +95,41 @@ class DockerEngine:
         await self.images.prepare(spec)
 
     async def start(self, order: ContainerOrder) -> float:
-        """See the port."""
+        """See the port. That it is there already is rare, so it is found out by making it."""
         async with self.connection.ask("launch") as (docker, engine):
             container = docker.containers.container(request.name(self._scope, order.attempt))
-            state = await self._state(container)
-            if state is None:
-                request.make_room(order)
-                await self._create(docker, order, Host(engine, self._scope, *self._offers))
+            request.make_room(order)
+            made = await self._create(docker, order, Host(engine, self._scope, *self._offers))
+            state = None if made else await self._state(container)
             if state is None or state["Status"] == "created":
                 self._watch(order, engine)
                 await self._launch(container)
-                state = await self._state(container) or {}
-            self._follow(docker, engine, order.attempt, (order.stdout, order.stderr))
-            return _instant(state.get("StartedAt", ""))
+            shown = await container.show()
+            self._follow(docker, engine, order.attempt, shown)
+            return _instant(shown["State"].get("StartedAt", ""))
 
     async def wait(self, attempt: AttemptId) -> ContainerEnd:
         """See the port. An engine that restarts meanwhile is waited for."""
         async with self.connection.ask("host") as (docker, engine):
             container = docker.containers.container(request.name(self._scope, attempt))
-            shown = await container.show()
-            if shown["State"]["Status"] == "created":
-                raise ContainerError("launch", f"the container of {attempt} was made and never started")
-            labels = shown["Config"]["Labels"]
-            self._follow(docker, engine, attempt, (labels[request.STDOUT], labels[request.STDERR]))
-            group = shown["HostConfig"].get("CgroupParent", "")
-            ours = group.startswith(f"/{cgroups.PARENT}/")
-            used = await self._until_end(container, None if ours else str(shown["Id"]))
+            if attempt not in self._running:
+                shown = await container.show()
+                if shown["State"]["Status"] == "created":
+                    raise ContainerError("launch", f"the container of {attempt} was made and never started")
+                self._follow(docker, engine, attempt, shown)
+            used = await self._until_end(container, self._running[attempt].sampled)
             await self._drain(attempt)
-            state = (await container.show())["State"]
-            used = used.at_least(usage.of_group(group)) if ours else used
+            shown = await container.show()
+            state, labels = shown["State"], shown["Config"]["Labels"]
+            group = _own_group(shown)
+            used = used.at_least(usage.of_group(group)) if group else used
             image = await self.images.ran(docker, str(shown["Image"]), str(labels.get(request.IMAGE, "")))
         watch = self._watches.get(attempt)
-        killed = bool(state.get("OOMKilled")) or (ours and usage.oom(group)) or (watch is not None and watch.happened())
+        killed = (
+            bool(state.get("OOMKilled"))
+            or (bool(group) and usage.oom(group))
+            or (watch is not None and watch.happened())
+        )
         return ContainerEnd(
             exit_code=int(state["ExitCode"]),
             oom=killed,
@@ -228,8 +232,8 @@ class DockerEngine:
 
     # --- the steps ------------------------------------------------------------------------------------------------------
 
-    async def _create(self, docker: "Docker", order: ContainerOrder, host: Host) -> None:
-        """Create; an image that was removed since `prepare` is had again."""
+    async def _create(self, docker: "Docker", order: ContainerOrder, host: Host) -> bool:
+        """Create, unless it is there already; whether it was made. An image removed since `prepare` is had again."""
         from aiodocker import DockerError
 
         name, image = request.name(self._scope, order.attempt), order.spec.container or ""
@@ -238,11 +242,14 @@ class DockerEngine:
         try:
             await docker.containers.create(request.config(order, host, self.images.name(image)), name=name)
         except DockerError as err:
+            if _is_there(err):
+                return False
             if err.status != 404:
                 raise
             self.images.forget(image)
             await self.prepare(order.spec)
             await docker.containers.create(request.config(order, host, self.images.name(image)), name=name)
+        return True
 
     async def _launch(self, container: Any) -> None:
         """Start; a container that the engine cannot start is not left behind."""
@@ -261,18 +268,20 @@ class DockerEngine:
         if wanted and group and (watch := usage.watch(group, order.memory)):
             self._watches[order.attempt] = watch
 
-    def _follow(self, docker: "Docker", engine: Engine, attempt: AttemptId, paths: tuple[str, str]) -> None:
+    def _follow(self, docker: "Docker", engine: Engine, attempt: AttemptId, shown: Mapping[str, Any]) -> None:
+        """Follow the output of the container that the engine shows so, into the files that its labels name."""
         if attempt not in self._running:
             name, ordered = request.name(self._scope, attempt), engine.kind != "podman"
-            follower = Capture(docker, name, paths, ordered=ordered)
-            self._running[attempt] = _Running(follower, capture.task(follower))
+            labels = shown["Config"]["Labels"]
+            follower = Capture(docker, name, (labels[request.STDOUT], labels[request.STDERR]), ordered=ordered)
+            sampled = None if _own_group(shown) else str(shown["Id"])
+            self._running[attempt] = _Running(follower, capture.task(follower), sampled)
 
     async def _resume_output(self, attempt: AttemptId) -> None:
         with suppress(ContainerError):
             async with self.connection.ask("host") as (docker, engine):
                 shown = await docker.containers.container(request.name(self._scope, attempt)).show()
-                labels = shown["Config"]["Labels"]
-                self._follow(docker, engine, attempt, (labels[request.STDOUT], labels[request.STDERR]))
+                self._follow(docker, engine, attempt, shown)
 
     async def _until_end(self, container: Any, sampled: str | None) -> Used:
         """Wait for the end of a container, reading what it uses meanwhile if `sampled` is its id."""
@@ -299,6 +308,17 @@ class DockerEngine:
             await running.capture.rest()
         if running.capture.lost:
             _log.warning("output-incomplete", attempt=attempt, reason=running.capture.lost)
+
+
+def _own_group(shown: Mapping[str, Any]) -> str:
+    """The control group that we made above a container's own, empty if it has none."""
+    group = str(shown["HostConfig"].get("CgroupParent", ""))
+    return group if group.startswith(f"/{cgroups.PARENT}/") else ""
+
+
+def _is_there(err: "DockerError") -> bool:
+    """Whether the engine refused a name because a container has it: 409, or 500 and these words from Podman 4."""
+    return err.status == 409 or (err.status == 500 and "already in use" in str(err))
 
 
 async def _ended(container: Any) -> None:
