@@ -124,3 +124,12 @@ def test_lines_become_entries_without_their_ends():
         specs.entries([b"a\n", b"\xff\n"])
     with pytest.raises(BadInput, match="no lines"):
         specs.entries([])
+
+
+@pytest.mark.parametrize("line", [b'{"command": ["\xff"]}', b'{"command": ' + b"[" * 100_000, b'{"com\xffmand": 1}'])
+def test_lines_that_no_decoder_takes_are_told_by_their_number(line):
+    good = b'{"command": ["true"]}\n'
+    with pytest.raises(BadInput, match="line 2"):
+        list(specs.from_json_lines([good, line + b"\n"], {}))
+    with pytest.raises(BadInput, match="array"):
+        list(specs.from_json_lines([b"[" + line + b"]"], {}))

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from longshore_common.clock import iso
+from longshore_common.damage import DAMAGED
 from longshore_infra.stack.layout import Layout, Ports
 from longshore_infra.supervisor import identity
 from longshore_infra.supervisor.files import read_json
@@ -116,7 +117,7 @@ def _api_lacks(layout: Layout, stack: Stack) -> str:
             return "the api is not ready"
         token = (layout.secrets / "api-token").read_text()
         up = {w["name"] for w in _get(stack, "/api/v1/workers", token)["items"] if w["state"] in ("up", "paused")}
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, KeyError) as err:
+    except (OSError, http.client.HTTPException, *DAMAGED, KeyError) as err:
         return f"the api does not answer ({type(err).__name__}: {err})"
     absent = [w for w in stack.workers if w not in up]
     return f"{', '.join(absent)} not joined" if absent else ""
@@ -149,7 +150,7 @@ def _tail(log: Path) -> list[tuple[str, str]]:
 def _trouble(line: bytes) -> tuple[str, str]:
     try:
         said = msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except DAMAGED:
         return ("warning", line.decode(errors="replace"))
     details = said.get("exception") or said.get("reason") or said.get("error") or ""
     return str(said.get("level", "info")), f"{said.get('event', '')} {details}".strip()

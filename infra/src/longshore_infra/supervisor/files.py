@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ def read_json(file: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as err:
+    except DAMAGED as err:
         raise BadInput(f"{file} is damaged ({err}): remove it, `longshore up` writes it anew") from err
 
 

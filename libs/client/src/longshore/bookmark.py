@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from longshore_common.damage import DAMAGED
+
 _FILE: Final = "last"
 
 
@@ -52,7 +54,7 @@ class Bookmark:
             return _Last()
         try:
             return msgspec.json.decode((self.directory / _FILE).read_bytes(), type=_Last)
-        except (OSError, msgspec.DecodeError):  # a memory aid: absent or torn is as good as new
+        except (OSError, *DAMAGED):  # a memory aid: absent or torn is as good as new
             return _Last()
 
     def _write(self, last: _Last) -> None:

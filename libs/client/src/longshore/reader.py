@@ -15,6 +15,7 @@ import msgspec
 
 from longshore import records
 from longshore.bookmark import Bookmark
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, Conflict, LongshoreError, NotFound, Refused, Unreachable, Unreadable
 from longshore_common.profile import Profile
 
@@ -254,14 +255,14 @@ class Reader:
 def _decoded(body: bytes | msgspec.Raw, kind: type[R]) -> R:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as err:
+    except DAMAGED as err:
         raise Unreadable(f"the api answered what is no {kind.__name__} ({err}): {bytes(body)[:200]!r}") from err
 
 
 def _translated(response: HTTPResponse, body: bytes) -> LongshoreError:
     try:
         problem = msgspec.json.decode(body, type=_Problem)
-    except msgspec.DecodeError:
+    except DAMAGED:
         problem = _Problem(title=response.reason, detail=body[:200].decode(errors="replace"))
     text = problem.detail or problem.title or f"HTTP {response.status}"
     kinds: dict[int, type[LongshoreError]] = {400: BadInput, 404: NotFound, 409: Conflict, 422: BadInput}

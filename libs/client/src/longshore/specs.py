@@ -12,6 +12,7 @@ from typing import Any, Final, TypedDict
 import msgspec
 
 from longshore.quantities import duration, size
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
 from longshore_common.ids import token
 from longshore_common.model import Pull, TaskSpec
@@ -223,7 +224,7 @@ def from_json_lines(lines: Iterable[bytes], defaults: dict[str, Any]) -> Iterato
                 try:
                     yield checked(decode(line))
                     continue
-                except msgspec.DecodeError:
+                except DAMAGED:
                     pass  # convenient spellings, or an error with a better text, below
             yield spec_of(_object(line), defaults)
         except BadInput as err:
@@ -233,14 +234,14 @@ def from_json_lines(lines: Iterable[bytes], defaults: dict[str, Any]) -> Iterato
 def _object(line: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.DecodeError as err:
+    except DAMAGED as err:
         raise BadInput(f"{line[:80]!r} is no JSON object ({err})") from err
 
 
 def _from_array(text: bytes, defaults: dict[str, Any]) -> Iterator[TaskSpec]:
     try:
         tasks = msgspec.json.decode(text, type=list[dict[str, Any]])
-    except msgspec.DecodeError as err:
+    except DAMAGED as err:
         raise BadInput(f"the file is no array of task objects: {err}") from err
     for position, task in enumerate(tasks):
         try:

@@ -12,6 +12,7 @@ import msgspec
 
 from longshore.reader import Reader
 from longshore.records import Progress, Submission
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import LongshoreError, NotFound, Unreachable
 
 #: Seconds between looks into the read model while no hint comes.
@@ -61,7 +62,7 @@ class Waiter:
         async for _subject, body in self._hints:
             try:
                 hint = msgspec.json.decode(body, type=_Hint)
-            except msgspec.DecodeError:
+            except DAMAGED:
                 continue  # a hint that cannot be read is a hint that was lost
             self._latest.pop(hint.submission, None)
             self._latest[hint.submission] = Progress(

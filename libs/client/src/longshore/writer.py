@@ -17,6 +17,7 @@ from longshore.spool import Spool
 from longshore_common import events as e
 from longshore_common import model as m
 from longshore_common import subjects
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, Refused, Unreachable, Unreadable
 from longshore_common.log import Entry, Transport
 from longshore_common.profile import Profile
@@ -166,7 +167,7 @@ class Writer:
         )
         try:
             return msgspec.json.decode(answer, type=Explanation)
-        except msgspec.DecodeError as err:
+        except DAMAGED as err:
             raise Unreadable(f"the dispatcher answered {answer[:200]!r} ({err})") from err
 
     async def progress(self) -> AsyncIterator[tuple[str, bytes]]:

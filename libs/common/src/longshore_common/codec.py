@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from longshore_common import events as e
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, Unreadable
 from longshore_common.subjects import Author, author
 
@@ -69,7 +70,7 @@ def decode(subject: str, body: bytes, headers: Mapping[str, str] | None = None) 
             if inflate.unconsumed_tail:
                 raise Unreadable(f"a body on {subject} is larger than {MAX_BODY} bytes when decompressed")
         event: e.Event = _decode(body)
-    except (msgspec.DecodeError, zlib.error, UnicodeDecodeError) as err:
+    except (*DAMAGED, zlib.error) as err:
         raise Unreadable(f"{err}; the bytes on {subject} begin with {body[:200]!r}") from err
     if e.AUTHOR[type(event)] != who.role:
         raise Unreadable(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, Unreachable
 
 
@@ -42,5 +43,5 @@ def load(directory: Path) -> Profile:
         raise Unreachable(
             f"no stack at {directory}: start one with `longshore up`, or set LONGSHORE_STATE_DIR to that of a running one"
         ) from err
-    except msgspec.DecodeError as err:
+    except DAMAGED as err:
         raise BadInput(f"{file} is damaged ({err}); `longshore up` writes it anew") from err

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import Unreadable
 from longshore_common.model import OutputFile
 
@@ -64,7 +65,7 @@ def decode(data: bytes) -> Manifest:
     """A manifest from its bytes; `Unreadable` shows them if they are none."""
     try:
         return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as err:  # the second for bytes inside a string
+    except DAMAGED as err:
         raise Unreadable(f"not a manifest ({err}): {data[:200]!r}") from err
 
 

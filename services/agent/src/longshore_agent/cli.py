@@ -83,6 +83,7 @@ def _debug(words: list[str]) -> None:
     import msgspec
 
     from longshore_agent.service.debugging import Case, Wish, debug
+    from longshore_common.damage import DAMAGED
     from longshore_common.errors import LongshoreError
 
     parser = argparse.ArgumentParser("longshore-agent debug")
@@ -97,6 +98,6 @@ def _debug(words: list[str]) -> None:
         with open(given.file, "rb") as file:
             case = msgspec.json.decode(file.read(), type=Case)
         raise SystemExit(debug(case, Wish(given.kept, given.shell, given.directory, tuple(command))))
-    except (LongshoreError, OSError, msgspec.MsgspecError) as err:
+    except (LongshoreError, OSError, *DAMAGED) as err:
         sys.stderr.write(f"longshore-agent: {err}\n")
         raise SystemExit(getattr(err, "exit_code", 1)) from err

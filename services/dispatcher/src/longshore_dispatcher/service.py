@@ -17,6 +17,7 @@ import structlog
 from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.clock import Clock, SystemClock
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, Conflict, Deposed, LongshoreError, Unreachable, Unreadable
 from longshore_common.log import Entry, Recorded, Slice, Transport
 from longshore_dispatcher.adapters import snapshots
@@ -310,7 +311,7 @@ class Dispatcher:
     async def _hear_leader(self) -> None:
         decode = msgspec.json.Decoder(LeadBeat).decode
         async for _, body in self._transport.hints.listen(subjects.LEAD_BEAT):
-            with contextlib.suppress(msgspec.DecodeError):  # a hint that says nothing is as good as none
+            with contextlib.suppress(*DAMAGED):  # a hint that says nothing is as good as none
                 beat = decode(body)
                 if beat.fence != self._lead.fence and beat.fence >= self.state.leader:
                     self._lead.heard(self._clock.steady(), resigned=beat.resigned)
@@ -347,7 +348,7 @@ class Dispatcher:
             question = msgspec.json.decode(body, type=Question)
             kind = question.kind or ("task" if "." in question.id else "submission")
             answer: Any = explain(self.state, question.id, kind, self._clock.now())
-        except (msgspec.DecodeError, BadInput) as err:
+        except (*DAMAGED, BadInput) as err:
             answer = {"id": "", "state": "unknown", "reasons": [{"text": str(err), "fix": "", "count": 1}]}
         return msgspec.json.encode(answer)
 

@@ -15,6 +15,7 @@ from typing import IO, Any, Final, TypeVar, cast
 import msgspec
 
 from longshore.cli.printing import data, note, raw_lines, table
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, LongshoreError, Unreachable
 from longshore_data import uri
 from longshore_data.configuration import own_remotes
@@ -85,7 +86,7 @@ def listed(folder: str, *, as_json: bool) -> int:
                 continue
             try:
                 index = msgspec.json.decode(await store.read_bytes(place.below(each.path)), type=Index)
-            except msgspec.MsgspecError:
+            except DAMAGED:
                 continue  # somebody else's
             file = place.below(f"{each.path.rpartition('/')[0]}/{index.file}".lstrip("/"))
             found.append((f"{file}@{index.image}", index))

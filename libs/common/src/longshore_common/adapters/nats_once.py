@@ -16,6 +16,7 @@ import msgspec
 
 from longshore_common import codec, subjects
 from longshore_common.clock import SystemClock, iso
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
 from longshore_common.log import Entry
 
@@ -150,7 +151,7 @@ class _Line:
             raise _Again("there is no log: start the api, which makes it")
         try:
             ack = msgspec.json.decode(answer, type=_Ack)
-        except msgspec.DecodeError as err:
+        except DAMAGED as err:
             raise _Again(f"the log answered {answer[:80]!r}") from err
         if ack.error is not None and ack.error.err_code == _TOO_LARGE:
             raise BadInput(f"the log refuses the event: {ack.error.description}; send it in parts")

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from longshore_agent.adapters import trees
+from longshore_common.damage import DAMAGED
 from longshore_data import uri
 from longshore_data.store import StoreError
 from longshore_data.uri import Source
@@ -51,7 +52,7 @@ def read(base: str, name: str) -> Entry | None:
     try:
         used_at = os.stat(f"{root}/index").st_mtime
         index = msgspec.json.decode(Path(root, "index").read_bytes(), type=Index)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *DAMAGED):
         return None
     if not name.isdigit() or not os.path.isdir(f"{root}/tree"):
         return None

@@ -18,6 +18,7 @@ from msgspec import Struct
 from longshore_agent.core.attempts import Attempt, Phase
 from longshore_agent.core.contract import Devices
 from longshore_common import events as e
+from longshore_common.damage import DAMAGED
 from longshore_common.ids import AttemptId
 from longshore_data.manifest import Origin
 
@@ -220,7 +221,7 @@ def read(data: bytes) -> tuple[list[AnyRecord], int]:
             break
         try:
             records.append(_decode(body))
-        except msgspec.DecodeError:
+        except DAMAGED:
             break
         at += _HEAD.size + size
     return records, at

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from longshore_common import subjects
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import NotFound, Refused, Unreachable, Unreadable
 from longshore_common.ids import AttemptId
 from longshore_common.log import Transport
@@ -88,7 +89,7 @@ class Outputs:
         head, _, data = answer.partition(b"\n")
         try:
             return msgspec.json.decode(head, type=_Header), data
-        except msgspec.DecodeError as err:
+        except DAMAGED as err:
             raise Unreadable(f"{worker} answered something else than output: {head[:200]!r}") from err
 
     async def _piece(self, stored: str, k: int) -> bytes:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from longshore_common.damage import DAMAGED
+
 Sample = dict[str, Any]
 
 #: Bytes of a beat at most, and parts of a sample at each of its levels.
@@ -34,7 +36,7 @@ def sample(body: bytes) -> Sample | None:
         return None
     try:
         host = _decode(body).host
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except DAMAGED:
         return None
     found = _checked(host, DEEPEST)
     return found if isinstance(found, dict) and found else None

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import Unreadable
 from longshore_common.model import Retention
 from longshore_dispatcher.core import changes, requirements, sweeping
@@ -73,7 +74,7 @@ def from_bytes(data: bytes) -> State:
     """The state again; `Unreadable` if the bytes are damaged or of another version."""
     try:
         kept = _decode(data)
-    except (msgspec.DecodeError, zlib.error) as err:
+    except (*DAMAGED, zlib.error) as err:
         raise Unreadable(f"a snapshot is damaged: {err}") from err
     if not 1 <= kept.version <= VERSION:
         raise Unreadable(f"a snapshot has version {kept.version}, this dispatcher reads 1 to {VERSION}")

@@ -14,6 +14,7 @@ from longshore_agent.adapters.containers.connection import REQUEST, Connection
 from longshore_agent.adapters.containers.pruning import Brought, prune
 from longshore_agent.adapters.containers.stored import StoredImages, is_stored
 from longshore_agent.core.ports import ContainerError
+from longshore_common.damage import DAMAGED
 from longshore_common.model import Pull, TaskSpec
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _refusal(line: bytes) -> str:
 
     try:
         told = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except DAMAGED:
         return ""
     return str(told.get("error", "")) if isinstance(told, dict) else ""
 

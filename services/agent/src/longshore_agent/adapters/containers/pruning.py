@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from longshore_common.damage import DAMAGED
+
 if TYPE_CHECKING:
     from aiodocker import Docker
 
@@ -28,7 +30,7 @@ class Brought:
         try:
             with open(self._path, "rb") as file:
                 return msgspec.json.decode(file.read(), type=set[str])
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *DAMAGED):
             return set()
 
     def note(self, name: str) -> None:

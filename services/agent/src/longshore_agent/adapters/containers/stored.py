@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from longshore_agent.core.ports import ContainerError
+from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
 from longshore_common.model import Pull, resource_key
 from longshore_data import uri
@@ -138,7 +139,7 @@ class StoredImages:
             try:
                 with open(f"{self._directory}/images.json", "rb") as file:
                     self._known = msgspec.json.decode(file.read(), type=dict[str, _Known])
-            except (OSError, msgspec.MsgspecError):
+            except (OSError, *DAMAGED):
                 self._known = {}  # costs one more load
         return self._known
 
@@ -208,7 +209,7 @@ def _said(place: Location, line: bytes) -> list[str]:
     """Names or ids that one line of the engine's answer tells; `ContainerError` if it tells an error."""
     try:
         told = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except DAMAGED:
         return []
     if not isinstance(told, dict):
         return []

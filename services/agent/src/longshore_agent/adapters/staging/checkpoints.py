@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from longshore_agent.adapters.staging.outputs import Produced, find
 from longshore_agent.adapters.staging.publishing import WIDTH, drop_below, found_below
+from longshore_common.damage import DAMAGED
 from longshore_common.ids import AttemptId, TaskId
 from longshore_common.model import OutputFile
 from longshore_data import disk, uri
@@ -111,7 +112,7 @@ class Checkpoints(NamedTuple):
         place = self._folder.below(CURRENT)
         try:
             return msgspec.json.decode(await self.store.read_bytes(place), type=Pointer)
-        except msgspec.MsgspecError as err:
+        except DAMAGED as err:
             _log.error("checkpoint-unreadable", task=self.task, place=str(place), reason=str(err))
             return None
         except StoreError as err:
