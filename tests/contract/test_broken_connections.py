@@ -196,6 +196,7 @@ async def test_unusable_credentials_files_and_addresses_are_bad_input(server, tm
         await connect(server.url, creds=str(tmp_path / "torn"), role="user", name="ann", deadline=5)
 
 
+@pytest.mark.slow
 async def test_a_follower_reads_on_after_its_consumer_was_deleted_behind_its_back(server):
     w1, dispatch, api = await server.worker("w1"), await server.connect("dispatch"), await server.connect("api")
     reading = dispatch.log.follow(0)

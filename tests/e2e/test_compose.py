@@ -101,6 +101,12 @@ def test_a_container_runs_on_the_engine_of_the_host(composed):
     assert composed.longshore("task", "logs", task[0]) == "42\n"
 
 
+def test_the_agent_s_image_has_what_moves_data(composed):
+    assert composed.compose("exec", "-T", "agent", "rclone", "version").startswith("rclone v")
+    words = "import longshore_data.storage, longshore_data.stores.rclone, longshore_data.stores.s3"
+    composed.compose("exec", "-T", "agent", "python", "-c", words)
+
+
 def test_the_user_s_files_are_private_and_hold_no_key_of_the_stack(composed):
     files = {p.name: p.stat().st_mode & 0o777 for p in composed.client.iterdir()}
     assert files.items() >= {"client.json": 0o600, "user.creds": 0o600, "api-token": 0o600}.items()

@@ -11,7 +11,10 @@ import pytest
 from longshore_common.adapters import nats_keys
 from longshore_common.profile import Profile
 
-HEAVY = {"nats", "rich", "pydantic", "http.client", "asyncio", "typer", "click", "structlog", "ssl", "msgspec", "email"}
+HEAVY = {
+    "nats", "rich", "pydantic", "http.client", "asyncio", "typer", "click", "structlog", "ssl", "msgspec", "email",
+    "longshore_data", "wcmatch", "aiohttp", "botocore", "zstandard", "isal", "nacl",
+}  # fmt: skip
 READ = {"msgspec", "typer", "click"}
 
 
@@ -45,6 +48,7 @@ def test_the_version_costs_next_to_nothing():
     assert not imports_of("--version") & HEAVY
 
 
+@pytest.mark.slow
 def test_each_command_imports_only_what_it_needs(profile_dir):
     door = profile_dir
     assert not imports_of("submit", "--test", "true") & (HEAVY - READ)
@@ -155,6 +159,7 @@ def profile_dir(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_without_a_stack_the_exit_code_is_3_and_up_is_named(profile_dir):
     for line in (
         ["submit", "true"],

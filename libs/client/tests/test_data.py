@@ -109,6 +109,7 @@ def test_misuse_names_the_fix(shell: Shell, words: list[str], code: int, said: s
     shell.data(*words, code=code, said=said)
 
 
+@pytest.mark.slow
 def test_storage_that_is_away_is_exit_code_3(shell: Shell) -> None:
     shell.environ |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     shell.data("list", "s3://bucket/x/", code=3, said="a retry may help")

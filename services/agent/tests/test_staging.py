@@ -232,6 +232,7 @@ async def test_wrong_credentials_are_definite(rclone: Server, tmp_path: Path, na
     await stager.close()
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_away_may_come_back(tmp_path: Path) -> None:
     stager = StorageStager(Storage({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_ACCESS_KEY_ID": "a" * 9,
                             "AWS_SECRET_ACCESS_KEY": "b"}))  # fmt: skip
@@ -312,6 +313,7 @@ async def test_a_cancelled_copy_between_folders_leaves_nothing_to_be_seen(local:
     assert os.listdir(back) == []
 
 
+@pytest.mark.slow
 async def test_a_server_killed_in_the_middle_may_come_back_and_the_same_call_then_succeeds(tmp_path: Path) -> None:
     root = tmp_path / "s3"
     (root / "bucket").mkdir(parents=True)

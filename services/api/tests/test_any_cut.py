@@ -145,6 +145,7 @@ async def projected(url: str, records: list[Any], cuts: list[int], project: Any)
         await connection.close()
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
