@@ -78,7 +78,7 @@ run() { # name, seconds, marker expression, arguments
 }
 
 install busybox=busybox-static setpriv=util-linux || echo "busybox is missing: tests that make an image of it cannot run"
-install cc=gcc || echo "cc is missing: the test of GPUs, which makes a library, cannot run"
+install cc=gcc || echo "cc is missing: the tests of GPUs and of clocks that are set, which make a library, cannot run"
 install mkfs.btrfs=btrfs-progs || echo "btrfs-progs is missing: clones of resources are not tried"
 run "fast" 600 "not slow and not chaos and not engine and not azurite" "$@"
 run "whole stack" 480 "slow and not chaos and not engine" "$@"
