@@ -21,8 +21,11 @@ from longshore_common.model import TaskSpec
 
 from .conftest import alive, until
 
-#: A process that leaves its session and group, tells its pid, and stays.
-FLEE = "import os, time\nif os.fork() == 0:\n os.setsid()\n print(os.getpid(), flush=True)\n time.sleep(600)\n"
+#: Starts a process that leaves its session and group, tells its pid, and stays; goes on once that is told.
+FLEE = (
+    "import os, time\nr, w = os.pipe()\nif os.fork() == 0:\n os.setsid()\n print(os.getpid(), flush=True)\n"
+    " os.write(w, b'x')\n time.sleep(600)\nos.read(r, 1)\n"
+)
 SLEEP = "import time; time.sleep(600)"
 MB = 1 << 20
 

@@ -235,6 +235,8 @@ def _put_member(target: _Target, name: str, tar: tarfile.TarFile, member: tarfil
 
 def _put_zipped(target: _Target, name: str, zipped: Any, info: Any) -> None:
     mode = info.external_attr >> 16 if info.create_system == 3 else 0  # 3: Unix
+    if info.header_offset < 0:
+        raise StoreError(f"{name!r} is said to begin before the archive does: it is damaged")
     if info.flag_bits & 1:
         raise StoreError(f"{name!r} is encrypted, and there is no password: make the archive without one")
     if info.is_dir():
