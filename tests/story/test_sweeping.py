@@ -318,6 +318,17 @@ def test_what_a_wish_has_run_again_in_this_very_turn_is_not_swept_in_it(desk):
     assert swept(desk) == []
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_resources_that_were_uploaded_go_as_inputs_do(desk, many):
+    spec = TaskSpec(command=("true",), resources=("s3://b/.longshore/inputs/x/db/",))
+    desk.worker(slots=2)
+    keep(desk, inputs=DAY)
+    ended(desk, 2, spec=spec, body=Specs(specs=(spec, spec)) if many else None)
+    desk.later(DAY + 10)
+    desk.when_settled()
+    assert [what for _, what, _ in swept(desk)] == ["inputs"]
+
+
 def test_uploaded_inputs_stay_while_anything_of_their_batch_is_open(desk):
     desk.worker(slots=2)
     keep(desk, inputs=DAY)

@@ -351,6 +351,17 @@ async def test_only_managed_inputs_are_swept(yard, tmp_path):
     )
 
 
+async def test_uploaded_resources_are_swept_as_inputs_are(yard, tmp_path):
+    await yard.start_agent()
+    folder = tmp_path / "store/.longshore/inputs/cd"
+    (folder / "below").mkdir(parents=True)
+    large(folder / "below/x", 3), large(tmp_path / "own", 3)
+    resources = (f"file://{folder}/|mv:db", f"file://{tmp_path}/own")
+    assert (await swept(yard, "inputs", "9.0.1", resources=resources)).removed == 1
+    assert not (folder / "below/x").exists()
+    assert (tmp_path / "own").exists()
+
+
 async def test_stored_output_is_swept(yard):
     await yard.start_agent()
     (name,) = await yard.assign("sh", "-c", "head -c 100000 /dev/zero; head -c 90000 /dev/zero >&2")

@@ -62,7 +62,7 @@ def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
             sub.content = of_array(body.spec, body.start, body.step, body.entries)
             sub.lots = [Lot(need_of(body.spec), whole(sub.size))]
             sub.resources = shared_resources((body.spec,)) if body.spec.resources else ()
-            sub.delivers, sub.fetches = body.spec.output is not None, bool(body.spec.inputs)
+            sub.delivers, sub.fetches = _storage((body.spec,))
         case Specs():
             sub.problems = validity.problems(body.specs)
             sub.content = of_specs(body.specs)
@@ -74,8 +74,8 @@ def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
 
 
 def _storage(specs: tuple[TaskSpec, ...]) -> tuple[bool, bool]:
-    """(whether any of them delivers outputs, whether any fetches inputs)"""
-    return any(spec.output is not None for spec in specs), any(spec.inputs for spec in specs)
+    """(whether any of them delivers outputs, whether any fetches inputs or resources)"""
+    return any(spec.output is not None for spec in specs), any(spec.inputs or spec.resources for spec in specs)
 
 
 def _needs(specs: tuple[TaskSpec, ...]) -> list[tuple[int, Need]]:

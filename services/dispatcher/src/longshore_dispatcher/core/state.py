@@ -119,8 +119,8 @@ class Submission(Struct, gc=False):
     the failed or cancelled ones that had attempts, `last` their last attempt where it is not the first.
     `waiting`: what it requires is open; `met`: it was met once, which holds for ever.
     `memory`: bytes for those tasks that ran out of what they had. `resources`: keys that all its tasks share.
-    For sweeps: whether any task `delivers` outputs or `fetches` inputs, the workers that `ran` any, and `numbers` of
-    attempts of succeeded tasks where not the first.
+    For sweeps: whether any task `delivers` outputs or `fetches` inputs or resources, the workers that `ran` any, and
+    `numbers` of attempts of succeeded tasks where not the first.
     `pace` is a moving average of run times in seconds, negative while unknown.
     """
 

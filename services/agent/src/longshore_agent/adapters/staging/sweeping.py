@@ -32,7 +32,7 @@ class Sweeper:
         """Remove what the order says."""
         spec = self._sweep.spec
         if self._sweep.what == "inputs":
-            for text in spec.inputs:
+            for text in (*spec.inputs, *spec.resources):
                 await self._try(text, lambda text=text: self._input(text))  # type: ignore[misc]
         elif spec.output and self._sweep.what == "outputs":
             await self._try(spec.output, self._outputs)
