@@ -113,6 +113,16 @@ def test_a_wrong_line_is_told_by_its_number(line):
         lines('{"command":["a"]}', line)
 
 
+@pytest.mark.parametrize("word", ["s3:/lab/x", "https@aria2:/host/x", "my-remote:/x"])
+def test_a_uri_with_one_slash_is_no_path(word):
+    with pytest.raises(BadInput, match=f"write {word.replace(':/', '://')}, or ./{word}"):
+        specs.uris([word], cwd="/w")
+
+
+def test_a_path_with_a_colon_may_be_meant():
+    assert specs.uris(["./s3:/x", "a:b/c", "d:"], cwd="/w") == ["file:///w/s3:/x", "file:///w/a:b/c", "file:///w/d:"]
+
+
 def test_several_uris_in_one_word_are_parted_and_paths_with_spaces_are_not():
     assert specs.uris(["s3://a/b s3://c/d"], cwd="/w") == ["s3://a/b", "s3://c/d"]
     assert specs.uris(["my file.txt", "/x/", "{entry}"], cwd="/w") == ["file:///w/my file.txt", "file:///x/", "{entry}"]

@@ -196,6 +196,7 @@ async def test_what_is_not_there_is_missing_and_not_asked_twice(serve: Serve, st
             await call
         assert (err.value.missing, err.value.retriable) == (True, False)
         assert str(gone) in str(err.value)
+        assert str(tmp_path) not in str(err.value)
     assert sum(line == "SIZE /nothing" for line in server.commands()) == 4
     with pytest.raises(StoreError) as err:
         await store.listing(place(server, "nothing/"))

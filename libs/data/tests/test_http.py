@@ -390,6 +390,21 @@ async def test_a_fetch_is_cancelled_at_once_and_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
+async def test_a_server_without_tls_is_not_taken_for_one_with_a_bad_certificate(tmp_path: Path) -> None:
+    async def puzzled(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 What\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(puzzled, "127.0.0.1", 0) as plain:
+        store = HttpStore({}, patience=QUICK)
+        port = plain.sockets[0].getsockname()[1]
+        err = await refused(store, uri.parse(f"https://127.0.0.1:{port}/x"), tmp_path)
+        await store.close()
+    assert "does not speak TLS" in str(err)
+    assert "certificate" not in str(err)
+
+
 async def test_a_certificate_counts_only_if_its_authority_is_known_or_named(tmp_path: Path) -> None:
     tls, authority = certified(tmp_path)
     (tmp_path / "in").mkdir()

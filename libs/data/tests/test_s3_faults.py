@@ -127,6 +127,15 @@ async def test_a_definite_no_is_taken_for_one(store, server, front, tmp_path, wh
     assert len({(a.method, a.target) for a in front.asked}) == len(front.asked) <= 2  # botocore may ask for the region
 
 
+async def test_what_is_not_there_is_told_once_with_the_fix(store, tmp_path):
+    with pytest.raises(
+        StoreError, match=r"looking at s3://b/none: the server answered 404 Not Found: correct the name$"
+    ):
+        await store.stat(at("none"))
+    with pytest.raises(StoreError, match=r"fetching s3://b/none: the server answered 404 NoSuchKey(?! \(\))"):
+        await store.fetch(at("none"), str(tmp_path / "none"))
+
+
 async def test_what_is_not_there_is_missing(store, tmp_path):
     with pytest.raises(StoreError) as caught:
         await store.fetch(at("none"), str(tmp_path / "none"))

@@ -209,9 +209,12 @@ def test_names_that_web_servers_encode_are_decoded() -> None:
 
 
 def test_outputs_cannot_be_sources_that_can_only_be_read() -> None:
-    for text in ("https://h/x", "run+fastq://SRR000001", "s3://b/out|mv:x"):
-        with pytest.raises(BadInput):
+    for text in ("https://h/x", "https://h/x/", "https@aria2://h", "http://me:hunter2@h/x", "run+fastq://SRR000001"):
+        with pytest.raises(BadInput, match="can only be read") as caught:
             uri.parse_output(text)
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(BadInput):
+        uri.parse_output("s3://b/out|mv:x")
     assert uri.parse_output("ftp://h/out").folder
     assert uri.parse_output("drive://out").folder
     assert actions.OURS == uri.RESERVED

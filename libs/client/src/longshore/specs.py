@@ -5,6 +5,7 @@ the limit in the text.
 """
 
 import os.path
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypedDict
@@ -26,6 +27,8 @@ _SINGULAR: Final = {
     "input": "inputs", "resource": "resources", "container_option": "container_options", "secret": "secrets",
     "retry": "retries",
 }  # fmt: skip
+#: Such as s3:/bucket/key.
+_ONE_SLASH: Final = re.compile(r"([a-z][a-z0-9+_-]+(?:@\w+)*):/")
 _KNOWN: Final = frozenset(f.name for f in msgspec.structs.fields(TaskSpec))
 
 
@@ -202,6 +205,9 @@ def uri(word: str, *, cwd: str) -> str:
     """The word itself if it has a scheme or begins with a placeholder, else the absolute path as `file://`."""
     if "://" in word or word.startswith("{"):
         return word
+    if found := _ONE_SLASH.match(word):
+        meant, path = f"{found[1]}://{word[found.end() :]}", f"./{word}"
+        raise BadInput(f"{word!r} has one slash after its scheme: write {meant}, or {path} for a file of that name")
     slash = "/" if word.endswith("/") else ""
     return "file://" + os.path.normpath(os.path.join(cwd, word)) + slash
 

@@ -44,7 +44,7 @@ def translated(err: OSError, doing: str) -> StoreError:
         case errno.EACCES | errno.EPERM:
             return StoreError(f"{words} for user id {os.geteuid()}: change its owner or mode, or run the agent as root")
         case errno.ENOENT | errno.ENOTDIR:
-            return StoreError(words, missing=True)
+            return StoreError(f"{words}: correct the path", missing=True)
         case errno.EISDIR:
             return StoreError(f"{words}: end the URI in / if the whole folder is meant")
         case code:

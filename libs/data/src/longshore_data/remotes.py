@@ -43,8 +43,8 @@ class Remotes:
         if name not in self.names:
             known = ", ".join(f"{n}://" for n in self.names) or "none"
             raise BadInput(
-                f"{name}:// is neither built in nor a remote of this worker (it has {known}): "
-                "give it one with `longshore remote share`"
+                f"{name}:// is neither built in nor a remote known here (known: {known}): "
+                "correct it, or configure it with rclone; workers get it by `longshore remote share`"
             )
         return self._sections[name]
 

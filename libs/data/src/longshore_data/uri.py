@@ -128,9 +128,10 @@ def parse(uri: str) -> Location:
 
 def parse_output(uri: str) -> Location:
     """The folder that `uri` names as a task's output, with or without `/` at its end. `BadInput` names the fix."""
+    scheme = uri.partition("://")[0].partition("@")[0]
+    if scheme in ("http", "https") or scheme.startswith("run+"):
+        raise BadInput(f"{scheme}:// can only be read: choose s3://, file:// or a remote for the output")
     place = parse(uri)
-    if place.scheme in ("http", "https") or place.scheme.startswith("run+"):
-        raise BadInput(f"{uri!r}: {place.scheme}:// can only be read: choose s3://, file:// or a remote for the output")
     if RESERVED in place.key.split("/"):
         raise BadInput(f"{uri!r}: {RESERVED} is where Longshore keeps unpublished outputs: choose another folder")
     return place._replace(folder=True)

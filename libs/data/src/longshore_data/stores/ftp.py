@@ -72,7 +72,7 @@ class FtpStore:
         sink = FileSink(part, self._pool, doing)
         try:
             try:
-                size = await Download(self._connections, source, sink).run(self._patience, meter, doing)
+                size = await Download(self._connections, source, sink).run(self._patience, meter, f"fetching {source}")
             finally:
                 sink.close()
             os.rename(part, target)

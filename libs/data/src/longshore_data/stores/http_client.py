@@ -203,6 +203,8 @@ def translated(err: Exception, doing: str) -> StoreError:
     match err:
         case aiohttp.TooManyRedirects():
             return StoreError(f"{doing}: more than {REDIRECTS} redirects: use the address they should lead to")
+        case aiohttp.ClientConnectorSSLError() if "CERTIFICATE" not in str(err):
+            return StoreError(f"{doing}: the server does not speak TLS as https:// needs it: {_line(err)}: try http://")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return StoreError(
                 f"{doing}: its certificate cannot be trusted ({_line(err)}): "

@@ -30,10 +30,11 @@ _MISSING_CODES: Final = frozenset({"NoSuchKey", "404", "NotFound"})
 _FIXES: Final = {
     "NoSuchBucket": "make the bucket, or correct its name",
     "NoSuchKey": "correct the name",
+    "404": "correct the name",
     "AccessDenied": "give these credentials the right to it, or correct its name",
-    "InvalidAccessKeyId": "correct AWS_ACCESS_KEY_ID of the worker",
-    "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY of the worker",
-    "403": "correct the credentials of the worker",
+    "InvalidAccessKeyId": "correct AWS_ACCESS_KEY_ID where this runs",
+    "SignatureDoesNotMatch": "correct AWS_SECRET_ACCESS_KEY where this runs",
+    "403": "correct the credentials where this runs",
 }
 
 
@@ -207,9 +208,7 @@ def translated(err: Exception, doing: str) -> StoreError:
             status = int(err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             return _answered((status, str(said.get("Code", "")), str(said.get("Message", ""))), doing)
         case NoCredentialsError():
-            return StoreError(
-                f"{doing}: the worker has no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
+            return StoreError(f"{doing}: there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         case HTTPClientError() | NoConnection() | HttpError() | TimeoutError() | ConnectionError():
             return StoreError(f"{doing}: the server cannot be reached or broke off: {_line(err)}", retriable=True)
         case BotoCoreError():
@@ -226,7 +225,8 @@ def _answered(said: tuple[int, str, str], doing: str) -> StoreError:
     fix = f": {_FIXES[code]}" if code in _FIXES else ""
     if code in ("PreconditionFailed", "412"):
         return Changed(f"{doing}: the object changed meanwhile")
-    words = f"{doing}: the server answered {status} {code} ({text}){fix}"
+    said_so = text if code in ("", str(status)) else f"{code} ({text})" if text else code
+    words = f"{doing}: the server answered {status} {said_so}{fix}"
     if code == "NoSuchUpload":
         return Changed(words)
     return StoreError(words, retriable=passing, missing=code in _MISSING_CODES and status in (0, 404))
