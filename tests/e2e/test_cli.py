@@ -84,7 +84,7 @@ def test_an_argv_comes_back_to_the_byte(stack):
 def test_a_failure_is_told_by_the_exit_code_and_by_its_cause(stack):
     said = stack.say("submit", "-b", "failing", "--wait", "sh", "-c", "echo why >&2; exit 7")
     assert said.code == 1
-    assert "1 failed" in said.err
+    assert "failed (exit): exit code 7: see `longshore task logs --stderr" in said.err
     (task,) = stack.lines("task", "list", "--batch", "failing", "--state", "failed")
     assert task.keys() >= FIELDS
     assert (task["exit_code"], task["cause"], task["command"]) == (7, "exit", ["sh", "-c", "echo why >&2; exit 7"])

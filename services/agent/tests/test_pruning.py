@@ -51,7 +51,7 @@ async def test_only_what_we_brought_and_nobody_uses_goes(images, tmp_path):
     try:
         text, freed = await engine.prune([kept])
         docker, _ = await engine.connection.open()
-        assert text == f"removed 1 images: {ours}"
+        assert text == f"removed 1 image: {ours}"
         assert freed >= 3 << 20
         assert [bool(await here(docker, name)) for name in (ours, kept, used, foreign)] == [False, True, True, True]
         assert brought.names() == {kept, used}
@@ -73,7 +73,7 @@ async def test_an_ordered_prune_spares_the_images_of_held_attempts(images, yard)
     await until(lambda: len(agent.desk.attempts.held) == 2)
     await yard.tell(e.WorkerCareOrdered(care="prune-images", request=5))
     (answer,) = await until(lambda: yard.events(e.WorkerCared))
-    assert (answer.text, answer.request) == (f"removed 1 images: {other}", 5)
+    assert (answer.text, answer.request) == (f"removed 1 image: {other}", 5)
     assert answer.freed >= 3 << 20
 
 

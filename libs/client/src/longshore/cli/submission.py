@@ -118,7 +118,7 @@ def _uploaded(given: Given) -> Given:
     store = Store(settings.store, specs.batch_name(given.batch or settings.batch))
     done = upload(local, store, os.environ, dry=given.test)
     if not given.quiet:
-        note(f"{done.sent} files uploaded, {done.known} were there already")
+        note(f"{done.sent} file{'s' * (done.sent != 1)} uploaded, {done.known} were there already")
     inputs = [done.uris.get(word, word) for word in given.inputs]
     return msgspec.structs.replace(given, inputs=inputs, resource=[done.uris.get(w, w) for w in given.resource])
 
@@ -294,7 +294,7 @@ async def _sent_and_seen(door: Door, writer: "Writer", given: Given, submit: Any
             end = await waiter.finished(first.duplicate_of or receipt.id, projected=True, watch=None)
     finally:
         await waiter.close()
-    return verdict(end)
+    return await verdict(door, end)
 
 
 def _follow(door: Door, receipt: "Submitted") -> None:

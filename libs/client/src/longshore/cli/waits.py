@@ -8,7 +8,7 @@ from longshore.cli.printing import counts, note, progress
 from longshore.waiting import Waiter, Watch
 
 if TYPE_CHECKING:
-    from longshore.records import Progress
+    from longshore.records import Progress, Task
     from longshore.writer import Writer
     from longshore_common.ids import TaskRange
 
@@ -36,13 +36,13 @@ async def _range(door: Door, waiter: Waiter, tasks: "TaskRange", *, quiet: bool)
     size = await asyncio.to_thread(door.size_of, tasks.submission)
     if tasks.lo == 0 and tasks.hi >= size - 1:
         end = await waiter.finished(tasks.submission, projected=True, watch=None if quiet else watch())
-        return verdict(end)
+        return await verdict(door, end)
     async for _news in waiter.changes(tasks.submission):
         found = await asyncio.to_thread(lambda: list(door.reader.tasks(ids=str(tasks))))
         if found and all(task.ended for task in found):
             failed = [task for task in found if task.state != "succeeded"]
             if failed:
-                note(f"{failed[0].id} {failed[0].state} ({failed[0].cause}): {failed[0].reason or 'see its logs'}")
+                note(_why(failed[0]))
             return 1 if failed else 0
     return 1
 
@@ -52,13 +52,20 @@ def watch() -> Watch:
     return lambda now: progress(f"{now.submission}: {now.done}/{now.size} ended: {counts(now.states)}")
 
 
-def verdict(end: "Progress") -> int:
-    """The exit code of a finished submission, with one line about what went wrong."""
+def _why(task: "Task") -> str:
+    logs = f": see `longshore task logs --stderr {task.id}`" if task.cause == "exit" else ""
+    return f"{task.id} {task.state} ({task.cause}): {task.reason}{logs}"
+
+
+async def verdict(door: Door, end: "Progress") -> int:
+    """The exit code of a finished submission, with one line about what went wrong: of a single task its reason."""
     progress("")
     if end.ok:
         return 0
     if end.status == "rejected":
         note(f"submission {end.submission} was rejected: {end.reason}")
+    elif end.size == 1:
+        note(_why(await asyncio.to_thread(door.reader.task, f"{end.submission}.0")))
     else:
         worst = next((state for state in ("failed", "cancelled") if end.states.get(state)), "failed")
         note(

@@ -14,13 +14,13 @@ def wire(beside: Beside, dirs: WorkDirs, cache: Cache | None, engine: ContainerE
 
     async def clean() -> tuple[str, int]:
         number = dirs.number_kept
-        return f"removed {number} kept work directories", await dirs.clean()
+        return f"removed {number} kept work director{'y' if number == 1 else 'ies'}", await dirs.clean()
 
     async def forget() -> tuple[str, int]:
         if cache is None:
             return "this worker keeps no resources", 0
         number = len(cache.keys())
-        return f"forgot {number} resources; those in use go when their attempts end", cache.forget()
+        return f"forgot {number} resource{'s' * (number != 1)}; those in use go when their attempts end", cache.forget()
 
     async def make_room(lacking: int) -> None:
         freed = dirs.give_up(lacking)

@@ -73,7 +73,9 @@ class Images:
         for image, made_of in list(self._here.items()):
             if made_of in removed:
                 self.forget(image)
-        return f"removed {len(removed)} images: {', '.join(removed)}" if removed else "no image could go", freed
+        if removed:
+            return f"removed {len(removed)} image{'s' * (len(removed) != 1)}: {', '.join(removed)}", freed
+        return "removed images without a name" if freed else "no image could go", freed
 
     def forget(self, image: str) -> None:
         """It was removed behind our back."""
