@@ -89,7 +89,9 @@ def test_list_and_du_are_for_people_and_for_programs(shell: Shell) -> None:
 
 def test_actions_are_done_on_the_way(shell: Shell) -> None:
     subprocess.run(["tar", "czf", "all.tgz", "src"], cwd=shell.folder, check=True)
-    shell.data("copy", "-q", "all.tgz|untar|glob:*.txt", "there/")
+    told = shell.data("copy", "all.tgz|untar|glob:*.txt", "there/").splitlines()
+    what = f"file://{shell.folder}/all.tgz|untar|glob:*.txt"
+    assert f"{what} src/a.txt -> file://{shell.folder}/there/src/a.txt" in told
     assert shell.files("there") == ["src/a.txt", "src/deep/é.txt"]
 
 

@@ -7,9 +7,10 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -60,12 +61,14 @@ def copied(way: Way, ends: Sequence[str], ask: Ask) -> int:
     async def work(copying: Copying) -> int:
         with tempfile.TemporaryDirectory(prefix="longshore-") as scratch:
             steps: list[Step] = []
+            made: dict[str, Source] = {}
             for k, source in enumerate(sources):
                 place = source.place
                 if source.actions or source.options:
                     place = await _made(copying, source, f"{scratch}/{k}", dry_run=ask.dry_run)
+                    made[f"{place}"] = source
                 steps += await copying.plan_copy(place, target, ask.selection)
-            return await _carried_out(copying, way, steps, ask)
+            return await _carried_out(copying, way, steps, ask, made)
 
     return _run(way, work)
 
@@ -168,14 +171,24 @@ async def _made(copying: Copying, source: Source, directory: str, *, dry_run: bo
     return Location("file", "", directory, folder=True)
 
 
-async def _carried_out(copying: Copying, way: Way, steps: list[Step], ask: Ask) -> int:
+def _shown(place: Location, made: Mapping[str, Source]) -> str:
+    """The place; of what a source's actions made, that source and the path they gave."""
+    for folder, source in made.items():
+        if str(place).startswith(folder):
+            return f"{source} {str(place)[len(folder) :]}"
+    return str(place)
+
+
+async def _carried_out(
+    copying: Copying, way: Way, steps: list[Step], ask: Ask, made: Mapping[str, Source] = MappingProxyType({})
+) -> int:
     """Do the steps, or only say them; the exit code."""
     if ask.dry_run:
         for step in steps:
             data(f"would copy {step.source} to {step.target}")
         return 0
     meter = Meter(copying.limits.down)
-    shown = (lambda step: None) if way.quiet else (lambda step: data(f"{step.source} -> {step.target}"))
+    shown = (lambda step: None) if way.quiet else (lambda step: data(f"{_shown(step.source, made)} -> {step.target}"))
     async with _progress(meter, len(steps), quiet=way.quiet):
         failures = await copying.do(steps, meter, shown, verify=ask.by_content)
     for failure in failures:
