@@ -67,6 +67,18 @@ def test_what_no_host_and_no_time_can_mend_is_not_tried_again(desk):
     )
 
 
+def test_outputs_that_cannot_be_delivered_do_not_run_the_command_for_ever(desk):
+    sub, name = begun(desk, output="s3://no-such-bucket/x")
+    for n in range(1, 4):
+        desk.ended(name, (sub, 0, n), "failed", "stage-out", "no such bucket")
+        desk.when_settled()
+        desk.later(300)
+        desk.when_settled()
+    desk.ended(name, (sub, 0, 4), "failed", "stage-out", "no such bucket")
+    desk.when_settled()
+    assert desk.then(e.TasksFailed).cause == "stage-out"
+
+
 def test_a_missing_input_is_not_tried_for_long(desk):
     sub, name = begun(desk)
     for n in range(1, 4):
