@@ -17,7 +17,9 @@ from longshore_dispatcher.core.state import End, State, Task
 Decision = tuple[e.Event, str]
 
 #: Attempts again after trouble that is not the task's own, by cause; others have `TROUBLE`. What the same words always
-#: X: Final = 10
+#: bring about again (an input that is not there, an unknown image, a program that cannot be started) is not tried long,
+#: nor is what costs the whole run again: an agent waits itself for storage that is only away.
+TROUBLE: Final = 10
 TROUBLE_BY: Final[dict[Cause | None, int]] = {"stage-in": 3, "image": 3, "launch": 2, "timeout-staging": 3, "stage-out": 3}
 #: Attempts again after the worker was lost or evicted.
 LOSSES: Final = 100
