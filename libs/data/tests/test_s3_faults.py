@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from longshore_data import uri
-from longshore_data.meter import Meter
+from longshore_data.meter import Limits, Meter
+from longshore_data.storage import Storage
 from longshore_data.store import StoreError
 from longshore_data.stores import s3_tries
 from longshore_data.stores.s3 import S3Store, Sizes
 from longshore_data.stores.s3_client import S3Settings
+from longshore_data.transfer import Transfer
 
 from .rclone_server import S3Server
 from .s3_front import Asked, Front, Spoil
@@ -193,8 +195,10 @@ async def test_a_server_that_lies_about_sizes_is_not_believed(store, server, fro
     data = await placed(server, "lies", size)
     lie = Spoil(headers={"Content-Length": str(said), "Content-Range": ""}, cut=min(said, size))
     front.spoil = lambda a: lie if a.method == "GET" else None
-    with pytest.raises(StoreError, match="fetching s3://b/lies: "):
-        await store.fetch(at("lies"), str(tmp_path / "lies"))
+    etags = "md5" if said < size else "sent"  # of a lie that fits the bytes that come, only their MD5 tells
+    async with opened(server, front.port, LONGSHORE_S3_ETAGS=etags) as liar:
+        with pytest.raises(StoreError, match="fetching s3://b/lies: "):
+            await liar.fetch(at("lies"), str(tmp_path / "lies"))
     assert not list(tmp_path.iterdir())
     front.first(1, Spoil(headers={"Content-Length": str(said)}, cut=min(said, PART)), lambda a: a.method == "GET")
     await store.fetch(at("lies"), str(tmp_path / "lies"))
@@ -249,20 +253,23 @@ async def test_an_object_that_is_replaced_meanwhile_is_fetched_from_its_beginnin
 async def test_bytes_damaged_on_their_way_here_are_noticed_and_fetched_again(store, server, front, tmp_path, size):
     data = await placed(server, "bad", size)
     front.first(1, Spoil(flip=500), lambda a: a.method == "GET")
-    await store.fetch(at("bad"), str(tmp_path / "bad"))
+    async with opened(server, front.port, LONGSHORE_S3_ETAGS="md5") as strict:
+        await strict.fetch(at("bad"), str(tmp_path / "bad"))
     assert (tmp_path / "bad").read_bytes() == data
 
 
 async def test_an_etag_that_is_no_md5_is_named_with_what_to_set(store, server, front, tmp_path):
     await placed(server, "odd", 1000)
     front.spoil = lambda _: Spoil(headers={"ETag": f'"{"a" * 32}"'})
-    with pytest.raises(StoreError, match="LONGSHORE_S3_ETAGS=opaque") as caught:
-        await store.fetch(at("odd"), str(tmp_path / "odd"))
+    async with opened(server, front.port, LONGSHORE_S3_ETAGS="md5") as strict:
+        with pytest.raises(StoreError, match="LONGSHORE_S3_ETAGS=opaque") as caught:
+            await strict.fetch(at("odd"), str(tmp_path / "odd"))
     assert not caught.value.retriable
     async with opened(server, front.port, LONGSHORE_S3_ETAGS="opaque") as other:
         assert await other.fetch(at("odd"), str(tmp_path / "odd")) == 1000
     front.spoil = lambda _: Spoil(headers={"ETag": f'"{"a" * 32}"', "x-amz-server-side-encryption": "aws:kms"})
-    assert await store.fetch(at("odd"), str(tmp_path / "odd")) == 1000
+    async with opened(server, front.port, LONGSHORE_S3_ETAGS="md5") as strict:
+        assert await strict.fetch(at("odd"), str(tmp_path / "odd")) == 1000
 
 
 @pytest.mark.parametrize("size", [1000, 300 << 10])
@@ -338,3 +345,16 @@ async def test_a_bucket_elsewhere_is_asked_where_it_is(store, server, front, tmp
     assert await store.fetch(at("far"), str(tmp_path / "far")) == 10
     assert await store.fetch(at("far"), str(tmp_path / "far")) == 10
     assert len(front.asked) == 3
+
+
+async def test_an_object_shorter_than_its_folders_list_said_is_not_taken(store, server, front, tmp_path):
+    await placed(server, "list/short", 10)
+    front.spoil = lambda a: (
+        Spoil(headers={"Content-Length": "5", "Content-Range": ""}, cut=5)
+        if a.method == "GET" and "short" in a.target
+        else None
+    )
+    storage = Storage({}, stores={"s3": store})
+    with pytest.raises(StoreError, match="5 bytes came where the list said 10") as caught:
+        await Transfer(storage, Limits()).bring([uri.source("s3://b/list/")], str(tmp_path))
+    assert caught.value.retriable

@@ -173,7 +173,13 @@ class Transfer:
         target = f"{directory}/{place.path}"
         async with self.limits.turn(meter):
             if one.size >= 0:
-                return await store.fetch(one.source, target, meter)
+                size = await store.fetch(one.source, target, meter)
+                if one.source.bucket and size != one.size:  # servers; files of a disk may grow
+                    words = (
+                        f"fetching {one.source}: {size} bytes came where the list said {one.size}: it changed meanwhile"
+                    )
+                    raise StoreError(words, retriable=True)
+                return size
             asking = asyncio.ensure_future(_ask(store, one.source, meter))
             try:
                 size = await store.fetch(one.source, target, meter)

@@ -176,7 +176,7 @@ class S3Store:
         await self._clients.close()
 
     def _via(self, meter: Meter) -> Via:
-        return Via(self._wire, self._pool, meter, self._settings.etags == "md5")
+        return Via(self._wire, self._pool, meter, self._settings.etags)
 
 
 class Own(Meter):

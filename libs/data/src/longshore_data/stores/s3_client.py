@@ -41,8 +41,9 @@ _FIXES: Final = {
 class S3Settings(Struct, frozen=True, kw_only=True):
     """Where and as whom. Empty keys: what botocore finds (profile, instance role). `addressing`: auto, path or virtual.
 
-    `anonymous`: as nobody, for public buckets. `etags`: `md5` if a bare ETag of 32 hex digits is the MD5 of the object, as
-    nearly everywhere, and so is compared; `opaque` if it says nothing.
+    `anonymous`: as nobody, for public buckets. `etags`: what a bare ETag of
+    32 hex digits is worth, which nearly everywhere is the MD5 of the object: `sent`, it is compared for what is sent; `md5`,
+    for what is fetched as well, at a second of CPU per GB; `opaque`, it says nothing.
     """
 
     endpoint: str = ""
@@ -52,7 +53,7 @@ class S3Settings(Struct, frozen=True, kw_only=True):
     region: str = "us-east-1"
     addressing: str = "auto"
     anonymous: bool = False
-    etags: str = "md5"
+    etags: str = "sent"
 
     def __repr__(self) -> str:
         return f"S3Settings({self.endpoint!r}, {self.access_key!r}, …)"
@@ -68,7 +69,7 @@ class S3Settings(Struct, frozen=True, kw_only=True):
             region=environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "") or "us-east-1",
             addressing=environ.get("LONGSHORE_S3_ADDRESSING", "auto"),
             anonymous=environ.get("LONGSHORE_S3_ANONYMOUS", "") in ("1", "true"),
-            etags=environ.get("LONGSHORE_S3_ETAGS", "md5"),
+            etags=environ.get("LONGSHORE_S3_ETAGS", "sent"),
         )
 
     @classmethod

@@ -42,12 +42,12 @@ _FIX: Final = "try again; if the ETags of this server are no MD5s, set LONGSHORE
 
 
 class Via(NamedTuple):
-    """How one object moves: the connection, threads for the disk, its meter, and whether ETags are compared with MD5s."""
+    """How one object moves: the connection, threads for the disk, its meter, and what ETags are worth (`S3Settings.etags`)."""
 
     wire: Wire
     pool: Executor
     meter: Meter
-    compared: bool
+    etags: str
 
 
 class Object(NamedTuple):
@@ -187,7 +187,7 @@ class Download:
         size = int(match.group(1) if match else headers.get("Content-Length", "-1"))
         if size < 0:
             raise StoreError(f"{self._doing}: the server does not say how large it is", retriable=True)
-        return Object(size, etag(headers), md5(headers) if self._via.compared else "", match is not None)
+        return Object(size, etag(headers), md5(headers) if self._via.etags == "md5" else "", match is not None)
 
     @asynccontextmanager
     async def _ask(self, span: tuple[int, int] | None) -> "AsyncIterator[ClientResponse]":
@@ -279,7 +279,7 @@ async def send(via: Via, target: Location, body: Span | bytes, tag: str, **named
             headers = await via.wire.put(target, body, via.meter, **named)
         except Exception as err:
             raise translated(err, doing) from err
-        if via.compared and md5(headers) not in ("", tag):
+        if via.etags != "opaque" and md5(headers) not in ("", tag):
             words = f"{doing}: what was stored has the MD5 {md5(headers)}, what was sent {tag}: {_FIX}"
             if "query" in named:
                 raise Damaged(words)  # not all servers let a part be replaced
