@@ -274,7 +274,7 @@ def test_the_sdk_submits_waits_and_reads(stack):
         assert (end.succeeded, end.failed, counts[-1]) == (2, 2, 4)
         failed = list(client.tasks(submission=receipt.id, state="failed"))
         assert [(task.index, task.cause) for task in failed] == [(1, "exit"), (3, "exit")]
-        assert failed[0].ended_at - failed[0].started_at
+        assert failed[0].ended_at >= failed[0].started_at  # within the same millisecond, at times
         several = client.submit_many({"command": ["echo", str(k)]} for k in range(20))
         done = {task.id: b"".join(client.logs(task.id)) for task in client.as_completed(several)}
         assert done == {f"{several.id}.{k}": f"{k}\n".encode() for k in range(20)}
