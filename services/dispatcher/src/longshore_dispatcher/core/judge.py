@@ -20,7 +20,13 @@ Decision = tuple[e.Event, str]
 #: bring about again (an input that is not there, an unknown image, a program that cannot be started) is not tried long,
 #: nor is what costs the whole run again: an agent waits itself for storage that is only away.
 TROUBLE: Final = 10
-TROUBLE_BY: Final[dict[Cause | None, int]] = {"stage-in": 3, "image": 3, "launch": 2, "timeout-staging": 3, "stage-out": 3}
+TROUBLE_BY: Final[dict[Cause | None, int]] = {
+    "stage-in": 3,
+    "image": 3,
+    "launch": 2,
+    "timeout-staging": 3,
+    "stage-out": 3,
+}
 #: Attempts again after the worker was lost or evicted.
 LOSSES: Final = 100
 #: Seconds of the first wait after trouble; then doubled, up to LONGEST_WAIT.
