@@ -14,11 +14,17 @@ from longshore_common.model import Cause
 
 if TYPE_CHECKING:
     from aiodocker import Docker
+    from aiodocker.containers import DockerContainer
 
 #: Seconds: to find out whether an engine answers, for what it says of itself (Podman looks around first), for one request.
 PROBE: Final = 2.0
 FACTS: Final = 15.0
 REQUEST: Final = 120.0
+#: Podman 4 reads the processes of a container while it describes it, and fails (500) with these words if they end meanwhile.
+_ENDING: Final = "no such process"
+#: How often such a description is asked for, and the seconds between.
+_TRIES: Final = 20
+_PAUSE: Final = 0.05
 #: How engines word what `gone_is_fine` passes over; Podman does so with status 500.
 _GONE: Final = ("not paused", "not running", "no such container", "container state improper")
 
@@ -115,3 +121,17 @@ async def gone_is_fine(call: Any) -> Any:
         if err.status in (304, 404, 409) or any(w in words for w in _GONE):
             return None
         raise
+
+
+async def described(container: "DockerContainer") -> dict[str, Any]:
+    """What the engine says of `container`; a container that ends while Podman describes it is asked for again."""
+    from aiodocker import DockerError
+
+    for left in reversed(range(_TRIES)):
+        try:
+            return dict(await container.show())
+        except DockerError as err:
+            if err.status != 500 or _ENDING not in err.message.lower() or not left:
+                raise
+        await asyncio.sleep(_PAUSE)
+    raise AssertionError("unreachable")

@@ -17,7 +17,7 @@ from longshore_agent.adapters import cgroups
 from longshore_agent.adapters.cgroups import Used
 from longshore_agent.adapters.containers import capture, request, usage
 from longshore_agent.adapters.containers.capture import Capture
-from longshore_agent.adapters.containers.connection import Connection, Engine, gone_is_fine
+from longshore_agent.adapters.containers.connection import Connection, Engine, described, gone_is_fine
 from longshore_agent.adapters.containers.images import Images
 from longshore_agent.adapters.containers.options import Permissions, parse
 from longshore_agent.adapters.containers.request import Host
@@ -104,7 +104,7 @@ class DockerEngine:
             if state is None or state["Status"] == "created":
                 self._watch(order, engine)
                 await self._launch(container)
-            shown = await container.show()
+            shown = await described(container)
             self._follow(docker, engine, order.attempt, shown)
             return _instant(shown["State"].get("StartedAt", ""))
 
@@ -113,13 +113,13 @@ class DockerEngine:
         async with self.connection.ask("host") as (docker, engine):
             container = docker.containers.container(request.name(self._scope, attempt))
             if attempt not in self._running:
-                shown = await container.show()
+                shown = await described(container)
                 if shown["State"]["Status"] == "created":
                     raise ContainerError("launch", f"the container of {attempt} was made and never started")
                 self._follow(docker, engine, attempt, shown)
             used = await self._until_end(container, self._running[attempt].sampled)
             await self._drain(attempt)
-            shown = await container.show()
+            shown = await described(container)
             state, labels = shown["State"], shown["Config"]["Labels"]
             group = _own_group(shown)
             used = used.at_least(usage.of_group(group)) if group else used
@@ -227,7 +227,7 @@ class DockerEngine:
             await gone_is_fine(getattr(container, verb)(**params))
 
     async def _state(self, container: Any) -> dict[str, Any] | None:
-        shown = await gone_is_fine(container.show())
+        shown = await gone_is_fine(described(container))
         return dict(shown["State"]) if shown else None
 
     # --- the steps ------------------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class DockerEngine:
     async def _resume_output(self, attempt: AttemptId) -> None:
         with suppress(ContainerError):
             async with self.connection.ask("host") as (docker, engine):
-                shown = await docker.containers.container(request.name(self._scope, attempt)).show()
+                shown = await described(docker.containers.container(request.name(self._scope, attempt)))
                 self._follow(docker, engine, attempt, shown)
 
     async def _until_end(self, container: Any, sampled: str | None) -> Used:
