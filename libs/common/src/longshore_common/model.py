@@ -22,7 +22,7 @@ Cause = Literal[
 Wanted = Literal["run", "pause", "stop", "kill", "publish", "checkpoint"]
 #: What a worker can be told to do for its host: remove kept work directories, forget cached resources, remove images that
 #: no attempt uses, restart the agent's program (an upgrade; attempts go on).
-Care = Literal["clean", "forget-resources", "prune-images", "restart"]
+Care = Literal["clean", "forget-resources", "prune-images", "restart", "doctor"]
 #: What a sweep removes of ended tasks: published outputs and manifests, stored stdout and stderr, private prefixes of
 #: failed and superseded attempts, inputs that were uploaded at submission.
 Swept = Literal["outputs", "logs", "failed", "inputs"]
@@ -64,12 +64,27 @@ OWN_CAUSES: Final = frozenset[Cause]({"exit", "oom", "timeout-running"})
 FINAL_CAUSES: Final = frozenset[Cause]({"operator", "requirement", "rejected"})
 
 
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a task asks of a host: cores, bytes of memory and disk, GPUs, and amounts of resources named by the operator.
+
+    One that asks for nothing asks for a slot.
+    """
+
+    cpus: float = 0
+    memory: int = 0
+    gpus: int = 0
+    disk: int = 0
+    custom: dict[str, float] = {}
+
+
 class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a user asked to run; unchanged after submission.
 
     `command` is an argv and is never rewritten; `inputs`, `resources` and `output` are URIs in which `{index}`,
     `{entry}` and `{name}` (last path segment of the entry) are replaced per task. `shell`: run `command[0]` by
     `/bin/sh -c`, the rest as its positional parameters. Timeouts are seconds, 0 = none; `memory` and `disk` bytes.
+    `custom`: amounts of resources that the operator named, such as `{"license": 1}`. `alternatives`: what it can make do
+    with instead of its own cpus, memory, gpus, disk and custom, the most wanted first; an order names the one it got.
     `checkpoint`: a path below `$TEMP` that is saved when an attempt is interrupted and restored to the next one; needs
     `output`. `stop_signal` and `grace` (seconds): how it is asked to stop, and how long it is waited for.
     """
@@ -99,6 +114,8 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     stop_signal: str = ""
     grace: float = 10
     pull: Pull = "missing"
+    custom: dict[str, float] = {}
+    alternatives: tuple[Request, ...] = ()
 
 
 class Array(Struct, frozen=True, kw_only=True, tag="array", omit_defaults=True):
@@ -111,10 +128,15 @@ class Array(Struct, frozen=True, kw_only=True, tag="array", omit_defaults=True):
     entries: tuple[str, ...] = ()
 
 
-class Specs(Struct, frozen=True, kw_only=True, tag="specs"):
-    """Different tasks, one spec each, in order."""
+#: (dependent, required) ordinals in one submission.
+Edge = tuple[int, int]
+
+
+class Specs(Struct, frozen=True, kw_only=True, tag="specs", omit_defaults=True):
+    """Different tasks, one spec each, in order. `edges`: which of them require which others."""
 
     specs: tuple[TaskSpec, ...]
+    edges: tuple[Edge, ...] = ()
 
 
 class Parts(Struct, frozen=True, kw_only=True, tag="parts"):
@@ -173,6 +195,7 @@ class HostFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a worker's host offers. `engines`: container engines that answered; `problems`: what is missing, and the fix.
 
     `gpu_names`: model of each GPU; `numa`: NUMA nodes; `schemes`: remotes that are schemes there besides the built-in ones.
+    `custom`: amounts of resources that the operator named.
     """
 
     hostname: str = ""
@@ -186,6 +209,7 @@ class HostFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     gpu_names: tuple[str, ...] = ()
     numa: int = 1
     schemes: tuple[str, ...] = ()
+    custom: dict[str, float] = {}
 
 
 class Retention(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -195,3 +219,44 @@ class Retention(Struct, frozen=True, kw_only=True, omit_defaults=True):
     logs: float = 0
     failed: float = 0
     inputs: float = 0
+
+
+class Share(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a batch or user gets beside others: `weight` of its share (1 = as any other), tasks on workers at once (0 = any)."""
+
+    weight: float = 1
+    max_running: int = 0
+
+
+class Policy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the operator decides for all; see `longshore policy show`. Times are seconds.
+
+    `half_life`: after it, past use counts half in the fair share. `trouble`: attempts again per infrastructure cause
+    (`*` = any other). `first_wait`, `longest_wait`: back-off after trouble, doubled each time. `breaker_failures` of
+    different tasks within `breaker_window`, each within `breaker_fast` of its start, put a worker into quarantine for
+    `breaker_pause` (doubled while probes fail); 0 failures = never.
+    """
+
+    half_life: float = 604_800
+    trouble: dict[str, int] = {}
+    first_wait: float = 1
+    longest_wait: float = 300
+    breaker_failures: int = 5
+    breaker_window: float = 600
+    breaker_fast: float = 30
+    breaker_pause: float = 300
+
+
+class Substitution(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Replace `find` by `replace` wherever it stands in this field: of commands, inputs, resources in each word."""
+
+    field: Literal["command", "container", "inputs", "resources", "output", "env", "name"]
+    find: str
+    replace: str = ""
+
+
+class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An edit of tasks: fields set to JSON values (by name of `TaskSpec`, `null` = the default), then substitutions."""
+
+    set: dict[str, object] = {}
+    substitutions: tuple[Substitution, ...] = ()

@@ -11,6 +11,7 @@ from longshore_common.events import (
     AUTHOR,
     AttemptsAssigned,
     AttemptsRecalled,
+    AttemptsReused,
     AttemptsSignalled,
     Event,
     LeaderElected,
@@ -22,9 +23,12 @@ from longshore_common.events import (
     WorkerJoined,
     WorkerLeft,
     WorkerLost,
+    WorkerMoved,
     WorkerPaused,
+    WorkerQuarantined,
     WorkerResized,
     WorkerResumed,
+    WorkerTrusted,
 )
 from longshore_common.ids import TOKEN
 
@@ -55,7 +59,8 @@ class Author(NamedTuple):
 _WORKER_TOKEN: Final[dict[type[Event], str]] = {
     AttemptsAssigned: "work", AttemptsRecalled: "signal", AttemptsSignalled: "signal", WorkerPaused: "signal",
     WorkerResumed: "signal", WorkerResized: "signal", WorkerLost: "signal", WorkerCareOrdered: "signal",
-    RemotesGiven: "signal", SweepOrdered: "signal",
+    RemotesGiven: "signal", SweepOrdered: "signal", WorkerMoved: "signal", WorkerQuarantined: "signal",
+    WorkerTrusted: "signal", AttemptsReused: "signal",
 }  # fmt: skip
 
 

@@ -37,6 +37,14 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     publish_of: int = 0
 
 
+class Reuse(Struct, frozen=True, array_like=True):
+    """An attempt that need not run if outputs of the succeeded attempt `source`, published to `output`, are still as told."""
+
+    attempt: AttemptId
+    source: str = ""
+    output: str = ""
+
+
 class AttemptsAssigned(Event, frozen=True):
     """The worker shall run these. They are the current attempts of their tasks from here on."""
 
@@ -86,6 +94,35 @@ class WorkerResized(Event, frozen=True):
     prefetch: int = -1
     request: int = 0
     more: bool = False
+
+
+class WorkerMoved(Event, frozen=True):
+    """The worker serves this batch from here on, `*` = any; what it holds of others it finishes."""
+
+    batch: str
+    request: int = 0
+    more: bool = False
+
+
+class WorkerQuarantined(Event, frozen=True):
+    """Too many different tasks failed fast there: nothing is assigned until `until` (Unix seconds), then one task to probe."""
+
+    reason: str
+    until: float
+
+
+class WorkerTrusted(Event, frozen=True):
+    """The worker left quarantine: a probe went well, or somebody resumed it (`request`)."""
+
+    reason: str = ""
+    request: int = 0
+    more: bool = False
+
+
+class AttemptsReused(Event, frozen=True):
+    """The answer to `identified`: how these attempts can be had without being run, see `Reuse`; no `source`: run it."""
+
+    attempts: tuple[Reuse, ...]
 
 
 class WorkerCareOrdered(Event, frozen=True):

@@ -48,11 +48,22 @@ class Delivered(Struct, frozen=True, array_like=True):
     files: tuple[OutputFile, ...] = ()
 
 
+class Identified(Struct, frozen=True, array_like=True):
+    """What the attempt computes, as a digest of its command, image, options and the identities of all its inputs.
+
+    It asks whether that was computed before, and runs when it is told, or when nobody answers in time.
+    """
+
+    attempt: AttemptId
+    digest: str
+
+
 class Ended(Struct, frozen=True, array_like=True):
     """An attempt is over on its worker and holds nothing there any more, but its work directory if `kept`.
 
     `image`: digest of the image it ran in. `checkpoint`: it left one that the next attempt goes on from. `definite`: no
     other host and no later time would do better, such as for an input that does not exist.
+    `digest`: see `Identified`. `reused`: its outputs are those of this attempt, it did not run.
     """
 
     attempt: AttemptId
@@ -68,6 +79,8 @@ class Ended(Struct, frozen=True, array_like=True):
     checkpoint: bool = False
     kept: bool = False
     definite: bool = False
+    digest: str = ""
+    reused: str = ""
 
 
 class AttemptsReported(Event, frozen=True):
@@ -78,6 +91,7 @@ class AttemptsReported(Event, frozen=True):
     moved: tuple[Move, ...] = ()
     delivered: tuple[Delivered, ...] = ()
     ended: tuple[Ended, ...] = ()
+    identified: tuple[Identified, ...] = ()
 
 
 class WorkerHindered(Event, frozen=True):

@@ -1,10 +1,12 @@
 """What the dispatcher and the api write to everybody. What must not enter: what is addressed to one worker."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from longshore_common.events.base import Event
 from longshore_common.ids import SubmissionId, TaskRange, WorkerId
-from longshore_common.model import Cause, Retention
+from longshore_common.model import Cause, Change, Policy, Retention, Share
 
 
 class WorkerEnrolled(Event, frozen=True):
@@ -51,9 +53,10 @@ class RequestRefused(Event, frozen=True):
 
 
 class RequirementsMet(Event, frozen=True):
-    """The waiting tasks of these submissions are queued; held ones stay `waiting` until they are retried."""
+    """The waiting tasks of these submissions, and these single ones, are queued; held ones stay `waiting` until retried."""
 
-    submissions: tuple[SubmissionId, ...]
+    submissions: tuple[SubmissionId, ...] = ()
+    tasks: tuple[TaskRange, ...] = ()
 
 
 class Requeue(Struct, frozen=True, array_like=True):
@@ -123,4 +126,57 @@ class BatchRetentionSet(Event, frozen=True):
 
     batch: str
     retention: Retention
+    request: int = 0
+
+
+class TasksEdited(Event, frozen=True):
+    """Attempts of these tasks from here on are of the changed spec. `undoes` > 0: instead, the edit at that sequence holds
+    for them no more. `request` is the wish it answers.
+    """
+
+    tasks: tuple[TaskRange, ...]
+    change: Change = Change()
+    undoes: int = 0
+    request: int = 0
+
+
+class TasksHeld(Event, frozen=True):
+    """These untouched tasks are `waiting` until they are retried: a retry that was undone."""
+
+    tasks: tuple[TaskRange, ...]
+    request: int = 0
+
+
+class TasksDeleted(Event, frozen=True):
+    """These ended tasks are in no list and no memory any more; with `restored`, they are in the lists again."""
+
+    tasks: tuple[TaskRange, ...]
+    restored: bool = False
+    request: int = 0
+
+
+class PlaceReserved(Event, frozen=True):
+    """The next task of this submission that needs what task `index` needs has a claim on `worker`: what is assigned there
+    meanwhile leaves room for it, or ends before the room is there. An empty worker: the claim is given up.
+    """
+
+    submission: SubmissionId
+    index: int
+    worker: str = ""
+    reason: str = ""
+
+
+class ShareSet(Event, frozen=True):
+    """What a batch or user gets beside others from here on. `request` is the wish it answers."""
+
+    kind: Literal["batch", "user"]
+    name: str
+    share: Share
+    request: int = 0
+
+
+class PolicySet(Event, frozen=True):
+    """The operator's policy from here on. `request` is the wish it answers."""
+
+    policy: Policy
     request: int = 0

@@ -1,10 +1,12 @@
 """What users write: wishes, each answered by another event. What must not enter: answers."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from longshore_common.events.base import Event
 from longshore_common.ids import TaskRange, WorkerId
-from longshore_common.model import Body, Care, Retention, TaskSpec
+from longshore_common.model import Body, Care, Change, Edge, Policy, Retention, TaskSpec
 
 
 class TasksSubmitted(Event, frozen=True):
@@ -12,6 +14,8 @@ class TasksSubmitted(Event, frozen=True):
 
     `key` is the client's idempotency key: a repeat of the same user's key is answered `submission-duplicated`.
     `max_running` caps tasks on workers at once, 0 = none. `held` keeps the tasks `waiting` until they are retried.
+    `each_requires`: task k requires the k-th task of every range in `requires`, which are as long as the submission.
+    `on_failed_requirement`: whether tasks whose requirement failed fail with it, or wait until it is mended by a retry.
     """
 
     key: str
@@ -23,14 +27,20 @@ class TasksSubmitted(Event, frozen=True):
     requires_any_outcome: bool = False
     max_running: int = 0
     held: bool = False
+    each_requires: bool = False
+    on_failed_requirement: Literal["fail", "wait"] = "fail"
 
 
 class SubmissionPartSent(Event, frozen=True):
-    """Part `part` (from 0) of a submission to come with this `key`; without its closing event it never counts."""
+    """Part `part` (from 0) of a submission to come with this `key`; without its closing event it never counts.
+
+    `edges` name tasks by their ordinals in the whole submission.
+    """
 
     key: str
     part: int
     specs: tuple[TaskSpec, ...]
+    edges: tuple[Edge, ...] = ()
 
 
 class CancelRequested(Event, frozen=True):
@@ -113,3 +123,46 @@ class RemotesShared(Event, frozen=True):
     """The storage configuration (rclone's format) of these workers from here on, sealed for each on its owner's machine."""
 
     boxes: tuple[Box, ...]
+
+
+class EditRequested(Event, frozen=True):
+    """Change these tasks, or all of a batch, as far as they have not started; what runs keeps what it was given."""
+
+    change: Change
+    tasks: tuple[TaskRange, ...] = ()
+    batch: str | None = None
+
+
+class UndoRequested(Event, frozen=True):
+    """Take back what the wish at sequence `request` changed, as far as it can be taken back."""
+
+    request: int
+
+
+class DeleteRequested(Event, frozen=True):
+    """Forget these tasks, or a whole batch, that have ended: lists show them no more, the archive still has them."""
+
+    tasks: tuple[TaskRange, ...] = ()
+    batch: str | None = None
+
+
+class WorkerMoveRequested(Event, frozen=True):
+    """These workers shall serve this batch from here on, `*` = any; what they hold, they finish."""
+
+    batch: str
+    workers: tuple[WorkerId, ...] = ()
+
+
+class ShareRequested(Event, frozen=True):
+    """What a batch or user shall get beside others; None leaves a value as it is."""
+
+    kind: Literal["batch", "user"]
+    name: str
+    weight: float | None = None
+    max_running: int | None = None
+
+
+class PolicyRequested(Event, frozen=True):
+    """The operator's policy shall be this."""
+
+    policy: Policy

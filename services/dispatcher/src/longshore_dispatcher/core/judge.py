@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange, ranges
 from longshore_common.model import FINAL_CAUSES, OWN_CAUSES, Cause
-from longshore_dispatcher.core import escalation
+from longshore_dispatcher.core import edits, escalation
 from longshore_dispatcher.core.changes import LONGEST_WAIT
 from longshore_dispatcher.core.state import End, State, Task
 
@@ -83,7 +83,7 @@ def _troubled(task: Task, cause: Cause, reason: str, now: float) -> Verdict:
 
 def _own(state: State, task: Task, cause: Cause, end: End, now: float) -> Verdict:
     sub = state.submissions[task.submission]
-    retries = state.shelf.spec(sub.id, sub.content, task.index).retries
+    retries = edits.spec_of(state, sub, task.index).retries
     if task.spent >= retries:
         return Verdict("fail", cause, end.reason)
     wait = min(OWN_WAIT * 2**task.spent, OWN_LONGEST) if task.spent else 0

@@ -9,6 +9,7 @@ from typing import Final
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId
 from longshore_common.model import TaskSpec
+from longshore_dispatcher.core import edits
 from longshore_dispatcher.core.ranges import Run
 from longshore_dispatcher.core.state import State, Submission, Task
 
@@ -78,7 +79,7 @@ class Orders:
 
     def _one(self, worker: str, sub: Submission, index: int, n: int, publish_of: int) -> None:
         shelf, content = self._state.shelf, sub.content
-        spec = shelf.spec(sub.id, content, index)
+        spec = edits.spec_of(self._state, sub, index)
         order = self._order(worker, sub, spec, publish_of)
         label = content.start + index * content.step
         memory = sub.memory.get(index, 0) if sub.memory else 0

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import Unreadable
-from longshore_common.model import Retention
+from longshore_common.model import Policy, Retention, Share
 from longshore_dispatcher.core import changes, requirements, sweeping
 from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.state import (
@@ -50,6 +50,8 @@ class Image(Struct):
     retention: dict[str, Retention] = {}
     residues: list[Residue] = []
     sweeps: dict[int, Sweep] = {}
+    shares: dict[tuple[str, str], Share] = {}
+    policy: Policy = Policy()
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -61,7 +63,7 @@ def image(state: State) -> Image:
     return Image(
         VERSION, state.seq, state.at, state.leader, state.leader_name, state.submissions, list(state.closed.values()),
         state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces, state.retention,
-        list(state.residues.values()), state.sweeps,
+        list(state.residues.values()), state.sweeps, state.shares, state.policy,
     )  # fmt: skip
 
 
@@ -85,6 +87,7 @@ def from_bytes(data: bytes) -> State:
     state.closed = {closed.id: closed for closed in kept.closed}
     state.residues = {residue.id: residue for residue in kept.residues}
     state.retention, state.sweeps = kept.retention, kept.sweeps
+    state.shares, state.policy = kept.shares, kept.policy
     _derive(state)
     return state
 

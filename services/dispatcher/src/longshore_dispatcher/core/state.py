@@ -14,16 +14,22 @@ from longshore_common.events import (
     BatchResumeRequested,
     BatchRetentionRequested,
     CancelRequested,
+    DeleteRequested,
+    EditRequested,
+    PolicyRequested,
     RemotesShared,
     RetryRequested,
+    ShareRequested,
     SignalRequested,
+    UndoRequested,
     WorkerCareRequested,
+    WorkerMoveRequested,
     WorkerPauseRequested,
     WorkerResizeRequested,
     WorkerResumeRequested,
 )
 from longshore_common.ids import TaskRange
-from longshore_common.model import STATES, Cause, HostFacts, Retention
+from longshore_common.model import STATES, Cause, HostFacts, Policy, Retention, Share
 from longshore_dispatcher.core.content import Content, Need, Shelf
 from longshore_dispatcher.core.queue import Queue
 from longshore_dispatcher.core.ranges import Ranges, Run
@@ -41,6 +47,12 @@ WishEvent = (
     | WorkerCareRequested
     | RemotesShared
     | BatchRetentionRequested
+    | EditRequested
+    | UndoRequested
+    | DeleteRequested
+    | WorkerMoveRequested
+    | ShareRequested
+    | PolicyRequested
 )
 
 #: Where an attempt counts on its worker: 0 not started, 1 holds a slot, 2 only delivers.
@@ -305,8 +317,8 @@ class Load:
         self.gpus += sign * need.gpus
 
 
-class State:
-    """Everything known at sequence `seq`; `leader` is the fence of the dispatcher elected last."""
+class Told:
+    """What the log told up to sequence `seq`, all of which a snapshot keeps; `leader`: the fence of the last one elected."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -325,7 +337,15 @@ class State:
         self.retention: dict[str, Retention] = {}
         self.residues: dict[int, Residue] = {}
         self.sweeps: dict[int, Sweep] = {}
-        # derived from the above
+        self.shares: dict[tuple[str, str], Share] = {}
+        self.policy = Policy()
+
+
+class State(Told):
+    """Everything known, with what is derived from it: indexes, sums and queues, made anew from a snapshot."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.loads: dict[str, Load] = {}
         self.queue = Queue()
         self.delayed: list[tuple[float, int, int]] = []

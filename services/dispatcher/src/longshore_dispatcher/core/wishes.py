@@ -11,7 +11,7 @@ from typing import Final
 from longshore_common import events as e
 from longshore_common.ids import AttemptId, SubmissionId, TaskRange
 from longshore_common.model import Wanted
-from longshore_dispatcher.core import validity, worker_wishes
+from longshore_dispatcher.core import edits, governing, surgery, validity, worker_wishes
 from longshore_dispatcher.core.ranges import Ranges
 from longshore_dispatcher.core.state import Closed, State, Submission, Task, Wish
 from longshore_dispatcher.core.submitting import answer_submission
@@ -89,6 +89,10 @@ def _answer(state: State, wish: Wish) -> Iterable[Decision]:
             return _signal(state, wish, wish.event)
         case e.BatchPauseRequested() | e.BatchResumeRequested() | e.BatchRetentionRequested():
             return [_batch(state, wish, wish.event)]
+        case e.ShareRequested() | e.PolicyRequested():
+            return [governing.answer(state, wish, wish.event)]
+        case e.EditRequested() | e.UndoRequested() | e.DeleteRequested() | e.WorkerMoveRequested():
+            return surgery.answers(state, wish, wish.event)
         case None:
             return []
         case _:
@@ -219,7 +223,7 @@ def _signal(state: State, wish: Wish, event: e.SignalRequested) -> Iterator[Deci
 
 def _saves(state: State, sub: Submission, task: Task) -> bool:
     """Whether the task's state can be saved for its next attempt; else a checkpoint would only lose work."""
-    return bool(state.shelf.spec(sub.id, sub.content, task.index).checkpoint)
+    return bool(edits.spec_of(state, sub, task.index).checkpoint)
 
 
 def _signals(wish: Wish, on: dict[str, list[Task]], signal: str, *, more: bool) -> Iterator[Decision]:
