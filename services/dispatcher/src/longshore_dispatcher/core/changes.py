@@ -62,8 +62,8 @@ def stand(state: State, sub: Submission) -> None:
     """Let the submission stand in the lines of those lots that have tasks to hand out now, and in no other."""
     for lot in sub.lots:
         key = Key(-sub.priority, sub.batch, lot.need)
-        if sub.accepted and not sub.waiting and (lot.fresh.count or lot.again):
-            state.queue.put(key, sub.id)
+        if sub.accepted and not sub.waiting and (tasks := lot.fresh.count + len(lot.again)):
+            state.queue.put(key, sub.id, tasks, state.at)
         else:
             state.queue.drop(key, sub.id)
 

@@ -24,25 +24,32 @@ class Key(NamedTuple):
 
 
 class Line:
-    """Submissions by id: arrivals in a deque, those that came back in a small sorted list, the gone marked stale."""
+    """Submissions by id: arrivals in a deque, those that came back in a small sorted list, the gone marked stale.
 
-    __slots__ = ("again", "arrivals", "members", "stale")
+    `members` tells how many tasks each has in line, `tasks` all together; the line has not been empty since `since`.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("again", "arrivals", "members", "since", "stale", "tasks")
+
+    def __init__(self, since: float = 0.0) -> None:
         self.arrivals: deque[int] = deque()
         self.again: list[int] = []
-        self.members: set[int] = set()
+        self.members: dict[int, int] = {}
+        self.tasks = 0
+        self.since = since
         self.stale: set[int] = set()
 
     def __iter__(self) -> Iterator[int]:
         arrivals = (i for i in self.arrivals if i not in self.stale) if self.stale else iter(self.arrivals)
         return merge(arrivals, self.again) if self.again else arrivals
 
-    def put(self, submission: int) -> None:
-        """Let it stand in line, at the place its id gives it."""
-        if submission in self.members:
+    def put(self, submission: int, tasks: int = 1) -> None:
+        """Let it stand in line with so many tasks, at the place its id gives it."""
+        before = self.members.get(submission)
+        self.members[submission] = tasks
+        self.tasks += tasks - (before or 0)
+        if before is not None:
             return
-        self.members.add(submission)
         if submission in self.stale:
             self.stale.remove(submission)
         elif not self.arrivals or submission > self.arrivals[-1]:
@@ -52,9 +59,10 @@ class Line:
 
     def drop(self, submission: int) -> None:
         """Take it out of line; nothing happens if it does not stand there."""
-        if submission not in self.members:
+        before = self.members.pop(submission, None)
+        if before is None:
             return
-        self.members.remove(submission)
+        self.tasks -= before
         at = bisect_left(self.again, submission)
         if at < len(self.again) and self.again[at] == submission:
             del self.again[at]
@@ -73,12 +81,12 @@ class Queue:
     def __init__(self) -> None:
         self.lines: dict[Key, Line] = {}
 
-    def put(self, key: Key, submission: int) -> None:
-        """Let a submission stand in a line."""
+    def put(self, key: Key, submission: int, tasks: int = 1, at: float = 0.0) -> None:
+        """Let a submission stand in a line with so many tasks; `at` is the instant, should the line be empty so far."""
         line = self.lines.get(key)
         if line is None:
-            line = self.lines[key] = Line()
-        line.put(submission)
+            line = self.lines[key] = Line(at)
+        line.put(submission, tasks)
 
     def drop(self, key: Key, submission: int) -> None:
         """Take a submission out of a line."""
