@@ -88,12 +88,13 @@ class WorkerResumed(Event, frozen=True):
 
 
 class WorkerResized(Event, frozen=True):
-    """The worker's slots and prefetch from here on; prefetch -1 = automatic."""
+    """The worker's slots and prefetch from here on, see `WorkerJoined`."""
 
     concurrency: int
     prefetch: int = -1
     request: int = 0
     more: bool = False
+    prefetch_percent: int = 0
 
 
 class WorkerMoved(Event, frozen=True):

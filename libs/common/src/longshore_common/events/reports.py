@@ -15,6 +15,8 @@ class WorkerJoined(Event, frozen=True):
     `handled` is the last sequence of its subject that its journal holds: what was assigned up to there and is not in
     `held` is lost; what was assigned after it will still be read. What hinders the host, its end and the resources it
     keeps are told anew after it: nothing of that is known of a worker that just joined.
+    `concurrency` -1 = automatic: what tasks request decides alone, and one that requests nothing counts as one cpu.
+    `prefetch` -1 = automatic, unless `prefetch_percent` > 0: then so much of the slots, or of an automatic worker's host.
     """
 
     life: int
@@ -24,6 +26,7 @@ class WorkerJoined(Event, frozen=True):
     batch: str = "*"
     held: tuple[AttemptId, ...] = ()
     handled: int = 0
+    prefetch_percent: int = 0
 
 
 class Move(Struct, frozen=True, array_like=True):
@@ -80,6 +83,7 @@ class Ended(Struct, frozen=True, array_like=True):
     kept: bool = False
     definite: bool = False
     digest: str = ""
+    output: str = ""
     reused: str = ""
 
 

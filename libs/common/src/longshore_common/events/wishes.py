@@ -98,11 +98,15 @@ class WorkerResumeRequested(Event, frozen=True):
 
 
 class WorkerResizeRequested(Event, frozen=True):
-    """Change slots and prefetch; None leaves a value, prefetch -1 = automatic. Lowering never kills."""
+    """Change slots and prefetch; None leaves a value, -1 = automatic. Lowering never kills.
+
+    `prefetch_percent` (of the slots, or of an automatic worker's host) replaces `prefetch`, and the other way round.
+    """
 
     workers: tuple[WorkerId, ...] = ()
     concurrency: int | None = None
     prefetch: int | None = None
+    prefetch_percent: int | None = None
 
 
 class WorkerCareRequested(Event, frozen=True):

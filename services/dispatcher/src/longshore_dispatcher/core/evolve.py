@@ -283,6 +283,7 @@ def _worker_set(state: State, record: Recorded, event: e.WorkerPaused | e.Worker
     match event:
         case e.WorkerResized():
             worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
+            worker.prefetch_percent = event.prefetch_percent
         case e.WorkerPaused():
             worker.paused, worker.drain, worker.pause_reason = True, event.drain, event.reason[:300]
         case e.WorkerResumed():

@@ -128,6 +128,7 @@ def joined(state: State, record: Recorded, event: e.WorkerJoined) -> None:
     worker.state, worker.since, worker.reason = "up", record.at, ""
     worker.life, worker.facts, worker.batch = event.life, event.facts, event.batch
     worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
+    worker.prefetch_percent = event.prefetch_percent
 
 
 def gone(state: State, record: Recorded, name: str, became: str, reason: str) -> None:

@@ -246,6 +246,7 @@ class Worker(Struct):
     evicted: str = ""
     evicted_at: float = 0.0
     held: dict[str, None] = {}
+    prefetch_percent: int = 0
 
     @property
     def takes_work(self) -> bool:

@@ -53,15 +53,25 @@ def _for_one(state: State, event: AboutWorkers, name: str, to: _Answer) -> e.Eve
         case e.WorkerResumeRequested():
             return e.WorkerResumed(request=request, more=more)
         case e.WorkerResizeRequested():
-            worker = state.workers[name]
-            slots = worker.concurrency if event.concurrency is None else event.concurrency
-            prefetch = worker.prefetch if event.prefetch is None else event.prefetch
-            return e.WorkerResized(concurrency=slots, prefetch=prefetch, request=request, more=more)
+            return _resized(state, event, name, to)
         case e.WorkerCareRequested():
             return e.WorkerCareOrdered(care=event.care, request=request, more=more)
         case e.RemotesShared():
             box = next(box.box for box in event.boxes if box.worker == name)
             return e.RemotesGiven(box=box, request=request, more=more)
+
+
+def _resized(state: State, event: e.WorkerResizeRequested, name: str, to: _Answer) -> e.WorkerResized:
+    """What the wish leaves out stays as it is; a prefetch in percent and one in attempts replace each other."""
+    worker = state.workers[name]
+    slots = worker.concurrency if event.concurrency is None else event.concurrency
+    prefetch, percent = worker.prefetch, worker.prefetch_percent
+    if event.prefetch is not None or event.prefetch_percent is not None:
+        prefetch = -1 if event.prefetch is None else event.prefetch
+        percent = event.prefetch_percent or 0
+    return e.WorkerResized(
+        concurrency=slots, prefetch=prefetch, prefetch_percent=percent, request=to.request, more=to.more
+    )
 
 
 def _refusal(state: State, event: AboutWorkers, unknown: list[str], known: Sequence[str]) -> str:
@@ -78,8 +88,14 @@ def _refusal(state: State, event: AboutWorkers, unknown: list[str], known: Seque
 
 
 def _bad_size(event: e.WorkerResizeRequested) -> str:
-    if event.concurrency is not None and not 0 <= event.concurrency <= 100_000:
-        return f"concurrency {event.concurrency} is not usable: give 0 to 100000"
+    if event.concurrency is not None and not -1 <= event.concurrency <= 100_000:
+        return f"concurrency {event.concurrency} is not usable: give -1 (automatic: by what tasks request) to 100000"
     if event.prefetch is not None and not -1 <= event.prefetch <= 100_000:
         return f"prefetch {event.prefetch} is not usable: give -1 (automatic) to 100000"
+    if event.prefetch_percent is not None and not 1 <= event.prefetch_percent <= 1000:
+        return (
+            f"prefetch of {event.prefetch_percent} % is not usable: give 1 to 1000 percent, or a prefetch of 0 for none"
+        )
+    if event.prefetch_percent is not None and event.prefetch is not None:
+        return "prefetch is given twice: as attempts and in percent; give one of them"
     return ""
