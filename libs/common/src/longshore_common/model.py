@@ -87,6 +87,9 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     with instead of its own cpus, memory, gpus, disk and custom, the most wanted first; an order names the one it got.
     `checkpoint`: a path below `$TEMP` that is saved when an attempt is interrupted and restored to the next one; needs
     `output`. `stop_signal` and `grace` (seconds): how it is asked to stop, and how long it is waited for.
+    `retry_on`: attempts again at most after this cause, instead of `retries` or the policy's number. `retry_exits`: only
+    these exit codes (first, last) are tried again, `fail_exits`: these never. `backoff`: seconds before the first of its
+    retries, doubled each time.
     """
 
     command: tuple[str, ...]
@@ -116,6 +119,10 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     pull: Pull = "missing"
     custom: dict[str, float] = {}
     alternatives: tuple[Request, ...] = ()
+    retry_on: dict[str, int] = {}
+    retry_exits: tuple[tuple[int, int], ...] = ()
+    fail_exits: tuple[tuple[int, int], ...] = ()
+    backoff: float = 0
 
 
 class Array(Struct, frozen=True, kw_only=True, tag="array", omit_defaults=True):

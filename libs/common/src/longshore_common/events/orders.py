@@ -106,10 +106,14 @@ class WorkerMoved(Event, frozen=True):
 
 
 class WorkerQuarantined(Event, frozen=True):
-    """Too many different tasks failed fast there: nothing is assigned until `until` (Unix seconds), then one task to probe."""
+    """Too many different tasks failed fast there: nothing is assigned until `until` (Unix seconds), then one task to probe.
+
+    `pause`: seconds by which `until` was ahead of the dispatcher's clock; doubled each time a probe fails.
+    """
 
     reason: str
     until: float
+    pause: float = 0
 
 
 class WorkerTrusted(Event, frozen=True):

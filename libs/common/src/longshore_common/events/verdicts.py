@@ -62,7 +62,8 @@ class RequirementsMet(Event, frozen=True):
 class Requeue(Struct, frozen=True, array_like=True):
     """Attempt `n` of a task is over (or never was, n = 0) and the task is queued again, not before `not_before`.
 
-    `memory` > 0: bytes that its attempts get from here on, after one ran out of what it had.
+    `memory` > 0: bytes that its attempts get from here on, after one ran out of what it had. `wait`: seconds by which
+    `not_before` was ahead of the dispatcher's clock.
     """
 
     submission: SubmissionId
@@ -72,6 +73,7 @@ class Requeue(Struct, frozen=True, array_like=True):
     cause: Cause | None = None
     reason: str = ""
     memory: int = 0
+    wait: float = 0
 
 
 class TasksRequeued(Event, frozen=True):
