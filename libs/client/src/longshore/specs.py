@@ -112,8 +112,10 @@ def checked(made: TaskSpec) -> TaskSpec:
         _check_words(made)
     if b":-" in encoded:  # every negative number is written so; looking at ten fields of a million tasks takes seconds
         _check_numbers(made)
-    if made.secrets or made.use_cache:
-        raise BadInput("secrets and use_cache are not there yet: leave them out")
+    if made.secrets:
+        raise BadInput("secrets are not there yet: leave them out")
+    if made.use_cache and made.output is None:
+        raise BadInput("what --use-cache uses again are outputs: give an --output too, or leave it out")
     if made.inputs or made.resources or made.output is not None:
         _check_uris(made)
     if made.checkpoint or made.stop_signal:

@@ -104,6 +104,10 @@ class Transfer:
         """What changes when the content, the options or the actions do; moves nothing. Empty: the storage does not say."""
         return _identity(source, await self._found(source, sizes=True))
 
+    async def content(self, source: Source) -> str:
+        """The same for whoever compares work: files that storage knows the MD5 of are the same wherever they lie."""
+        return _content(source, await self._found(source, sizes=True))
+
     async def plan(self, source: Source) -> Plan:
         """What one source stands for. Unpublished outputs and manifests below a folder are not the user's."""
         return await self._planned(source, await self._found(source, sizes=source.place.scheme == "file"))
@@ -272,6 +276,19 @@ def _identity(source: Source, found: Sequence[Found]) -> str:
     for one in sorted(found):
         said = "\0".join((one.path, str(one.size), one.version, one.md5, ""))
         digest.update(said.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _content(source: Source, found: Sequence[Found]) -> str:
+    """A digest of what lands and as what; empty if nothing tells one of the files from another that may lie there later."""
+    if not all(f.version or f.md5 for f in found):
+        return ""
+    folder = "/" if source.place.folder else ""
+    done = "\0".join((*sorted(source.options), "|", *map(str, source.actions), folder))
+    digest = hashlib.blake2b(done.encode(errors="surrogateescape"), digest_size=16)
+    for one in sorted(found):
+        told = ("md5", one.md5) if one.md5 else (str(source.place), one.version)
+        digest.update("\0".join((one.path, str(one.size), *told, "")).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -51,7 +51,9 @@ Uid = Annotated[int | None, typer.Option("--uid", metavar="N", min=0, help="as t
 Gid = Annotated[int | None, typer.Option("--gid", metavar="N", min=0, help="as this group id")]
 Env = Annotated[list[str] | None, typer.Option("-e", "--env", metavar="K=V", help="a variable; may be repeated")]
 Secret = Annotated[list[str] | None, typer.Option("--secret", metavar="NAME", help="not there yet")]
-UseCache = Annotated[bool, typer.Option("--use-cache", help="not there yet")]
+UseCache = Annotated[
+    bool, typer.Option("--use-cache", help="take the outputs of an equal task of yours instead of running")
+]
 Cpus = Annotated[float, typer.Option("--cpus", metavar="N", show_default=False, help="such as 2 or 0.5")]
 Memory = Annotated[
     str, typer.Option("--memory", metavar="SIZE", show_default=False, help="such as 4G; units are binary")

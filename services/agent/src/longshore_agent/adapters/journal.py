@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from longshore_agent.core.attempt import Published
 from longshore_agent.core.attempts import Attempt, Phase
 from longshore_agent.core.contract import Devices
 from longshore_common import events as e
@@ -31,6 +32,7 @@ LARGE: Final = 32 << 20
 Addressed = (
     e.AttemptsAssigned
     | e.AttemptsRecalled
+    | e.AttemptsReused
     | e.AttemptsSignalled
     | e.WorkerPaused
     | e.WorkerResumed
@@ -70,6 +72,7 @@ class Phased(Record, frozen=True, tag="phase"):
     spawner: str = ""
     size: int = 0
     origin: Origin = Origin()
+    digest: str = ""
 
 
 class Given(Record, frozen=True, tag="given"):
@@ -89,6 +92,7 @@ class Exited(Record, frozen=True, tag="exited"):
     """A process is over, and its results are still to be delivered or stored."""
 
     result: e.Ended
+    reuses: Published | None = None
 
 
 class Reported(Record, frozen=True, tag="report"):

@@ -24,6 +24,13 @@ EVICTED: Final = "it was stopped before its end; the next attempt goes on from i
 OVER: Final = ("stop", "kill", "checkpoint")
 
 
+class Published(NamedTuple):
+    """Outputs of the succeeded attempt `source` in the folder `output`."""
+
+    source: AttemptId
+    output: str
+
+
 class Attempt(Struct, kw_only=True, omit_defaults=True):
     """One attempt on this host; `order.starts` is empty, its own is `start`. Instants are Unix seconds."""
 
@@ -43,6 +50,8 @@ class Attempt(Struct, kw_only=True, omit_defaults=True):
     delivered_bytes: int = 0
     devices: Devices = SHARED
     origin: Origin = Origin()
+    digest: str = ""
+    reuses: Published | None = None
 
     @property
     def contained(self) -> bool:

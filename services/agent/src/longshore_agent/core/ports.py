@@ -7,6 +7,7 @@ repeats what `retriable` allows), the order of phases.
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from longshore_agent.core.attempt import Published
 from longshore_agent.core.contract import SHARED, Devices, Places
 from longshore_common.errors import LongshoreError
 from longshore_common.events import Start
@@ -65,6 +66,20 @@ class Stager(Protocol):
 
         What they were, as far as somebody will ask. Resources stay on this host until `release`. `StagingError`.
         """
+        ...
+
+    async def contents(self, spec: TaskSpec) -> tuple[str, ...]:
+        """Of each input, then of each resource, what names its content; empty where storage cannot say. `StagingError`."""
+        ...
+
+    async def reusable(self, earlier: Published, output_uri: str) -> bool:
+        """Whether these outputs are there as they were published, and can be copied to `output_uri`. `StagingError`."""
+        ...
+
+    async def reuse(
+        self, attempt: AttemptId, earlier: Published, output_uri: str
+    ) -> tuple[tuple[OutputFile, ...], int]:
+        """Instead of `deliver`: these outputs, copied below the attempt's private prefix; (files, bytes). `StagingError`."""
         ...
 
     async def deliver(
@@ -172,6 +187,10 @@ class ContainerEngine(Protocol):
 
     async def prepare(self, spec: TaskSpec) -> None:
         """Have the image here (part of staging); cause `image` with the registry's words if that fails."""
+        ...
+
+    async def digest(self, spec: TaskSpec) -> str:
+        """Of the image that a container of this spec would run now; cause `image` if it is not there."""
         ...
 
     async def start(self, order: ContainerOrder) -> float:

@@ -6,7 +6,7 @@ What must not enter: when to send (the service knows what is in flight), and sen
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from longshore_common.events import AttemptsReported, Delivered, Ended, Move
+from longshore_common.events import AttemptsReported, Delivered, Ended, Identified, Move
 from longshore_common.ids import AttemptId
 from longshore_common.model import AttemptState, OutputFile
 
@@ -24,14 +24,15 @@ class Pending:
         self._going: dict[tuple[AttemptId, str], int] = {}  # where in `_moved` the progress of a transfer is
         self._delivered: list[Delivered] = []
         self._ended: list[Ended] = []
+        self._identified: dict[AttemptId, str] = {}
 
     def __len__(self) -> int:
-        return len(self._moved) + len(self._delivered) + len(self._ended)
+        return len(self._moved) + len(self._delivered) + len(self._ended) + len(self._identified)
 
     @property
     def urgent(self) -> bool:
         """Somebody waits for this: an end, or an ask for leave to publish."""
-        return bool(self._ended or self._delivered)
+        return bool(self._ended or self._delivered or self._identified)
 
     def moved(self, attempt: AttemptId, state: AttemptState, at: float, *, paused: bool = False) -> None:
         """It entered a phase."""
@@ -53,6 +54,10 @@ class Pending:
     def delivered(self, attempt: AttemptId, files: tuple[OutputFile, ...]) -> None:
         """It asks leave to publish these."""
         self._delivered.append(Delivered(attempt, files))
+
+    def identified(self, attempt: AttemptId, digest: str) -> None:
+        """It asks whether this was computed before."""
+        self._identified[attempt] = digest
 
     def ended(self, result: Ended) -> None:
         """It is over."""
@@ -81,8 +86,11 @@ class Pending:
         ended, self._ended = _fitting(self._ended, _weight)
         over = {x.attempt for x in ended}
         moved = tuple(m for m in self._moved if m.attempt not in over)
-        self._moved, self._going = [], {}
-        return AttemptsReported(life=life, n=n, moved=moved, delivered=tuple(delivered), ended=tuple(ended))
+        asked = tuple(Identified(a, d) for a, d in self._identified.items() if a not in over)
+        self._moved, self._going, self._identified = [], {}, {}
+        return AttemptsReported(
+            life=life, n=n, moved=moved, delivered=tuple(delivered), ended=tuple(ended), identified=asked
+        )
 
 
 def _weight(end: Ended) -> int:

@@ -28,7 +28,7 @@ from longshore_agent.service.transfers import Transfers
 from longshore_agent.service.watch import Watch
 from longshore_common import logs, subjects
 from longshore_common.errors import LongshoreError, Refused
-from longshore_common.events import RemotesGiven
+from longshore_common.events import AttemptsReused, RemotesGiven
 from longshore_common.log import Malformed, Slice, Transport
 from longshore_common.model import HostFacts, Output
 
@@ -197,7 +197,7 @@ class Agent:
             if not self._kept(events) or not self.desk.note(Heard(seqs, events, now)):
                 return False
         for seq, event in readable:
-            self.act(attempts.hear(seq, event, now))
+            self._obey(seq, event, now)
         if part.records:
             attempts.heard = max(attempts.heard, part.records[-1].seq)
             self._to_sync.set()
@@ -206,6 +206,11 @@ class Agent:
             self.join()
         self.turn()
         return True
+
+    def _obey(self, seq: int, event: Addressed, now: float) -> None:
+        self.act(self.desk.attempts.hear(seq, event, now))
+        if isinstance(event, AttemptsReused):
+            self.transfers.reusing.answer(event)
 
     def _kept(self, events: Iterable[Addressed]) -> bool:
         """Whether what is kept beside the journal is on disk; before the journal says that it was heard."""

@@ -73,7 +73,7 @@ def _fold_attempts(memory: Memory, record: j.Phased | j.Given | j.Exited | j.Rep
         case j.Given():
             _given(memory, record)
         case j.Exited():
-            _exited(memory, record.result)
+            _exited(memory, record)
         case j.Reported():
             _reported(memory, record.report)
 
@@ -96,7 +96,7 @@ def _phase(memory: Memory, record: j.Phased) -> None:
         if record.phase == "staging":
             attempt.staging_at = record.at
         elif record.phase == "ready":
-            attempt.staged_bytes, attempt.origin = record.size, record.origin
+            attempt.staged_bytes, attempt.origin, attempt.digest = record.size, record.origin, record.digest
 
 
 def _given(memory: Memory, record: j.Given) -> None:
@@ -106,10 +106,10 @@ def _given(memory: Memory, record: j.Given) -> None:
             attempt.devices = devices
 
 
-def _exited(memory: Memory, result: e.Ended) -> None:
-    attempt = memory.attempts.held.get(result.attempt)
+def _exited(memory: Memory, record: j.Exited) -> None:
+    attempt = memory.attempts.held.get(record.result.attempt)
     if attempt is not None:
-        attempt.phase, attempt.result = "delivering", result
+        attempt.phase, attempt.result, attempt.reuses = "delivering", record.result, record.reuses
 
 
 def _reported(memory: Memory, report: e.AttemptsReported) -> None:

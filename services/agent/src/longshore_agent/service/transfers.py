@@ -10,20 +10,21 @@ from typing import Final, Literal, TypeVar
 from msgspec import structs
 
 from longshore_agent.adapters import outputs
-from longshore_agent.adapters.journal import Phased
+from longshore_agent.adapters.journal import Exited, Phased
 from longshore_agent.adapters.output_store import OutputStore
 from longshore_agent.adapters.workdirs import Place
-from longshore_agent.core import contract, verdict
+from longshore_agent.core import contract, reuse, verdict
 from longshore_agent.core.attempts import Attempt, changed
 from longshore_agent.core.ports import UNKNOWN, ContainerEngine, ContainerError, Stager, StagingError
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.patience import PAUSES, TRIES, Allowance, pause
 from longshore_agent.service.progress import Progress
+from longshore_agent.service.reusing import Reusing
 from longshore_common import logs
 from longshore_common.errors import BadInput, LongshoreError, Unreachable
 from longshore_common.events import Ended
 from longshore_common.ids import AttemptId, TaskId, attempt_id
-from longshore_common.model import Cause, Output, OutputFile, TaskSpec
+from longshore_common.model import Cause, Output, OutputFile, TaskSpec, Usage
 from longshore_data import manifest, uri
 from longshore_data.manifest import Origin
 from longshore_data.meter import Meter
@@ -45,6 +46,7 @@ class Transfers:
     def __init__(self, desk: Desk, stager: Stager, engine: ContainerEngine, store: OutputStore) -> None:
         self.desk, self.stager, self.engine, self.store = desk, stager, engine, store
         self.progress = Progress(desk)
+        self.reusing = Reusing(desk, stager, engine)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._fetching = 0
         desk.release = stager.release
@@ -145,14 +147,30 @@ class Transfers:
         limit = attempt.order.spec.download_timeout
         try:
             async with Allowance(limit) as allowance:
-                size, attempt.origin = await self._fetch(attempt, allowance)
+                fetched = await self._fetch(attempt, allowance)
         except TimeoutError as err:
             raise StagingError("timeout-staging", f"fetching its inputs took longer than {limit:g} s") from err
         finally:
             self._fetching -= 1
             self.progress.over(attempt)
-        self.desk.note(Phased("ready", (attempt.id,), self.desk.clock.now(), size=size, origin=attempt.origin))
+        if fetched is None:
+            await self._reuse(attempt)
+            return
+        size, attempt.origin = fetched
+        now, origin, digest = self.desk.clock.now(), attempt.origin, attempt.digest
+        self.desk.note(Phased("ready", (attempt.id,), now, size=size, origin=origin, digest=digest))
         self.desk.attempts.staged(attempt, size)
+
+    async def _reuse(self, attempt: Attempt) -> None:
+        """Deliver what an earlier attempt made, as if this one had run."""
+        source = attempt.reuses.source if attempt.reuses else ""
+        empty, now = outputs.EMPTY, self.desk.clock.now()
+        usage = Usage(staging_at=attempt.staging_at, finished_at=now)
+        result = Ended(attempt.id, "succeeded", 0, usage=usage, stdout=empty, stderr=empty, reused=source)
+        if attempt.id in self.desk.attempts.held and reuse.skipped(attempt, result):
+            self.desk.note(Exited(result, attempt.reuses))
+            log.info("reused", attempt=attempt.id, source=source)
+            await self._deliver(attempt)
 
     async def _prepared(self, attempt: Attempt) -> tuple[TaskSpec, Place]:
         """Where it will work, and in which image."""
@@ -167,9 +185,21 @@ class Transfers:
             await self.engine.prepare(spec)
         return spec, place
 
-    async def _fetch(self, attempt: Attempt, allowance: Allowance) -> tuple[int, Origin]:
-        """Bytes moved, and what they were. What storage may allow later is tried a few times."""
+    async def _fetch(self, attempt: Attempt, allowance: Allowance) -> tuple[int, Origin] | None:
+        """Bytes moved, and what they were; None if what it would make is there already (`attempt.reuses`)."""
         spec, place = await self._prepared(attempt)
+        if not (spec.use_cache and spec.output):
+            return await self._bring(attempt, spec, place, allowance)
+        attempt.reuses = await self.reusing.found(attempt, spec)
+        if attempt.reuses is not None:
+            return None
+        fetched = await self._bring(attempt, spec, place, allowance)
+        if not await self.reusing.unchanged(attempt, spec):
+            attempt.digest = ""
+        return fetched
+
+    async def _bring(self, attempt: Attempt, spec: TaskSpec, place: Place, allowance: Allowance) -> tuple[int, Origin]:
+        """What storage may allow later is tried a few times."""
         if not (spec.inputs or spec.resources or spec.checkpoint):
             return 0, UNKNOWN
         tries = 0
@@ -217,6 +247,8 @@ class Transfers:
         self.desk.end(attempt, changed(result, reason=reason, usage=_delivered(result, size), files=len(files)))
 
     async def _put(self, attempt: Attempt, meter: Meter) -> tuple[tuple[OutputFile, ...], int]:
+        if attempt.reuses is not None:
+            return await self.stager.reuse(attempt.id, attempt.reuses, self._output(attempt))
         place = self.desk.place(attempt)
         return await self.stager.deliver(attempt.id, self._output(attempt), place.places.output, meter)
 
@@ -276,7 +308,10 @@ class Transfers:
         if attempt.start.n > 1 or order.publish_of or order.spec.checkpoint:
             await self._tidy(attempt, whose)
         usage = _delivered(result, attempt.delivered_bytes)
-        self.desk.end(attempt, changed(result, usage=usage, files=count))
+        result = changed(result, usage=usage, files=count)
+        if attempt.digest:
+            result = changed(result, digest=attempt.digest, output=self._output(attempt))
+        self.desk.end(attempt, result)
 
     async def _tidy(self, attempt: Attempt, whose: AttemptId) -> None:
         """What the task needs no more; what cannot be removed now is left to a sweep."""

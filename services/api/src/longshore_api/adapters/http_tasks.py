@@ -7,11 +7,12 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from longshore_api.adapters import present, views
+from longshore_api.adapters.back import Seen
 from longshore_api.adapters.doors import CaughtUp, Cursor, House, Limit, TheHouse
 from longshore_api.adapters.output import LARGEST, Part, Span
 from longshore_api.core import selection
 from longshore_common.errors import BadInput, NotFound
-from longshore_common.ids import attempt_id, split_task
+from longshore_common.ids import attempt_id, split_attempt, split_task
 from longshore_common.model import ON_WORKER, TERMINAL
 
 _Text = str | None
@@ -136,7 +137,17 @@ async def output(
     return Response(part.data, headers={"Longshore-Next-Offset": following, "Longshore-Ended": ended})
 
 
-async def _part(house: House, submission: int, index: int, wanted: _Wanted) -> Part:
+#: An attempt that did not run took outputs of one that may not have run either, and so on: so many are followed.
+_CHAIN: Final = 32
+
+
+def _source(attempt: str, wanted: _Wanted) -> tuple[int, int, _Wanted]:
+    """What an attempt that ran instead of another wrote."""
+    submission, index, n = split_attempt(attempt)
+    return submission, index, wanted._replace(attempt=n)
+
+
+async def _part(house: House, submission: int, index: int, wanted: _Wanted, left: int = _CHAIN) -> Part:
     row = await house.reader.task(submission, index)
     n = wanted.attempt or row["attempt"]
     if n != row["attempt"]:
@@ -149,6 +160,8 @@ async def _part(house: House, submission: int, index: int, wanted: _Wanted) -> P
         row = found[0]
     if row["report"]:
         told = present.report(row)
+        if told.reused and left:
+            return await _part(house, *_source(told.reused, wanted), left - 1)
         stored = told.stderr if wanted.stream == "stderr" else told.stdout
         return await house.outputs.stored(stored, wanted.span, row["worker"])
     if row["outcome"] is None and row["state"] in ON_WORKER:

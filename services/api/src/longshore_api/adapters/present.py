@@ -30,6 +30,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     image: str = ""
     checkpoint: bool = False
     kept: bool = False
+    reused: str = ""
 
 
 _report: Final = msgspec.json.Decoder(Report).decode
@@ -146,6 +147,7 @@ def attempt(row: Row, submission: int, index: int, n: int) -> views.Attempt:
         image=said.image or None,
         checkpoint=said.checkpoint,
         kept=said.kept,
+        reused=said.reused or None,
         progress=progress(row),
     )
 

@@ -80,7 +80,10 @@ class Stream(Struct):
 
 
 class Attempt(Struct, kw_only=True):
-    """One try of a task on one worker; `kept`: its work directory is still on that host."""
+    """One try of a task on one worker; `kept`: its work directory is still on that host.
+
+    `reused`: the attempt whose outputs it took instead of running.
+    """
 
     id: str
     n: int
@@ -105,6 +108,7 @@ class Attempt(Struct, kw_only=True):
     image: str | None = None
     checkpoint: bool = False
     kept: bool = False
+    reused: str | None = None
     progress: Progress | None = None
 
 

@@ -85,6 +85,9 @@ def lift(state: State, sub: Submission, task: Task) -> None:
         state.frozen.discard(task.attempt)
     if task.delivered:
         state.grants.pop((task.submission, task.index), None)
+    if task.asks:
+        task.asks = ""
+        state.asked.pop((task.submission, task.index), None)
 
 
 def await_verdict(state: State, task: Task, end: End) -> None:

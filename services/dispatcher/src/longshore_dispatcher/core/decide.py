@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange, ranges, split_attempt
-from longshore_dispatcher.core import judge, sweeping, workers
+from longshore_dispatcher.core import judge, reuse, sweeping, workers
 from longshore_dispatcher.core.plan import plan
 from longshore_dispatcher.core.recall import recall
 from longshore_dispatcher.core.seats import seats
@@ -36,6 +36,8 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
     decisions += workers.superseded(state)
     if state.grants:
         decisions += workers.grants(state, wished)
+    if state.asked:
+        decisions += reuse.answers(state)
     decisions += workers.frozen(state)
     if state.due:
         decisions += sweeping.sweeps(state, now, _retried(decisions))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from longshore_common import events as e
 from longshore_common.log import Malformed, Recorded
 from longshore_common.model import OWN_CAUSES, Cause
-from longshore_dispatcher.core import changes, governing, intake, reports, requirements, sweeping
+from longshore_dispatcher.core import changes, governing, intake, reports, requirements, reuse, sweeping
 from longshore_dispatcher.core.state import Batch, Closed, End, State, Submission, Task, Wish, Worker
 
 #: Seconds for which finished submissions and their keys are remembered; those with something to retry, longer.
@@ -349,5 +349,5 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.SweepOrdered: _sweep_ordered, e.SweepDone: _sweep_done,
     e.EditRequested: _wished, e.UndoRequested: _wished, e.DeleteRequested: _wished, e.WorkerMoveRequested: _wished,
     e.ShareRequested: _wished, e.PolicyRequested: _wished,
-    e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set,
+    e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set, e.AttemptsReused: reuse.answered,
 }  # fmt: skip

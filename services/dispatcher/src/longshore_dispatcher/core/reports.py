@@ -7,7 +7,7 @@ holds, so nobody can report on another's. What must not enter: verdicts.
 from longshore_common import events as e
 from longshore_common.log import Recorded
 from longshore_common.model import Cause
-from longshore_dispatcher.core import changes, requirements, sweeping
+from longshore_dispatcher.core import changes, requirements, reuse, sweeping
 from longshore_dispatcher.core.state import PHASE, End, Load, State, Submission, Task, Worker
 
 #: Weight of the newest run time in a submission's pace.
@@ -29,13 +29,19 @@ def reported(state: State, record: Recorded, event: e.AttemptsReported) -> None:
         if task is not None and move.state in PHASE:
             _move(state, load, task, move)
     for delivered in event.delivered:
-        task = load.attempts.get(delivered.attempt)
-        if task is not None:
-            task.delivered = True
-            if not task.granted:
-                state.grants[(task.submission, task.index)] = task
+        _delivered(state, load, delivered)
     if event.ended:
         _ended(state, load, event.ended)
+    if event.identified:
+        reuse.identified(state, record, event)
+
+
+def _delivered(state: State, load: Load, delivered: e.Delivered) -> None:
+    task = load.attempts.get(delivered.attempt)
+    if task is not None:
+        task.delivered = True
+        if not task.granted:
+            state.grants[(task.submission, task.index)] = task
 
 
 def _move(state: State, load: Load, task: Task, move: e.Move) -> None:
@@ -75,6 +81,8 @@ def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
             )
             continue
         _succeeded(state, sub, task)
+        if end.digest:
+            reuse.learn(state, sub, end)
     for sub in touched.values():
         if sub.pace >= 0:
             _learn(state, sub)

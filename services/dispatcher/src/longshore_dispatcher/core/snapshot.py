@@ -20,6 +20,7 @@ from longshore_dispatcher.core.state import (
     Batch,
     Closed,
     Parts,
+    Result,
     State,
     Submission,
     Task,
@@ -52,6 +53,7 @@ class Image(Struct):
     sweeps: dict[int, Sweep] = {}
     shares: dict[tuple[str, str], Share] = {}
     policy: Policy = Policy()
+    results: dict[str, Result] = {}
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -64,6 +66,7 @@ def image(state: State) -> Image:
         VERSION, state.seq, state.at, state.leader, state.leader_name, state.submissions, list(state.closed.values()),
         state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces, state.retention,
         list(state.residues.values()), state.sweeps, state.shares, state.policy,
+        state.results,
     )  # fmt: skip
 
 
@@ -87,7 +90,7 @@ def from_bytes(data: bytes) -> State:
     state.closed = {closed.id: closed for closed in kept.closed}
     state.residues = {residue.id: residue for residue in kept.residues}
     state.retention, state.sweeps = kept.retention, kept.sweeps
-    state.shares, state.policy = kept.shares, kept.policy
+    state.shares, state.policy, state.results = kept.shares, kept.policy, kept.results
     _derive(state)
     return state
 
@@ -145,5 +148,7 @@ def _place(state: State, sub: Submission, task: Task, placed: list[Task]) -> Non
             load.charge(lot.need, 1)
         if task.delivered and not task.granted:
             state.grants[key] = task
+        if task.asks:
+            state.asked[key] = task
         if task.frozen:
             state.frozen.add(task.attempt)

@@ -77,7 +77,7 @@ class Task(Struct, array_like=True, gc=False):
 
     `n` is the last attempt; `seq` and `at` say where and when it was assigned, `started` when it began to run.
     `spent` counts retries by own causes, `trouble` those by infrastructure, `losses` those by lost workers.
-    `cancel` is the wish that cancels it, `granted` the attempt whose outputs are the result.
+    `cancel` is the wish that cancels it, `granted` the attempt whose outputs are the result. `asks`: see `reuse`.
     """
 
     submission: int
@@ -101,6 +101,7 @@ class Task(Struct, array_like=True, gc=False):
     granted: int = 0
     end: End | None = None
     reason: str = ""
+    asks: str = ""
 
     @property
     def attempt(self) -> str:
@@ -219,6 +220,13 @@ class Closed(Struct, array_like=True, gc=False):
     rejected: str = ""
     first: int = 0
     revive: bytes = b""
+
+
+class Result(Struct, array_like=True, gc=False):
+    """A succeeded attempt whose outputs can be used again, and the folder they are in."""
+
+    attempt: str
+    output: str
 
 
 class Worker(Struct):
@@ -340,6 +348,7 @@ class Told:
         self.sweeps: dict[int, Sweep] = {}
         self.shares: dict[tuple[str, str], Share] = {}
         self.policy = Policy()
+        self.results: dict[str, Result] = {}
 
 
 class State(Told):
@@ -353,6 +362,7 @@ class State(Told):
         self.furthest = 0.0  # no instant in `delayed` is later
         self.verdicts: dict[tuple[int, int], Task] = {}
         self.grants: dict[tuple[int, int], Task] = {}
+        self.asked: dict[tuple[int, int], Task] = {}
         self.open: dict[int, list[int]] = {}
         self.ripe: set[int] = set()
         self.dependents: dict[int, dict[int, list[Run]]] = {}

@@ -74,6 +74,8 @@ def _texts(spec: TaskSpec) -> str:
             return f"{name!r} cannot name a variable of the environment: it must not be empty nor hold '='"
     texts = (*uris, *spec.env, *spec.env.values(), *spec.container_options, *spec.secrets)
     texts += (spec.container or "", spec.name or "", spec.checkpoint, spec.stop_signal)
+    if spec.use_cache and spec.output is None:
+        return "what is used again are outputs: give an output too, or leave use_cache out"
     if spec.checkpoint and spec.output is None:
         return "a checkpoint is kept with the output: give an output too, or leave the checkpoint out"
     if any("\0" in text for text in texts):

@@ -94,6 +94,10 @@ class DockerEngine:
         parse(spec.container_options, self._offers.allowed)
         await self.images.prepare(spec)
 
+    async def digest(self, spec: TaskSpec) -> str:
+        """See the port."""
+        return await self.images.digest(spec.container or "")
+
     async def start(self, order: ContainerOrder) -> float:
         """See the port. That it is there already is rare, so it is found out by making it."""
         async with self.connection.ask("launch") as (docker, engine):

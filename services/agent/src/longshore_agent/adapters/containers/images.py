@@ -63,6 +63,14 @@ class Images:
         """What a container of this image is made of; known after `prepare`, or guessed from the name."""
         return self._here.get(image, image)
 
+    async def digest(self, image: str) -> str:
+        """What names exactly the image that is here by this name, as `ran` does; `ContainerError` (image) if none is."""
+        async with self._connection.ask("image") as (docker, _):
+            known = await here(docker, self.name(image))
+            if known is None:
+                raise ContainerError("image", f"the image {image!r} is not on this host any more")
+            return digest(known, image)
+
     async def prune(self, keep: Iterable[str]) -> tuple[str, int]:
         """Remove what we brought and neither `keep` (names in specs) nor a container uses, and what has lost its name."""
         names = set(keep)

@@ -12,10 +12,12 @@ import structlog
 
 from longshore_agent.adapters.cache import Cache, Way
 from longshore_agent.adapters.entries import Wish
+from longshore_agent.adapters.staging import reusing
 from longshore_agent.adapters.staging.checkpoints import Checkpoints
 from longshore_agent.adapters.staging.outputs import Produced, find
 from longshore_agent.adapters.staging.publishing import EMPTY, Publishing, drop_below
 from longshore_agent.adapters.staging.sweeping import Sweeper
+from longshore_agent.core.attempt import Published
 from longshore_agent.core.contract import Places
 from longshore_agent.core.ports import UNKNOWN, StagingError, Sweep
 from longshore_common.errors import BadInput
@@ -91,6 +93,27 @@ class StorageStager:
             return ()
         lent = await self.cache.lend(wishes, attempt, directory, meter, Way(self._transfer, self.meter))
         return tuple(Identity(one.text, one.identity) for one in lent)
+
+    async def contents(self, spec: TaskSpec) -> tuple[str, ...]:
+        """See the port."""
+        with _as_staging("stage-in"):
+            sources = [uri.source(text) for text in (*spec.inputs, *spec.resources)]
+            return tuple(await each(sources, self._transfer.content, WIDTH))
+
+    async def reusable(self, earlier: Published, output_uri: str) -> bool:
+        """See the port."""
+        with _as_staging("stage-in"):
+            found = reusing.of(self.storage, self._limits, *earlier, output_uri)
+            return found is not None and await found.holds()
+
+    async def reuse(
+        self, attempt: AttemptId, earlier: Published, output_uri: str
+    ) -> tuple[tuple[OutputFile, ...], int]:
+        """See the port."""
+        with _as_staging("stage-out"):
+            found = reusing.of(self.storage, self._limits, *earlier, output_uri)
+            files = await found.copy(attempt, uri.parse_output(output_uri)) if found else ()
+            return files, sum(f.size for f in files)
 
     async def deliver(
         self, attempt: AttemptId, output_uri: str, output_dir: str, meter: Meter = UNMETERED
