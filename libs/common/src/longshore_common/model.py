@@ -146,11 +146,15 @@ class Specs(Struct, frozen=True, kw_only=True, tag="specs", omit_defaults=True):
     edges: tuple[Edge, ...] = ()
 
 
-class Parts(Struct, frozen=True, kw_only=True, tag="parts"):
-    """Different tasks that came before as `submission-part-sent` events with this submission's key: all, or nothing."""
+class Parts(Struct, frozen=True, kw_only=True, tag="parts", omit_defaults=True):
+    """Different tasks that came before as `submission-part-sent` events with this submission's key: all, or nothing.
+
+    `edges`: how many the parts bring.
+    """
 
     parts: int
     size: int
+    edges: int = 0
 
 
 Body = Array | Specs | Parts

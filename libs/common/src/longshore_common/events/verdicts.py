@@ -53,7 +53,10 @@ class RequestRefused(Event, frozen=True):
 
 
 class RequirementsMet(Event, frozen=True):
-    """The waiting tasks of these submissions, and these single ones, are queued; held ones stay `waiting` until retried."""
+    """The waiting tasks of these submissions, and these `tasks`, are queued.
+
+    Of a submission with edges or `each_requires`, or of which some are held, single tasks are named; all of them begin `waiting`.
+    """
 
     submissions: tuple[SubmissionId, ...] = ()
     tasks: tuple[TaskRange, ...] = ()
@@ -85,11 +88,13 @@ class TasksRequeued(Event, frozen=True):
 class TasksRetried(Event, frozen=True):
     """By a user's wish these ended or held tasks are queued again, with a fresh budget of retries.
 
-    Those of a submission that requires any, and that no `requirements-met` has named yet, are `waiting`.
+    Those of a submission that requires any, and that no `requirements-met` has named yet, are `waiting`. Those of one with
+    edges or `each_requires` always are, until `requirements-met` names them again. `waiting`: all such among `tasks`.
     """
 
     tasks: tuple[TaskRange, ...]
     request: int = 0
+    waiting: tuple[TaskRange, ...] = ()
 
 
 class TasksFailed(Event, frozen=True):

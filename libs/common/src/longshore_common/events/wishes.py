@@ -10,7 +10,7 @@ from longshore_common.model import Body, Care, Change, Edge, Policy, Retention, 
 
 
 class TasksSubmitted(Event, frozen=True):
-    """A submission; its id is this event's sequence in the log. Its tasks are `queued`, or `waiting` if it requires any.
+    """A submission; its id is this event's sequence in the log. Its tasks are `queued`, or `waiting` if any requires another.
 
     `key` is the client's idempotency key: a repeat of the same user's key is answered `submission-duplicated`.
     `max_running` caps tasks on workers at once, 0 = none. `held` keeps the tasks `waiting` until they are retried.
