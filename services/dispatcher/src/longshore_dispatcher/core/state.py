@@ -34,6 +34,7 @@ from longshore_dispatcher.core.content import Content, Need, Shelf
 from longshore_dispatcher.core.queue import Queue
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.residue import Residue, Sweep
+from longshore_dispatcher.core.standing import Staged, Standing
 
 WishEvent = (
     CancelRequested
@@ -62,7 +63,7 @@ PHASE: Final = {s: (0 if t.may_be_recalled else 1 if t.holds_slot else 2) for s,
 class End(Struct, frozen=True, array_like=True, gc=False):
     """How the current attempt ended, while the verdict is open. `outcome` "lost": it ended with its worker.
 
-    `peak`: bytes of memory it was seen to use, 0 if not known. `definite`: see `Ended`.
+    `peak`: bytes of memory it was seen to use, 0 if not known. `definite`: see `Ended`. `code`: its exit code.
     """
 
     outcome: str
@@ -70,12 +71,14 @@ class End(Struct, frozen=True, array_like=True, gc=False):
     reason: str = ""
     peak: int = 0
     definite: bool = False
+    code: int | None = None
 
 
 class Task(Struct, array_like=True, gc=False):
     """A task that is on a worker, awaits a verdict, or is queued again; all others are runs in their submission.
 
     `n` is the last attempt; `seq` and `at` say where and when it was assigned, `started` when it began to run.
+    `wait`: seconds by which `not_before` was ahead. `staged`: what it has fetched. `asked_at`: when it was recalled.
     `spent` counts retries by own causes, `trouble` those by infrastructure, `losses` those by lost workers.
     `cancel` is the wish that cancels it, `granted` the attempt whose outputs are the result. `asks`: see `reuse`.
     """
@@ -101,6 +104,9 @@ class Task(Struct, array_like=True, gc=False):
     granted: int = 0
     end: End | None = None
     reason: str = ""
+    wait: float = 0.0
+    staged: Staged | None = None
+    asked_at: float = 0.0
     asks: str = ""
 
     @property
@@ -133,7 +139,7 @@ class Submission(Struct, gc=False):
     `waiting`: what it requires is open; `met`: it was met once, which holds for ever.
     `memory`: bytes for those tasks that ran out of what they had. `resources`: keys that all its tasks share.
     For sweeps: whether any task `delivers` outputs or `fetches` inputs or resources, the workers that `ran` any, and
-    `numbers` of attempts of succeeded tasks where not the first.
+    `numbers` of attempts of succeeded tasks where not the first. `well`: two workers at most on which any succeeded.
     `pace` is a moving average of run times in seconds, negative while unknown.
     """
 
@@ -172,6 +178,7 @@ class Submission(Struct, gc=False):
     fetches: bool = False
     ran: dict[str, None] = {}
     numbers: dict[int, int] = {}
+    well: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -254,11 +261,17 @@ class Worker(Struct):
     evicted: str = ""
     evicted_at: float = 0.0
     held: dict[str, None] = {}
+    trust: Standing = field(default_factory=Standing)
     prefetch_percent: int = 0
 
     @property
     def takes_work(self) -> bool:
         """Whether it may be assigned anything."""
+        return not self.trust.quarantine and self.willing
+
+    @property
+    def willing(self) -> bool:
+        """Whether nothing but a quarantine may keep it from work."""
         return self.state == "up" and not (self.paused or self.hindered or self.evicted)
 
 
@@ -359,7 +372,8 @@ class State(Told):
         self.loads: dict[str, Load] = {}
         self.queue = Queue()
         self.delayed: list[tuple[float, int, int]] = []
-        self.furthest = 0.0  # no instant in `delayed` is later
+        self.furthest = self.longest = 0.0  # no instant in `delayed` is later, nor was any further ahead
+        self.suspects, self.quarantined = dict[str, None](), dict[str, None]()  # workers with strikes; in quarantine
         self.verdicts: dict[tuple[int, int], Task] = {}
         self.grants: dict[tuple[int, int], Task] = {}
         self.asked: dict[tuple[int, int], Task] = {}

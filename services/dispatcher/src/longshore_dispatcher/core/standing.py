@@ -1,0 +1,45 @@
+"""What is remembered of how a worker did: its fast failures of late, and its quarantine. Part of the state.
+
+What must not enter: rules (`trust` has them).
+"""
+
+from msgspec import Struct
+
+
+class Strike(Struct, array_like=True):
+    """A fast failure on a worker at log time `at`, of attempts of this kind (see `trust.kind`).
+
+    `level`: 0 says nothing about the host, 1 makes it suspect, 2 is sure to be the host's.
+    """
+
+    at: float
+    submission: int
+    index: int
+    batch: str
+    cause: str
+    kind: str
+    level: int = 0
+
+
+class Standing(Struct, omit_defaults=True):
+    """How far a worker is trusted. `quarantine`: why it is not, "" if it is; until `until`, which was `pause` s ahead.
+
+    `probe`: the attempt that tries it out; `passed`: that went well. `examined`: its doctor was ordered.
+    """
+
+    strikes: list[Strike] = []
+    quarantine: str = ""
+    until: float = 0.0
+    pause: float = 0.0
+    probe: str = ""
+    passed: bool = False
+    examined: bool = False
+
+
+class Staged(Struct, array_like=True, gc=False):
+    """What an attempt has fetched: `done` of `total` bytes (0 = not known), between two instants of its agent's clock."""
+
+    since: float
+    at: float
+    done: int = 0
+    total: int = 0
