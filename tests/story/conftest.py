@@ -76,7 +76,7 @@ class Desk(Story[State]):
 
     def reasons(self, submission: int, index: int = 0) -> str:
         answer = explain(self.state, f"{submission}.{index}", "task", self.now)
-        return " / ".join(r.text for r in answer.reasons)
+        return " / ".join(r.text for reason in answer.reasons for r in (reason, *reason.parts))
 
     def states(self, submission: int, indices: Iterable[int]) -> list[str]:
         return [self.state_of(submission, i) for i in indices]

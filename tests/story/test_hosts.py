@@ -100,7 +100,7 @@ def test_a_draining_worker_gives_back_what_it_does_not_run_and_is_drained_when_i
     desk.when_settled()
     assert desk.starts() == {}
     assert explained(desk)[0] == "drained"
-    assert "1 of 1 workers are draining" in desk.reasons(sub, 1)
+    assert "0 of 1 workers fit: 1 is draining" in desk.reasons(sub, 1)
     desk.given(e.WorkerResumeRequested(workers=("w1",)), "ada")
     desk.when_settled()
     assert len(desk.starts()["w1"]) == 2
@@ -112,7 +112,7 @@ def test_a_hindered_worker_gets_nothing_and_keeps_what_no_other_could_take(desk)
     desk.given(e.WorkerHindered(life=1, reason="its disk is 97 % full"), "w1")
     later = desk.accepted(1)
     assert desk.when_settled() == []
-    assert "take no more work: its disk is 97 % full" in desk.reasons(later)
+    assert "takes no more work: its disk is 97 % full" in desk.reasons(later)
     assert "takes no more work: its disk is 97 % full" in desk.reasons(sub, 1)
     assert explained(desk) == ("hindered", explained(desk)[1])
     assert "97 %" in explained(desk)[1]

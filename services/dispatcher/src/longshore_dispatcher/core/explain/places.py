@@ -1,0 +1,172 @@
+"""Why no worker takes what is queued: every worker stands in one group, and the groups are counted.
+
+What must not enter: which tasks come first.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from longshore_dispatcher.core.content import Need
+from longshore_dispatcher.core.explain.answer import Reason, amount, nothing, some
+from longshore_dispatcher.core.seats import Seat, able
+from longshore_dispatcher.core.state import State, Worker
+
+#: How near a worker is to a task: it does not take such tasks, it fits and has no place free, or has one.
+Stage = int
+CLOSED: Final[Stage] = 0
+BUSY: Final[Stage] = 1
+FREE: Final[Stage] = 2
+
+
+class Hindrance(NamedTuple):
+    """Why a worker does not take a task, as said of one and of several; `fix` has a place for their `{names}`.
+
+    Workers of which the same is said are one group; `why` are figures of the one with the highest `rank` among them.
+    """
+
+    stage: Stage
+    one: str
+    several: str
+    fix: str
+    why: str = ""
+    rank: float = 0.0
+
+    def said(self, count: int) -> str:
+        """As said of so many workers."""
+        return self.one if count == 1 else self.several
+
+
+class Group:
+    """The workers with the same hindrance."""
+
+    __slots__ = ("hindrance", "names")
+
+    def __init__(self, hindrance: Hindrance) -> None:
+        self.hindrance = hindrance
+        self.names: list[str] = []
+
+
+def places(state: State, batch: str, need: Need) -> list[Group]:
+    """Every worker in one group, the largest groups first."""
+    groups: dict[tuple[Stage, str], Group] = {}
+    for worker in state.workers.values():
+        why = hindrance(state, worker, batch, need)
+        group = groups.get((why.stage, why.one))
+        if group is None:
+            group = groups[(why.stage, why.one)] = Group(why)
+        elif why.rank > group.hindrance.rank:
+            group.hindrance = why
+        group.names.append(worker.name)
+    return sorted(groups.values(), key=_size, reverse=True)
+
+
+def _size(group: Group) -> int:
+    return len(group.names)
+
+
+def reason(state: State, batch: str, need: Need, tasks: int = 1) -> Reason:
+    """`0 of 14 workers fit: 9 lack 20 GB memory, 3 are paused, 2 are lost`, with the fix for each group."""
+    total = len(state.workers)
+    if not total:
+        fix = "start an agent: longshore-agent run, or longshore up --workers 1"
+        return Reason("there are no workers", fix, tasks)
+    groups = places(state, batch, need)
+    stages = [[g for g in groups if g.hindrance.stage == stage] for stage in (FREE, BUSY, CLOSED)]
+    free, busy, closed = stages
+    fit = sum(len(g.names) for g in (*free, *busy))
+    text = f"{fit} of {total} workers {'fits' if fit == 1 else 'fit'}"
+    if free or busy:
+        text += f": {_listed(free + busy)}" + (f"; not so {_listed(closed)}" if closed else "")
+    else:
+        text += f": {_listed(closed)}"
+    parts = [_part(group, total) for group in (*free, *busy, *closed)]
+    return Reason(text, parts[0].fix, tasks, parts)
+
+
+def _listed(groups: list[Group]) -> str:
+    return ", ".join(f"{len(g.names)} {g.hindrance.said(len(g.names))}" for g in groups)
+
+
+def _part(group: Group, total: int) -> Reason:
+    count, h = len(group.names), group.hindrance
+    text = f"{count} of {total} workers {h.said(count)}" + (f": {h.why}" if h.why else "")
+    return Reason(text, h.fix.format(names=some(group.names)), count)
+
+
+# --- one worker ---------------------------------------------------------------------------------------------------------
+
+
+def hindrance(state: State, worker: Worker, batch: str, need: Need) -> Hindrance:
+    """Why this worker does not take such a task of this batch, or that it could."""
+    if (shut := closed(worker)) is not None:
+        return shut
+    if worker.batch not in ("*", batch):
+        fix = "move one: longshore worker move {names} --batch " + batch + ", or add a worker that serves any"
+        return Hindrance(CLOSED, "serves another batch", "serve another batch", fix)
+    if need.container and not worker.facts.engines:
+        fix = "install Docker or Podman there ({names}), or submit without a container"
+        return Hindrance(CLOSED, "has no container engine", "have no container engine", fix)
+    if not able(worker, batch, need):
+        return _lacking(worker, need)
+    return _busy(state, worker, need)
+
+
+def closed(worker: Worker) -> Hindrance | None:
+    """Why this worker takes no work at all; None if it takes some."""
+    if worker.state != "up":
+        fix = "start their agents: {names}"
+        if worker.state == "lost":
+            fix = "see to their hosts and agents: {names}; they come back by themselves once they are heard"
+        return Hindrance(CLOSED, f"is {worker.state}", f"are {worker.state}", fix)
+    if worker.evicted:
+        fix = nothing("what they held goes to others; add workers to replace {names}")
+        return Hindrance(CLOSED, "will be taken away", "will be taken away", fix)
+    if worker.paused:
+        what = "draining" if worker.drain else "paused"
+        return Hindrance(CLOSED, f"is {what}", f"are {what}", "longshore worker resume {names}")
+    if worker.hindered:
+        fix = "see to their disks, such as by longshore worker clean {names}"
+        return Hindrance(CLOSED, "takes no more work", "take no more work", fix, worker.hindered)
+    return None
+
+
+def _lacking(worker: Worker, need: Need) -> Hindrance:
+    """What the host has too little of."""
+    short = lacking(worker, need)
+    what = " and ".join(f"{lack.wants} {lack.name}" for lack in short)
+    fix = f"add a worker with {what}, or ask for less: longshore task edit"
+    why = "they have " + " and ".join(f"{lack.has} {lack.name}" for lack in short) + " at most"
+    return Hindrance(CLOSED, f"lacks {what}", f"lack {what}", fix, why, min(lack.part for lack in short))
+
+
+class Lack(NamedTuple):
+    """A resource that a host has too little of: what is asked for, what it has, and which part of it that is."""
+
+    name: str
+    wants: str
+    has: str
+    part: float
+
+
+def lacking(worker: Worker, need: Need) -> list[Lack]:
+    """What the host could never offer."""
+    facts = worker.facts
+    asked: tuple[tuple[str, float, float, Callable[[float], str]], ...] = (
+        ("cpus", need.cpus / 1000, facts.cpus, "{:g}".format),
+        ("memory", need.memory, facts.memory, amount),
+        ("gpus", need.gpus, facts.gpus, "{:g}".format),
+    )
+    return [Lack(name, shown(wants), shown(has), has / wants) for name, wants, has, shown in asked if wants > has]
+
+
+def _busy(state: State, worker: Worker, need: Need) -> Hindrance:
+    if worker.concurrency == 0:
+        return Hindrance(CLOSED, "has no slots", "have no slots", "longshore worker resize --concurrency 1 {names}")
+    seat = Seat(worker, state.load(worker.name))
+    fix = nothing("it starts when a place is free; more workers would bring that forward")
+    if seat.slots < 1:
+        return Hindrance(BUSY, "has all slots taken", "have all slots taken", fix)
+    if seat.fits(need) < 1:
+        what = "promised its cpus, memory or gpus to others", "promised their cpus, memory or gpus to others"
+        return Hindrance(BUSY, f"has {what[0]}", f"have {what[1]}", fix)
+    return Hindrance(FREE, "has a place", "have a place", nothing("it is handed out at the next turn"))

@@ -1,0 +1,103 @@
+"""How far submissions are, and what holds back most of what is left: counted by their lots, never by their tasks.
+
+What must not enter: single tasks.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from longshore_dispatcher.core.content import Need
+from longshore_dispatcher.core.explain import places
+from longshore_dispatcher.core.explain.answer import Reason, nothing, number
+from longshore_dispatcher.core.explain.task import LEADERLESS, held_back
+from longshore_dispatcher.core.state import State, Submission
+
+#: Needs that are held against every worker in one answer, those of most tasks.
+NEEDS: Final = 5
+
+
+def counts(subs: Iterable[Submission]) -> dict[str, int]:
+    """Tasks per state, those that are none left out."""
+    found = dict.fromkeys(
+        ("waiting", "queued", "assigned", "staging", "running", "delivering", "succeeded", "failed", "cancelled"), 0
+    )
+    for sub in subs:
+        untouched = sum(lot.fresh.count for lot in sub.lots)
+        found["waiting" if sub.waiting or not sub.accepted else "queued"] += untouched
+        found["waiting"] += sub.kept.count
+        found["succeeded"] += sub.succeeded
+        found["failed"] += sub.failed.count
+        found["cancelled"] += sub.cancelled.count
+        for task in sub.tasks.values():
+            found[task.state] += 1
+    return {name: count for name, count in found.items() if count}
+
+
+def told(counted: dict[str, int]) -> str:
+    """`90 queued, 10 running`"""
+    return ", ".join(f"{count} {state}" for state, count in counted.items())
+
+
+def hindrances(state: State, subs: list[Submission], now: float) -> Iterator[Reason]:
+    """Why what is not on a worker is not, most tasks first, each with how many it is about."""
+    found = [*_unanswered(subs), *_verdicts(subs), *_delayed(subs, now), *_waiting(state, subs), *_held(subs)]
+    found += _queued(state, subs)
+    yield from sorted(found, key=_count, reverse=True)
+
+
+def _count(reason: Reason) -> int:
+    return reason.count
+
+
+def _unanswered(subs: list[Submission]) -> Iterator[Reason]:
+    if tasks := sum(sub.size for sub in subs if not sub.accepted):
+        yield Reason(f"{number(tasks, 'task')} just submitted, not looked at yet", nothing(LEADERLESS), tasks)
+
+
+def _verdicts(subs: list[Submission]) -> Iterator[Reason]:
+    if tasks := sum(task.end is not None for sub in subs for task in sub.tasks.values()):
+        yield Reason(f"{number(tasks, 'task')} ended an attempt, the verdict is due", nothing(LEADERLESS), tasks)
+
+
+def _delayed(subs: list[Submission], now: float) -> Iterator[Reason]:
+    waits = [task for sub in subs for task in sub.tasks.values() if task.state == "queued" and task.not_before > now]
+    if waits:
+        first = min(task.not_before for task in waits) - now
+        why = f"{number(len(waits), 'task')} tried again after trouble, the first in {first:.0f} s: {waits[0].reason}"
+        yield Reason(why, nothing("the waits end by themselves"), len(waits))
+
+
+def _waiting(state: State, subs: list[Submission]) -> Iterator[Reason]:
+    waiting = [sub for sub in subs if sub.waiting]
+    if tasks := sum(lot.fresh.count for sub in waiting for lot in sub.lots):
+        first = next((str(sub.requires[0]) for sub in waiting if sub.requires), "")
+        fix = nothing(f"they are queued when these have ended well; longshore explain {first} says why they have not")
+        why = f"{number(tasks, 'task')} waiting for the tasks that {'it requires' if tasks == 1 else 'they require'}"
+        yield Reason(why, fix, tasks)
+
+
+def _held(subs: list[Submission]) -> Iterator[Reason]:
+    if tasks := sum(sub.kept.count for sub in subs):
+        ids = next(str(sub.id) for sub in subs if sub.kept.count)
+        yield Reason(f"{number(tasks, 'task')} held", f"longshore task retry {ids}", tasks)
+
+
+def _queued(state: State, subs: list[Submission]) -> Iterator[Reason]:
+    """What is in line: held back whatever workers are free, or else by need."""
+    back: Counter[tuple[str, str]] = Counter()
+    needs: Counter[tuple[str, Need]] = Counter()
+    for sub in subs:
+        if sub.waiting or not sub.accepted:
+            continue
+        tasks = Counter({(sub.batch, lot.need): lot.fresh.count + len(lot.again) for lot in sub.lots})
+        if (reason := next(held_back(state, sub), None)) is not None:
+            back[(reason.text, reason.fix)] += tasks.total()
+        else:
+            needs += tasks
+    for (text, fix), count in (+back).items():
+        yield Reason(f"{number(count, 'task')} queued: {text}", fix, count)
+    for (batch, need), count in needs.most_common(NEEDS):
+        reason = places.reason(state, batch, need, count)
+        reason.text = f"{number(count, 'task')} queued: {reason.text}"
+        yield reason

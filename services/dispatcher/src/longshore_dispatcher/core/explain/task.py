@@ -1,0 +1,190 @@
+"""Why one task is where it is. Total: every state that is not final, and every final one, has a reason and a remedy.
+
+What must not enter: how workers are looked at (`places`).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from longshore_common.ids import split_task
+from longshore_dispatcher.core import changes, escalation
+from longshore_dispatcher.core.explain import eta, places
+from longshore_dispatcher.core.explain.answer import Answer, Eta, Reason, nothing, number, some, span
+from longshore_dispatcher.core.state import Closed, State, Submission, Task
+
+#: Seconds to a next try within which only the wait is worth telling, not who could take it meanwhile.
+SOON: Final = 10.0
+#: What to do when an answer of the dispatcher does not come.
+LEADERLESS: Final = "the leading dispatcher answers at its next turn; if this lasts, see `longshore doctor`"
+
+
+def answer(state: State, ident: str, now: float) -> Answer:
+    """About the task `1204.17`; `BadInput` if that is no task's id."""
+    submission, index = split_task(ident)
+    original = state.original(submission)
+    known = state.submissions.get(original) or state.closed.get(original)
+    if known is None or not 0 <= index < known.size:
+        why = "there is no such task, or it finished long ago"
+        return Answer(
+            ident, "unknown", [Reason(why, "check the id: longshore task list; longshore history tells of the old")]
+        )
+    if isinstance(known, Closed):
+        return Answer(ident, _closed_state(known, index), [_closed_reason(known, index)])
+    reasons = list(task_reasons(state, known, index, now))
+    return Answer(ident, known.state_of(index), reasons, _eta(state, known, index, now))
+
+
+def _closed_state(closed: Closed, index: int) -> str:
+    if closed.rejected or any(lo <= index <= hi for lo, hi in closed.failed):
+        return "failed"
+    return "cancelled" if any(lo <= index <= hi for lo, hi in closed.cancelled) else "succeeded"
+
+
+def _closed_reason(closed: Closed, index: int) -> Reason:
+    if closed.rejected:
+        return Reason(f"its submission was rejected: {closed.rejected}", "correct it and submit again")
+    return ended(_closed_state(closed, index), f"{closed.id}.{index}")
+
+
+def ended(state: str, ident: str) -> Reason:
+    """A task that is over."""
+    fix = nothing("it is done")
+    if state != "succeeded":
+        fix = f"longshore task retry {ident}, after a look at longshore task logs {ident}"
+    return Reason(f"it has ended: {state}", fix)
+
+
+def task_reasons(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:
+    """Why this task of an open submission is where it is; never empty."""
+    where = sub.state_of(index)
+    task = sub.tasks.get(index)
+    if not sub.accepted:
+        yield Reason("its submission was not looked at yet", nothing(LEADERLESS))
+    elif where in ("succeeded", "failed", "cancelled"):
+        yield ended(where, f"{sub.id}.{index}")
+    elif task is not None and task.end is not None:
+        how = task.end.cause or task.end.outcome
+        yield Reason(f"its attempt {task.n} ended ({how}), the verdict is due", nothing(LEADERLESS))
+    elif task is not None and task.placed:
+        yield from _on_worker(state, task, now)
+    elif where == "waiting":
+        yield from _waiting(state, sub, index)
+    else:
+        yield from _queued(state, sub, index, now)
+
+
+def _eta(state: State, sub: Submission, index: int, now: float) -> Eta | None:
+    task = sub.tasks.get(index)
+    where = sub.state_of(index)
+    if task is not None and task.placed:
+        running = task.state == "running" and task.started and task.wanted == "run"
+        return eta.finish(state, sub, task.started, now) if running else None
+    if where != "queued" or (task is not None and task.end is not None):
+        return None
+    if task is not None and changes.waits(task.not_before, now):
+        return Eta("start", task.not_before - now, "its back-off ends then")
+    if _held_back(state, sub):
+        return None
+    return eta.start(state, sub, changes.lot_at(sub, index), index)
+
+
+def _held_back(state: State, sub: Submission) -> bool:
+    batch = state.batches.get(sub.batch)
+    return batch is not None and batch.paused
+
+
+# --- on a worker --------------------------------------------------------------------------------------------------------
+
+
+def _on_worker(state: State, task: Task, now: float) -> Iterator[Reason]:
+    yield from _told(task)
+    worker = state.workers[task.worker]
+    since = span(now - (task.started if task.state == "running" and task.started else task.at))
+    if task.state not in ("assigned", "staging"):
+        why = f": {task.reason}" if task.reason else ""
+        fix = nothing("it is at work") if not task.reason else nothing("its agent says more when that changes")
+        yield Reason(f"it is {task.state} on {task.worker} since {since}{why}", fix)
+        return
+    if (shut := places.closed(worker)) is not None:
+        why = f"{task.worker} {shut.one}" + (f": {shut.why}" if shut.why else "")
+        yield Reason(why, shut.fix.format(names=task.worker))
+    load = state.load(task.worker)
+    slots = f"{load.running} of {number(worker.concurrency, 'slot')} {'is' if load.running == 1 else 'are'} in use"
+    why = f"; {task.reason}" if task.reason else ""
+    fix = nothing("it runs when its files are there and a slot is free, and moves to an idle worker if there is one")
+    yield Reason(f"it is {task.state} on {task.worker} since {since}; {slots}{why}", fix)
+
+
+def _told(task: Task) -> Iterator[Reason]:
+    """What somebody wants of it meanwhile."""
+    if task.cancel:
+        yield Reason(f"it is being cancelled on {task.worker}", nothing("its agent reports the end"))
+    if task.wanted == "checkpoint":
+        why = f"its checkpoint is being saved on {task.worker}, its next attempt goes on from there"
+        yield Reason(why, nothing("it is queued again as soon as the checkpoint is stored"))
+    if task.wanted == "pause" and task.frozen:
+        yield Reason(f"it is paused on {task.worker} with its batch", "longshore batch resume")
+    elif task.wanted == "pause":
+        yield Reason(f"it is paused on {task.worker}", f"longshore task resume {task.submission}.{task.index}")
+    elif task.wanted in ("stop", "kill"):
+        yield Reason(f"it is being stopped on {task.worker}", nothing("its agent reports the end"))
+    if task.recalled:
+        yield Reason(f"{task.worker} was asked to give it back", nothing("another worker is free for it"))
+
+
+# --- not on a worker ----------------------------------------------------------------------------------------------------
+
+
+def _waiting(state: State, sub: Submission, index: int) -> Iterator[Reason]:
+    if sub.kept.has(index):
+        yield Reason("it was submitted to be held", f"longshore task retry {sub.id}.{index}", sub.kept.count)
+        return
+    still = max(1, state.open.get(sub.id, [0, 0])[0])
+    needs = some([str(r) for r in sub.requires], 5)
+    what = "none of the tasks" if not sub.requires else number(still, "of the tasks", "of the tasks")
+    first = sub.requires[0] if sub.requires else ""
+    yield Reason(
+        f"{what} that it requires {'has' if still == 1 else 'have'} not ended well yet ({needs})",
+        nothing(f"it is queued when they have ended well; longshore explain {first} says why they have not"),
+        still,
+    )
+
+
+def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:
+    task = sub.tasks.get(index)
+    if task is not None and changes.waits(task.not_before, now):
+        why = f" after: {task.reason}" if task.reason else ""
+        wait = task.not_before - now
+        yield Reason(f"it is tried again in {span(wait)}{why}", nothing("the wait ends by itself"))
+        if wait < SOON:
+            return
+    if memory := sub.memory.get(index):
+        why = f"it ran out of memory before, so it now asks for {escalation.shown(memory)}"
+        yield Reason(why, nothing("it gets more this time"))
+    yield from held_back(state, sub)
+    yield from _position(state, sub, index)
+    yield places.reason(state, sub.batch, changes.lot_at(sub, index).need)
+
+
+def held_back(state: State, sub: Submission) -> Iterator[Reason]:
+    """What keeps tasks of this submission from being handed out, whatever workers are free."""
+    if _held_back(state, sub):
+        yield Reason(f"its batch {sub.batch!r} is paused", f"longshore batch resume {sub.batch}")
+    if sub.max_running and sub.placed >= sub.max_running:
+        why = f"its submission lets {sub.max_running} run at a time, and so many do"
+        yield Reason(why, nothing("the next one is handed out when one of them ends"), sub.placed)
+
+
+def _position(state: State, sub: Submission, index: int) -> Iterator[Reason]:
+    """How many come first, and why."""
+    first, line = eta.higher(state, sub).tasks, eta.before(state, sub, index)
+    if not first and not line:
+        return
+    told = [f"{first} of higher priority"] if first else []
+    told += [f"{line} of its batch that came before"] if line else []
+    fix = (
+        nothing("they are handed out first")
+        if not first
+        else "give its tasks a higher priority if they are more urgent"
+    )
+    yield Reason(f"{number(first + line, 'task')} ahead of it: {' and '.join(told)}", fix, first + line)

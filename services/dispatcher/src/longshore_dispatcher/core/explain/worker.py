@@ -1,0 +1,132 @@
+"""Why a worker is busy, or idle although tasks wait: every line in the queue is held against it, and counted.
+
+What must not enter: order among tasks.
+"""
+
+from collections.abc import Iterator
+
+from longshore_dispatcher.core.content import Need
+from longshore_dispatcher.core.explain import eta, places
+from longshore_dispatcher.core.explain.answer import Answer, Eta, Reason, nothing, number, span
+from longshore_dispatcher.core.state import Load, State, Worker
+
+
+def answer(state: State, name: str, now: float) -> Answer:
+    """About the worker of this name."""
+    worker = state.workers.get(name)
+    if worker is None:
+        fix = "check the name: longshore worker list; or start its agent"
+        return Answer(name, "unknown", [Reason("no worker has this name", fix)])
+    load = state.load(name)
+    reasons = [_standing(worker, now), *_shut(worker, load, now), _load(worker, load)]
+    if worker.state == "up" and load.running < _most(worker):
+        reasons += _idle(state, worker)
+    reasons += [
+        Reason(problem, f"see to its host: longshore doctor there ({name})") for problem in worker.facts.problems
+    ]
+    return Answer(name, _called(worker, _held(load)), reasons, _eta(state, worker, load))
+
+
+def _most(worker: Worker) -> int:
+    return worker.concurrency
+
+
+def _held(load: Load) -> int:
+    return load.unstarted + load.running + load.phases[2]
+
+
+def _standing(worker: Worker, now: float) -> Reason:
+    text = f"it is {worker.state} since {span(now - worker.since)}" + (f": {worker.reason}" if worker.reason else "")
+    fix = nothing("it is heard of")
+    if worker.state != "up":
+        fix = f"start its agent on {worker.facts.hostname or 'its host'}; it comes back by itself once it is heard"
+    return Reason(text, fix)
+
+
+def _shut(worker: Worker, load: Load, now: float) -> Iterator[Reason]:
+    if worker.evicted and worker.evicted_at > now:
+        why = f"its host goes in {span(worker.evicted_at - now)}"
+        yield Reason(why, nothing("what it runs saves its checkpoints and goes to others"))
+    if worker.state != "up" or (shut := places.closed(worker)) is None:
+        return
+    held = _held(load)
+    why = worker.pause_reason if worker.paused else worker.evicted or shut.why
+    text = "it is drained" if worker.paused and worker.drain and not held else f"it {shut.one}"
+    yield Reason(text + (f": {why}" if why else ""), shut.fix.format(names=worker.name), max(1, held))
+
+
+def _load(worker: Worker, load: Load) -> Reason:
+    text = f"{load.running} of {number(worker.concurrency, 'slot')} in use, {number(load.unstarted, 'attempt')} not started"
+    if load.phases[2]:
+        text += f", {load.phases[2]} delivering"
+    full = load.running >= worker.concurrency
+    fix = nothing("it is at work") if _held(load) else nothing("it holds no work")
+    if full and worker.concurrency:
+        fix = nothing(f"it is full; longshore worker resize {worker.name} gives it more slots")
+    return Reason(text, fix, max(1, _held(load)))
+
+
+def _idle(state: State, worker: Worker) -> Iterator[Reason]:
+    """Why its free places are not taken, counted by what keeps the queued tasks away."""
+    if not state.queue.lines:
+        yield Reason("nothing is queued", nothing("it is given work as soon as there is some"))
+        return
+    groups: dict[tuple[str, str], list[Reason]] = {}
+    total = 0
+    for key, line in state.queue.lines.items():
+        total += line.tasks
+        text, fix = _away(state, worker, key.batch, key.need)
+        group = groups.setdefault((text, fix), [Reason("", fix, 0)])
+        group[0].count += line.tasks
+    parts = [Reason(f"{kept[0].count} {text}", fix, kept[0].count) for (text, fix), kept in groups.items()]
+    parts.sort(key=_count, reverse=True)
+    listed = ", ".join(part.text for part in parts)
+    yield Reason(f"of {number(total, 'queued task')}: {listed}", parts[0].fix, total, parts)
+
+
+def _away(state: State, worker: Worker, batch: str, need: Need) -> tuple[str, str]:
+    held = state.batches.get(batch)
+    if held is not None and held.paused:
+        return f"are of the paused batch {batch!r}", f"longshore batch resume {batch}"
+    if worker.batch not in ("*", batch):
+        return (
+            f"are of batches other than {worker.batch!r}, which it serves",
+            f"longshore worker move {worker.name} --batch '*'",
+        )
+    why = places.hindrance(state, worker, batch, need)
+    if why.stage == places.FREE:
+        return "can be handed to it at the next turn", why.fix
+    if why.stage == places.BUSY:
+        return "fit it when a place is free", why.fix
+    if (shut := places.closed(worker)) is not None:
+        return "wait for other workers", shut.fix.format(names=worker.name)
+    short = places.lacking(worker, need)
+    if not short:
+        return "need a container engine", why.fix.format(names=worker.name)
+    return "need more " + " and ".join(f"{lack.name} than its {lack.has}" for lack in short), why.fix
+
+
+def _count(reason: Reason) -> int:
+    return reason.count
+
+
+def _eta(state: State, worker: Worker, load: Load) -> Eta | None:
+    """When it will have done what it holds."""
+    if worker.state != "up" or not (load.running or load.unstarted) or not worker.concurrency:
+        return None
+    work = eta.held(state, worker)
+    if work <= 0:
+        return None
+    basis = f"{load.running} running, {load.unstarted} not started, {number(worker.concurrency, 'slot')}"
+    return Eta("end", work / worker.concurrency, basis)
+
+
+def _called(worker: Worker, held: int) -> str:
+    """What it is called: its state, or why it takes no work."""
+    if worker.paused and worker.drain:
+        return "draining" if held else "drained"
+    if worker.paused:
+        return "paused"
+    if worker.state != "up":
+        return worker.state
+    return "evicted" if worker.evicted else "hindered" if worker.hindered else "up"
