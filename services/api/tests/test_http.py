@@ -15,6 +15,7 @@ from longshore_api.adapters.doors import House
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer, Names, Secrets
 from longshore_api.adapters.output import PIECE, Outputs
+from longshore_api.adapters.past import Pasts
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.reader import Reader
 from longshore_api.adapters.store import Store
@@ -38,6 +39,9 @@ class Stopped:
     def now(self) -> float:
         return self.at
 
+    def steady(self) -> float:
+        return self.at
+
 
 class Api:
     """A client of the application, and the log it shows."""
@@ -57,7 +61,9 @@ class Api:
         house = House(
             token=TOKEN, reader=reader, progress=self.progress, heard=self.heard, outputs=Outputs(self.transport),
             issuer=Issuer(secrets, self.transport.log, self._ensure, names), last=self._last, rebuild=self._rebuild,
+            pasts=Pasts(url, reader, self.clock),
         )  # fmt: skip
+        self.house = house
         app = http.application(house)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
         self.token: str | None = TOKEN
@@ -101,6 +107,7 @@ async def api(database: str, book: Any, project: Any) -> AsyncIterator[Api]:
     made = Api(database, book, project, reader)
     yield made
     await made.client.aclose()
+    await made.house.pasts.close()
     await reader.close()
 
 

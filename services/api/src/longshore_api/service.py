@@ -22,6 +22,7 @@ from longshore_api.adapters.doors import House
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer, Names, Secrets
 from longshore_api.adapters.output import Outputs
+from longshore_api.adapters.past import Pasts
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.projector import Projector
 from longshore_api.adapters.reader import Reader
@@ -124,6 +125,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     heard = Heard(transport.hints, clock)
     names = Names(parts.reader, progress, heard)
     projector = Projector(found.database_url, transport.log, progress)
+    pasts = Pasts(found.database_url, parts.reader, clock)
 
     async def rebuild() -> None:
         await store.rebuild(found.database_url)
@@ -138,6 +140,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         issuer=Issuer(parts.secrets, transport.log, lambda w: nats_setup.ensure_worker(transport, w), names),
         last=transport.log.last,
         rebuild=rebuild,
+        pasts=pasts,
     )
     server = _server(found, house)
     tasks = {
@@ -153,6 +156,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     for task in {*tasks, told} - done:
         task.cancel()
     await asyncio.wait({*tasks, told})
+    await pasts.close()
     for task in done - {told}:
         task.result()
 

@@ -17,6 +17,7 @@ from litestar.params import QueryParameter
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer
 from longshore_api.adapters.output import Outputs
+from longshore_api.adapters.past import Pasts, StillMaking
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.reader import Reader
 from longshore_api.adapters.views import Problem
@@ -50,6 +51,7 @@ class House(NamedTuple):
     issuer: Issuer
     last: Callable[[], Awaitable[int]]
     rebuild: Callable[[], Awaitable[None]]
+    pasts: Pasts | None = None
 
 
 TheHouse = NamedDependency[House]
@@ -91,7 +93,11 @@ async def caught_up(
 
 def told(_: Request[Any, Any, Any], err: errors.LongshoreError) -> Response[Problem]:
     """One of our errors as a problem document."""
-    status = 504 if isinstance(err, TooLate) else next((s for kind, s in _STATUS if isinstance(err, kind)), 500)
+    status = (
+        504
+        if isinstance(err, TooLate | StillMaking)
+        else next((s for kind, s in _STATUS if isinstance(err, kind)), 500)
+    )
     return problem(status, str(err))
 
 

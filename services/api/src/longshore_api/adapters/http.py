@@ -14,6 +14,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from longshore_api.adapters import http_places, http_requests, http_tasks, views
+from longshore_api.adapters.back import placed, seen
 from longshore_api.adapters.doors import House, TheHouse, admit, caught_up, house, misused, problem, told
 from longshore_common.errors import LongshoreError, Unreachable
 
@@ -59,7 +60,12 @@ def application(built: House) -> Litestar:
     ])  # fmt: skip
     return Litestar(
         route_handlers=[healthz, readyz, api],
-        dependencies={"house": Provide(house, sync_to_thread=False), "caught_up": Provide(caught_up)},
+        dependencies={
+            "house": Provide(house, sync_to_thread=False),
+            "caught_up": Provide(caught_up),
+            "seen": Provide(seen),
+        },
+        before_send=[placed],
         exception_handlers={LongshoreError: told, HTTPException: misused, Exception: _unexpected},
         state=State({"house": built}),
         request_max_body_size=_LARGEST_BODY,

@@ -8,8 +8,11 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from longshore_api.adapters import present, views
+from longshore_api.adapters.back import Seen, View
 from longshore_api.adapters.doors import CaughtUp, Cursor, Limit, TheHouse, bearer
+from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.http_tasks import sequence
+from longshore_api.adapters.reader import Row
 from longshore_api.core import archive, narrative, selection
 from longshore_common.errors import BadInput
 
@@ -17,24 +20,24 @@ Since = Annotated[str | None, QueryParameter(description="From this instant on, 
 
 
 @get("/submissions/{submission:int}", summary="A submission and its counts", tags=["submissions"])
-async def submission(house: TheHouse, caught_up: CaughtUp, submission: FromPath[int]) -> views.Submission:
+async def submission(seen: Seen, submission: FromPath[int]) -> views.Submission:
     """How many of its tasks are in each state; states without tasks are left out."""
-    return present.submission(await house.reader.submission(submission))
+    return present.submission(await seen.reader.submission(submission))
 
 
 @get("/batches", summary="Batches, the newest first", tags=["batches"])
-async def batches(house: TheHouse, caught_up: CaughtUp, limit: Limit = 1000, cursor: Cursor = None) -> views.Batches:
+async def batches(seen: Seen, limit: Limit = 1000, cursor: Cursor = None) -> views.Batches:
     """A page of batches with their counts."""
-    rows = await house.reader.batches(limit, _placed(cursor))
+    rows = await seen.reader.batches(limit, _placed(cursor))
     shown = rows[:limit]
     following = selection.written((repr(shown[-1]["placed"]), shown[-1]["name"])) if len(rows) > limit else None
-    return views.Batches([present.batch(r) for r in shown], following, caught_up)
+    return views.Batches([present.batch(r) for r in shown], following, seen.position)
 
 
 @get("/batches/{name:str}", summary="One batch", tags=["batches"])
-async def batch(house: TheHouse, caught_up: CaughtUp, name: FromPath[str]) -> views.Batch:
+async def batch(seen: Seen, name: FromPath[str]) -> views.Batch:
     """A batch with its counts."""
-    return present.batch(await house.reader.batch(name))
+    return present.batch(await seen.reader.batch(name))
 
 
 @get("/batches/{name:str}/history", summary="What happened to it, oldest first", tags=["batches"])
@@ -49,20 +52,27 @@ async def batch_history(
 
 
 @get("/workers", summary="Workers by name", tags=["workers"])
-async def workers(house: TheHouse, caught_up: CaughtUp, limit: Limit = 1000, cursor: Cursor = None) -> views.Workers:
+async def workers(house: TheHouse, seen: Seen, limit: Limit = 1000, cursor: Cursor = None) -> views.Workers:
     """A page of workers with their load and when they were last heard of."""
-    rows = await house.reader.workers(limit, ".".join(selection.read(cursor)) if cursor else "")
+    rows = await seen.reader.workers(limit, ".".join(selection.read(cursor)) if cursor else "")
     shown = rows[:limit]
     following = selection.written((shown[-1]["name"],)) if len(rows) > limit else None
     heard = house.heard
-    items = [present.worker(r, heard.at(r["name"]), heard.said(r["name"])) for r in shown]
-    return views.Workers(items, following, caught_up)
+    items = [_shown(heard, seen, r) for r in shown]
+    return views.Workers(items, following, seen.position)
+
+
+def _shown(heard: Heard, seen: View, row: Row) -> views.Worker:
+    """A worker; what was heard of it is of now only."""
+    if seen.past:
+        return present.worker(row, None)
+    return present.worker(row, heard.at(row["name"]), heard.said(row["name"]))
 
 
 @get("/workers/{name:str}", summary="One worker", tags=["workers"])
-async def worker(house: TheHouse, caught_up: CaughtUp, name: FromPath[str]) -> views.Worker:
+async def worker(house: TheHouse, seen: Seen, name: FromPath[str]) -> views.Worker:
     """A worker with its load."""
-    return present.worker(await house.reader.worker(name), house.heard.at(name), house.heard.said(name))
+    return _shown(house.heard, seen, await seen.reader.worker(name))
 
 
 @get("/workers/{name:str}/metrics", summary="What its host does: now, and by the minute", tags=["workers"])

@@ -52,26 +52,25 @@ def of_tasks(
 
 @get("/tasks", summary="Tasks, newest submission first, index ascending")
 async def tasks(
-    house: TheHouse,
-    caught_up: CaughtUp,
+    seen: Seen,
     chosen: NamedDependency[selection.Selection],
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> views.TaskPage:
     """A page of the tasks that all filters admit."""
-    rows = await house.reader.tasks(chosen, limit, selection.place(cursor) if cursor else None)
+    rows = await seen.reader.tasks(chosen, limit, selection.place(cursor) if cursor else None)
     shown = rows[:limit]
-    details = await house.reader.details(shown)
+    details = await seen.reader.details(shown)
     items = [present.task(row, of, whole=False) for row, of in zip(shown, details, strict=True)]
     last = (shown[-1]["submission"], shown[-1]["index"]) if len(rows) > limit else None
-    return views.TaskPage(items, selection.written(last) if last else None, caught_up)
+    return views.TaskPage(items, selection.written(last) if last else None, seen.position)
 
 
 @get("/tasks/{task:str}", summary="One task")
-async def task(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> views.Task:
+async def task(seen: Seen, task: FromPath[str]) -> views.Task:
     """The task with its whole command."""
-    row = await house.reader.task(*split_task(task))
-    (details,) = await house.reader.details([row])
+    row = await seen.reader.task(*split_task(task))
+    (details,) = await seen.reader.details([row])
     return present.task(row, details)
 
 
@@ -87,11 +86,11 @@ async def spec(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> vie
 
 
 @get("/tasks/{task:str}/attempts", summary="Its attempts, the first one first")
-async def attempts(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> views.Attempts:
+async def attempts(seen: Seen, task: FromPath[str]) -> views.Attempts:
     """Earlier attempts and the current one."""
     submission, index = split_task(task)
-    row = await house.reader.task(submission, index)
-    rows = await house.reader.earlier_attempts(submission, index)
+    row = await seen.reader.task(submission, index)
+    rows = await seen.reader.earlier_attempts(submission, index)
     items = [present.attempt(r, submission, index, r["n"]) for r in rows]
     if row["attempt"]:
         items.append(present.attempt(row, submission, index, row["attempt"]))

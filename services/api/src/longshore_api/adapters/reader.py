@@ -6,7 +6,7 @@ What must not enter: HTTP words, writes.
 import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import asyncpg
 import msgspec
@@ -49,10 +49,22 @@ class Details(msgspec.Struct):
     entry: str | None = None
 
 
+class Connections(Protocol):
+    """Where a reader has its connections from: asyncpg's pool, or a look into the past."""
+
+    def acquire(self, *, timeout: float) -> Any:
+        """A context in which a connection is the reader's own."""
+        ...
+
+    def terminate(self) -> None:
+        """Let all go."""
+        ...
+
+
 class Reader:
     """Questions to the read model. `Unreachable` when PostgreSQL does not answer."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: Connections) -> None:
         self._pool = pool
 
     @classmethod

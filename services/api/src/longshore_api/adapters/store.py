@@ -14,7 +14,9 @@ from longshore_api.adapters import tables as t
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import TASK_STATES, Batch, Changes, Needs, Row, Submission, Tuple, Worker
 from longshore_api.core.spans import Span
+from longshore_common.adapters.records import read
 from longshore_common.errors import Conflict, Unreachable
+from longshore_common.log import Recorded
 
 #: Held by the one process that projects.
 PROJECTOR_LOCK: Final = 0x10_00_6E_02
@@ -30,6 +32,14 @@ _FIELD: Final = {"user_name": "user"}
 def away(err: BaseException) -> Unreachable:
     """PostgreSQL did not answer, said once for every caller."""
     return Unreachable(f"PostgreSQL does not answer ({err or type(err).__name__}): start it, or check DATABASE_URL")
+
+
+def recorded(row: Any) -> Recorded:
+    """An event as a row of the archive has it."""
+    body: bytes = row["body"]
+    deflated = body[:1] == b"\x78"  # zlib's first byte; JSON begins with a brace
+    author, event = read(row["subject"], body, {"Content-Encoding": "deflate"} if deflated else None)
+    return Recorded(row["seq"], row["at"], author, row["subject"], event, "", "", body)
 
 
 async def rebuild(url: str) -> None:

@@ -34,6 +34,14 @@ def fold(memory: Memory, records: Iterable[Recorded]) -> None:
         memory.changes.at = record.at
 
 
+def replay(memory: Memory, records: Iterable[Recorded]) -> None:
+    """The same without the archive: of events that are there."""
+    for record in records:
+        if not isinstance(record.event, Malformed):
+            _FOLDS[type(record.event)](memory, record, record.event)
+    memory.changes.links.clear()
+
+
 def weight(record: Recorded) -> int:
     """About how many rows the event touches: where to cut a batch."""
     match record.event:
