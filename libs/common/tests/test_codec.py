@@ -28,6 +28,7 @@ def anything_of(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
 
 st.register_type_strategy(int, NUMBERS)
 st.register_type_strategy(float, INSTANTS)
+st.register_type_strategy(object, st.none() | st.booleans() | NUMBERS | st.text() | st.lists(st.text()))  # JSON values
 for room in (model, events):
     for thing in vars(room).values():
         if isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing.__module__ == room.__name__:

@@ -267,7 +267,10 @@ class Substitution(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An edit of tasks: fields set to JSON values (by name of `TaskSpec`, `null` = the default), then substitutions."""
+    """An edit of tasks: fields set to JSON values (by name of `TaskSpec`, `null` = the default), then substitutions.
+
+    `env.NAME` and `custom.NAME` set one entry of these (`null` removes it).
+    """
 
     set: dict[str, object] = {}
     substitutions: tuple[Substitution, ...] = ()

@@ -95,14 +95,20 @@ class TasksRetried(Event, frozen=True):
     tasks: tuple[TaskRange, ...]
     request: int = 0
     waiting: tuple[TaskRange, ...] = ()
+    more: bool = False
 
 
 class TasksFailed(Event, frozen=True):
-    """These tasks are failed for good, for one cause."""
+    """These tasks are failed for good, for one cause. `undoes` > 0: as they had failed before the retry at that sequence,
+    which is undone: what their last attempts said stands again. `request` is the wish it answers, unless `more` will.
+    """
 
     tasks: tuple[TaskRange, ...]
     cause: Cause
     reason: str = ""
+    undoes: int = 0
+    request: int = 0
+    more: bool = False
 
 
 class TasksCancelled(Event, frozen=True):
@@ -111,6 +117,7 @@ class TasksCancelled(Event, frozen=True):
     tasks: tuple[TaskRange, ...]
     request: int = 0
     reason: str = ""
+    more: bool = False
 
 
 class BatchPaused(Event, frozen=True):
@@ -138,28 +145,36 @@ class BatchRetentionSet(Event, frozen=True):
 
 class TasksEdited(Event, frozen=True):
     """Attempts of these tasks from here on are of the changed spec. `undoes` > 0: instead, the edit at that sequence holds
-    for them no more. `request` is the wish it answers.
+    for them no more, or again with `restored`. `request` is the wish it answers, unless `more` will; `note`: what of the
+    wish was not done.
     """
 
     tasks: tuple[TaskRange, ...]
     change: Change = Change()
     undoes: int = 0
     request: int = 0
+    restored: bool = False
+    more: bool = False
+    note: str = ""
 
 
 class TasksHeld(Event, frozen=True):
-    """These untouched tasks are `waiting` until they are retried: a retry that was undone."""
+    """These tasks, none of which is on a worker or has ended, are `waiting` until they are retried."""
 
     tasks: tuple[TaskRange, ...]
     request: int = 0
+    more: bool = False
 
 
 class TasksDeleted(Event, frozen=True):
-    """These ended tasks are in no list and no memory any more; with `restored`, they are in the lists again."""
+    """These ended tasks of `user` are in no list and no count any more; with `restored`, they are there again."""
 
     tasks: tuple[TaskRange, ...]
     restored: bool = False
     request: int = 0
+    user: str = ""
+    more: bool = False
+    note: str = ""
 
 
 class PlaceReserved(Event, frozen=True):

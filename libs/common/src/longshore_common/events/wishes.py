@@ -44,10 +44,11 @@ class SubmissionPartSent(Event, frozen=True):
 
 
 class CancelRequested(Event, frozen=True):
-    """These tasks shall not run, or stop. A whole batch if `batch` is given."""
+    """These tasks shall not run, or stop; with `kill`, at once. A whole batch if `batch` is given."""
 
     tasks: tuple[TaskRange, ...] = ()
     batch: str | None = None
+    kill: bool = False
 
 
 class RetryRequested(Event, frozen=True):
@@ -58,7 +59,10 @@ class RetryRequested(Event, frozen=True):
 
 
 class SignalRequested(Event, frozen=True):
-    """Send `signal` to the running attempts of these tasks: stop, kill, pause, continue, or a name such as SIGUSR1."""
+    """Send `signal` to the running attempts of these tasks: stop, kill, pause, continue, or a name such as SIGUSR1.
+
+    A pause also holds those that wait for a worker, and `continue` releases those that are held.
+    """
 
     tasks: tuple[TaskRange, ...]
     signal: str
@@ -138,16 +142,20 @@ class EditRequested(Event, frozen=True):
 
 
 class UndoRequested(Event, frozen=True):
-    """Take back what the wish at sequence `request` changed, as far as it can be taken back."""
+    """Take back what the wish at sequence `request` changed, as far as it can be taken back; 0: this user's last one."""
 
-    request: int
+    request: int = 0
 
 
 class DeleteRequested(Event, frozen=True):
-    """Forget these tasks, or a whole batch, that have ended: lists show them no more, the archive still has them."""
+    """Forget these tasks, or a whole batch, that have ended: lists show them no more, the archive still has them.
+
+    `restore`: show them again.
+    """
 
     tasks: tuple[TaskRange, ...] = ()
     batch: str | None = None
+    restore: bool = False
 
 
 class WorkerMoveRequested(Event, frozen=True):
