@@ -16,7 +16,7 @@ from longshore_dispatcher.core.queue import Key
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.state import PHASE, Closed, End, Lot, State, Submission, Task
 
-#: Seconds of the longest back-off there is.
+#: Seconds of the longest back-off there was before each said its own.
 LONGEST_WAIT: Final = 300.0
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -102,22 +102,32 @@ def requeue(state: State, sub: Submission, task: Task) -> None:
     task.state, task.worker, task.end = "queued", "", None
     task.wanted, task.frozen, task.delivered = "run", False, False
     if task.not_before:  # by the dispatcher's clock, which need not be that of `state.at`
-        delay(state, (task.not_before, sub.id, task.index))
+        delay(state, (task.not_before, sub.id, task.index), task.wait)
     else:
         lot_at(sub, task.index).again[task.index] = task.n
 
 
-def delay(state: State, entry: tuple[float, int, int]) -> None:
-    """One more that waits for its instant."""
+def delay(state: State, entry: tuple[float, int, int], wait: float) -> None:
+    """One more that waits for its instant, `wait` seconds ahead (0 = not known)."""
     heappush(state.delayed, entry)
-    state.furthest = max(state.furthest, entry[0])
+    state.furthest, state.longest = max(state.furthest, entry[0]), max(state.longest, wait or LONGEST_WAIT)
 
 
-def waits(not_before: float, now: float) -> bool:
-    """Whether a back-off lasts still. One that would last longer than any does was given by a clock that has been set back
-    since: it is over.
+def waits(not_before: float, now: float, wait: float = 0) -> bool:
+    """Whether a back-off lasts still. One that would last longer than the `wait` it was given (0 = not known) was given by
+    a clock that has been set back since: it is over.
     """
-    return now < not_before <= now + LONGEST_WAIT
+    return now < not_before <= now + (wait or LONGEST_WAIT)
+
+
+def set_back(state: State, now: float) -> Iterable[tuple[float, int, int]]:
+    """The entries of `state.delayed` that are further ahead than any clock that is right can have put them."""
+    if state.furthest <= now + state.longest:
+        return
+    for entry in state.delayed:
+        ahead = entry[0] > now and is_delayed(state, entry)
+        if ahead and not waits(entry[0], now, state.submissions[entry[1]].tasks[entry[2]].wait):
+            yield entry
 
 
 def is_delayed(state: State, entry: tuple[float, int, int]) -> bool:
@@ -132,7 +142,7 @@ def tidy_delayed(state: State) -> None:
     while state.delayed and not is_delayed(state, state.delayed[0]):
         heappop(state.delayed)
     if not state.delayed:
-        state.furthest = 0.0
+        state.furthest = state.longest = 0.0
 
 
 def end_run(state: State, sub: Submission, run: Run, bucket: Ranges) -> None:

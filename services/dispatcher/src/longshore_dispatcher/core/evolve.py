@@ -123,7 +123,7 @@ def _requeued(state: State, _record: Recorded, event: e.TasksRequeued) -> None:
 
 def _charge(task: Task, verdict: e.Requeue) -> None:
     """Spend the budget of the verdict's cause, and remember where not to go again."""
-    task.not_before, task.reason = verdict.not_before, verdict.reason[:200]
+    task.not_before, task.wait, task.reason = verdict.not_before, verdict.wait, verdict.reason[:200]
     task.avoid = task.worker
     if verdict.cause in OWN_CAUSES:
         task.spent += 1

@@ -10,6 +10,7 @@ import msgspec
 from longshore_common import events as e
 from longshore_common.log import Recorded
 from longshore_common.model import Policy, Share
+from longshore_dispatcher.core import budgets
 from longshore_dispatcher.core.state import State, Wish
 
 Decision = tuple[e.Event, str]
@@ -57,7 +58,7 @@ def policy_fault(policy: Policy) -> str:
     for name in ("half_life", "first_wait", "longest_wait", "breaker_pause"):
         if not getattr(policy, name) > 0:
             return f"{name} must be more than 0 seconds"
-    return ""
+    return budgets.policy_fault(policy)
 
 
 def share_set(state: State, _record: Recorded, event: e.ShareSet) -> None:

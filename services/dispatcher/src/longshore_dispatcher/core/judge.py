@@ -9,36 +9,18 @@ from typing import Final, NamedTuple
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange, ranges
-from longshore_common.model import FINAL_CAUSES, OWN_CAUSES, Cause
-from longshore_dispatcher.core import edits, escalation
-from longshore_dispatcher.core.changes import LONGEST_WAIT
+from longshore_common.model import FINAL_CAUSES, OWN_CAUSES, Cause, TaskSpec
+from longshore_dispatcher.core import budgets, edits, escalation
 from longshore_dispatcher.core.state import End, State, Task
 
 Decision = tuple[e.Event, str]
 
-#: Attempts again after trouble that is not the task's own, by cause; others have `TROUBLE`. What the same words always
-#: bring about again (an input that is not there, an unknown image, a program that cannot be started) is not tried long,
-#: nor is what costs the whole run again: an agent waits itself for storage that is only away.
-TROUBLE: Final = 10
-TROUBLE_BY: Final[dict[Cause | None, int]] = {
-    "stage-in": 3,
-    "image": 3,
-    "launch": 2,
-    "timeout-staging": 3,
-    "stage-out": 3,
-}
-#: Attempts again after the worker was lost or evicted.
-LOSSES: Final = 100
-#: Seconds of the first wait after trouble; then doubled, up to LONGEST_WAIT.
-FIRST_WAIT: Final = 1.0
-#: Seconds before a task's own second retry (then doubled, the first is at once), and the longest.
-OWN_WAIT, OWN_LONGEST = 0.25, 10.0
 #: Verdicts per event, so that each fits in a message.
 PER_EVENT: Final = 2000
 
 
 class Verdict(NamedTuple):
-    """What becomes of one task: "requeue" not before an instant, "fail", or "cancel" by the wish `request`.
+    """What becomes of one task: "requeue" after `wait` seconds, "fail", or "cancel" by the wish `request`.
 
     `memory` > 0: bytes that its attempts get from here on.
     """
@@ -46,12 +28,12 @@ class Verdict(NamedTuple):
     what: str
     cause: Cause | None = None
     reason: str = ""
-    not_before: float = 0
+    wait: float = 0
     request: int = 0
     memory: int = 0
 
 
-def verdict(state: State, task: Task, end: End, now: float) -> Verdict:
+def verdict(state: State, task: Task, end: End) -> Verdict:
     """The one place where an ended attempt is judged."""
     if task.cancel:
         return Verdict("cancel", request=task.cancel)
@@ -62,32 +44,31 @@ def verdict(state: State, task: Task, end: End, now: float) -> Verdict:
     cause: Cause = end.cause or "host"
     if cause in FINAL_CAUSES:
         return Verdict("fail", cause, end.reason)
+    spec = edits.spec_of(state, state.submissions[task.submission], task.index)
     if cause in OWN_CAUSES:
-        return _own(state, task, cause, end, now)
-    if end.definite:
+        return _own(state, task, cause, end, spec)
+    if end.definite and not spec.retry_on.get(cause):
         return Verdict("fail", cause, end.reason)
-    return _troubled(task, cause, end.reason, now)
+    return _troubled(state, task, cause, end.reason, spec)
 
 
-def _troubled(task: Task, cause: Cause, reason: str, now: float) -> Verdict:
-    if cause in ("worker-lost", "evicted"):
-        if task.losses >= LOSSES:
+def _troubled(state: State, task: Task, cause: Cause, reason: str, spec: TaskSpec) -> Verdict:
+    most = budgets.most(state.policy, spec, cause)
+    if cause in budgets.LOST:
+        if task.losses >= most:
             return Verdict("fail", cause, f"lost with its worker {task.losses + 1} times; the last: {reason}")
         return Verdict("requeue", cause, reason)
-    budget = TROUBLE_BY.get(cause, TROUBLE)
-    if task.trouble >= budget:
+    if task.trouble >= most:
         return Verdict("fail", cause, reason or f"given up after {task.trouble + 1} attempts")
-    wait = min(FIRST_WAIT * 2**task.trouble, LONGEST_WAIT)
-    return Verdict("requeue", cause, reason, now + wait)
+    return Verdict("requeue", cause, reason, budgets.wait(state.policy, spec, cause, task.trouble))
 
 
-def _own(state: State, task: Task, cause: Cause, end: End, now: float) -> Verdict:
-    sub = state.submissions[task.submission]
-    retries = edits.spec_of(state, sub, task.index).retries
-    if task.spent >= retries:
+def _own(state: State, task: Task, cause: Cause, end: End, spec: TaskSpec) -> Verdict:
+    if cause == "exit" and (why := budgets.final_exit(spec, end.code)):
+        return Verdict("fail", cause, f"{end.reason}; {why}" if end.reason else why)
+    if task.spent >= budgets.most(state.policy, spec, cause):
         return Verdict("fail", cause, end.reason)
-    wait = min(OWN_WAIT * 2**task.spent, OWN_LONGEST) if task.spent else 0
-    again = Verdict("requeue", cause, end.reason, now + wait if wait else 0)
+    again = Verdict("requeue", cause, end.reason, budgets.wait(state.policy, spec, cause, task.spent))
     return _with_more_memory(state, task, end, again) if cause == "oom" else again
 
 
@@ -111,10 +92,10 @@ def judge(state: State, now: float, wished: Collection[int] = ()) -> Iterable[De
     for task in state.verdicts.values():
         if task.end is None or task.submission in wished:
             continue
-        v = verdict(state, task, task.end, now)
+        v = verdict(state, task, task.end)
         if v.what == "requeue":
-            submission = SubmissionId(task.submission)
-            again.append(e.Requeue(submission, task.index, task.n, v.not_before, v.cause, v.reason, v.memory))
+            submission, at = SubmissionId(task.submission), now + v.wait if v.wait else 0
+            again.append(e.Requeue(submission, task.index, task.n, at, v.cause, v.reason, v.memory, v.wait))
         elif v.what == "fail":
             failed.setdefault((v.cause or "host", v.reason), []).append(task)
         else:

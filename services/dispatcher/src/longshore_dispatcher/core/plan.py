@@ -90,10 +90,7 @@ def due(state: State, now: float) -> Due:
     right can have put so far down.
     """
     found: Due = {}
-    entries = list(_top(state.delayed, now))
-    if state.furthest > now + changes.LONGEST_WAIT:
-        entries += [x for x in state.delayed if x[0] > now and not changes.waits(x[0], now)]
-    for entry in entries:
+    for entry in (*_top(state.delayed, now), *changes.set_back(state, now)):
         if changes.is_delayed(state, entry):
             sub = state.submissions[entry[1]]
             task = sub.tasks[entry[2]]

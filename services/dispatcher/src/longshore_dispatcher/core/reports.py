@@ -77,7 +77,7 @@ def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
             sub.pace = took if sub.pace < 0 else sub.pace + NEWEST * (took - sub.pace)
         if end.outcome != "succeeded":
             changes.await_verdict(
-                state, task, End(end.outcome, _cause(end), end.reason, usage.peak_memory, end.definite)
+                state, task, End(end.outcome, _cause(end), end.reason, usage.peak_memory, end.definite, end.exit_code)
             )
             continue
         _succeeded(state, sub, task)

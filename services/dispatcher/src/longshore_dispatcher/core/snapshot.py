@@ -4,7 +4,6 @@ What must not enter: where snapshots are kept.
 """
 
 import zlib
-from heapq import heapify
 from typing import Final
 
 import msgspec
@@ -106,8 +105,6 @@ def _derive(state: State) -> None:
         for task in sub.tasks.values():
             _place(state, sub, task, placed)
         changes.stand(state, sub)
-    heapify(state.delayed)
-    state.furthest = max((at for at, _, _ in state.delayed), default=0.0)
     placed.sort(key=_assigned_at)
     for task in placed:
         state.loads[task.worker].attempts[task.attempt] = task
@@ -138,7 +135,7 @@ def _place(state: State, sub: Submission, task: Task, placed: list[Task]) -> Non
         state.verdicts[key] = task
     elif not task.placed:
         if task.index not in lot.again:
-            state.delayed.append((task.not_before, sub.id, task.index))
+            changes.delay(state, (task.not_before, sub.id, task.index), task.wait)
     else:
         placed.append(task)
         load = state.load(task.worker)

@@ -8,6 +8,7 @@ from typing import Final
 
 from longshore_common.ids import TOKEN
 from longshore_common.model import Array, Retention, TaskSpec
+from longshore_dispatcher.core import budgets
 
 #: Largest submission, in tasks.
 MAX_SIZE = 10_000_000
@@ -26,7 +27,7 @@ def problem(spec: TaskSpec) -> str:
     command = spec.command
     if not command or not command[0]:
         return "the command is empty: give at least a program"
-    if not plain(spec) and (found := _asked(spec) or _texts(spec)):
+    if not plain(spec) and (found := _asked(spec) or _texts(spec) or budgets.spec_fault(spec)):
         return found
     total = 0
     for argument in command:
@@ -50,6 +51,7 @@ def plain(spec: TaskSpec) -> bool:
         or spec.cpus or spec.memory or spec.gpus or spec.disk or spec.retries or spec.run_timeout
         or spec.download_timeout or spec.upload_timeout or spec.uid or spec.gid or spec.secrets or spec.name
         or spec.checkpoint or spec.stop_signal or spec.grace != GRACE
+        or spec.retry_on or spec.retry_exits or spec.fail_exits or spec.backoff
     )  # fmt: skip
 
 
