@@ -24,6 +24,8 @@ BASE: Final = "/api/v1"
 DEADLINE: Final = 15.0
 #: Seconds that a read asks again while the read model has not passed its position, as after a very large submission.
 PATIENCE: Final = 60.0
+#: The same while the lists of a time long ago are made again.
+PATIENCE_BACK: Final = 300.0
 #: How often a followed output is asked for more: news show within half a second.
 FOLLOW_EVERY: Final = 0.2
 _CHUNK: Final = 1024 * 1024
@@ -37,6 +39,13 @@ class Answer(NamedTuple):
 
     headers: dict[str, str]
     body: bytes
+
+
+class Standing(NamedTuple):
+    """A place in the log: the sequence of the last event that counts, and its instant (ISO 8601)."""
+
+    seq: int
+    at: str
 
 
 class RawPage(msgspec.Struct, frozen=True):
@@ -75,6 +84,8 @@ class Reader:
         self._idle: list[HTTPConnection] = []
         self._lock = threading.Lock()
         self._token: str | None = None
+        #: Where in the log the last answer stands, if it was one about the past.
+        self.standing: Standing | None = None
 
     # --- pages and records ----------------------------------------------------------------------------------------
 
@@ -93,6 +104,8 @@ class Reader:
             cursor = got.next
             if cursor is None:
                 return
+            if self.standing is not None and query.get("at") is not None:
+                query = {**query, "at": self.standing.seq}  # how long ago it is must not change from page to page
             left = None if left is None else left - len(got.items)
 
     def record(self, path: str, kind: type[R], *, after: int | None = None) -> R:
@@ -187,10 +200,12 @@ class Reader:
         if seq := self.bookmark.seq if after is None else after:
             wanted["after"] = str(seq)
         path += "?" + urlencode(wanted) if wanted else ""
-        until = time.monotonic() + self.patience
+        until = time.monotonic() + (max(self.patience, PATIENCE_BACK) if "at" in wanted else self.patience)
         while True:
             try:
-                return self.request("GET", path)
+                got = self.request("GET", path)
+                self.standing = _standing(got)
+                return got
             except _Behind:
                 if time.monotonic() >= until:
                     raise
@@ -250,6 +265,11 @@ class Reader:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _standing(got: Answer) -> Standing | None:
+    seq = got.headers.get("longshore-at", "")
+    return Standing(int(seq), got.headers.get("longshore-at-time", "")) if seq.isdigit() else None
 
 
 def _decoded(body: bytes | msgspec.Raw, kind: type[R]) -> R:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from longshore.cli import live
-from longshore.cli.words import Everything, Json, Limit, add_noun, new_app
+from longshore.cli.words import At, Everything, Json, Limit, add_noun, new_app
 from longshore.specs import batch_name
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the batch", autocompletion=live.batches)]
@@ -31,21 +31,23 @@ def register(root: typer.Typer) -> None:
     add_noun(root, "batch", app)
 
 
-def list_batches(*, as_json: Json = False, limit: Limit = 50, everything: Everything = False) -> None:
+def list_batches(*, at: At = None, as_json: Json = False, limit: Limit = 50, everything: Everything = False) -> None:
     """All batches with their counts."""
     from longshore.cli.door import Door
     from longshore.cli.listing import Columns, show_list
 
     columns = Columns(("name", "size", "states", "paused", "submitted_at"))
-    show_list(Door().reader, "/batches", {}, columns, None if everything else limit, as_json=as_json)
+    show_list(Door().reader, "/batches", {"at": at}, columns, None if everything else limit, as_json=as_json)
 
 
-def show(*, name: Name, as_json: Json = False) -> None:
+def show(*, name: Name, at: At = None, as_json: Json = False) -> None:
     """One batch: counts per state, paused or not, since when."""
     from longshore.cli.door import Door
-    from longshore.cli.listing import show_one
+    from longshore.cli.listing import show_one, tell_standing
 
-    show_one(Door().reader.get(f"/batches/{batch_name(name)}").body, as_json=as_json)
+    reader = Door().reader
+    show_one(reader.get(f"/batches/{batch_name(name)}", {"at": at}).body, as_json=as_json)
+    tell_standing(reader)
 
 
 def pause(*, name: Name, freeze: Freeze = False) -> None:

@@ -31,6 +31,13 @@ def show_list(  # noqa: PLR0913 -- what, how and how much of it, for every noun
         table(columns.fields, (columns.row(as_builtin(item)) for item in shown))
     if limit is not None and not as_json and next(items, None) is not None:
         note(f"there are more than these {limit}: use --limit N or --all")
+    tell_standing(reader)
+
+
+def tell_standing(reader: Reader) -> None:
+    """Of an answer about the past, where in the log that is."""
+    if reader.standing is not None:
+        note(f"as of event {reader.standing.seq}, {reader.standing.at}")
 
 
 def show_one(body: bytes, *, as_json: bool) -> None:

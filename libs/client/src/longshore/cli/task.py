@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longshore.cli import live
-from longshore.cli.words import Batch, Everything, Ids, Json, Limit, OneId, SomeIds, add_noun, new_app
+from longshore.cli.words import At, Batch, Everything, Ids, Json, Limit, OneId, SomeIds, add_noun, new_app
 from longshore_common.errors import BadInput
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def list_tasks(  # noqa: PLR0913 -- one per filter
     submission: Submission = None,
     limit: Limit = 50,
     everything: Everything = False,
+    at: At = None,
     as_json: Json = False,
 ) -> None:
     """Tasks, the newest submission first."""
@@ -69,6 +70,7 @@ def list_tasks(  # noqa: PLR0913 -- one per filter
     query = {
         "batch": batch, "state": _state(state), "name": name, "worker": worker, "user": user, "submission": submission,
         "ids": ",".join(map(str, door.ranges(ids))) if ids else None,
+        "at": at,
     }  # fmt: skip
     columns = Columns(
         ("id", "state", "batch", "name", "worker", "attempt", "exit_code", "cause", "command"),
@@ -97,23 +99,27 @@ def _single(word: str) -> "TaskRange":
     return ranges[0]
 
 
-def show(*, task: OneId, as_json: Json = False) -> None:
+def show(*, task: OneId, at: At = None, as_json: Json = False) -> None:
     """One task with its attempts."""
     import msgspec
 
     from longshore.cli.door import Door
+    from longshore.cli.listing import tell_standing
     from longshore.cli.printing import raw_lines
     from longshore.cli.transfers import show_task
     from longshore.reader import as_builtin
 
     door = Door()
     name = str(_single(task))
-    found = as_builtin(door.reader.get(f"/tasks/{name}").body)
-    found["attempts"] = [as_builtin(item) for item in door.reader.page(f"/tasks/{name}/attempts").items]
+    found = as_builtin(door.reader.get(f"/tasks/{name}", {"at": at}).body)
+    if door.reader.standing is not None:
+        at = str(door.reader.standing.seq)
+    found["attempts"] = [as_builtin(item) for item in door.reader.page(f"/tasks/{name}/attempts", {"at": at}).items]
     if as_json:
         raw_lines([msgspec.json.encode(found)])
-        return
-    show_task(found)
+    else:
+        show_task(found)
+    tell_standing(door.reader)
 
 
 def logs(  # noqa: PLR0913 -- one per option

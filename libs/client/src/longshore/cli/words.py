@@ -15,6 +15,9 @@ _IDS: Final = "1204.17, 1204.0-99, 1204 for a whole submission, last, or a task'
 Json = Annotated[bool, typer.Option("--json", help="JSON for programs: lists print one object per line")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="at most so many")]
 Everything = Annotated[bool, typer.Option("-a", "--all", help="all pages")]
+At = Annotated[
+    str | None, typer.Option("--at", metavar="TIME|SEQ", help="as it was: a sequence, an instant, or such as `2h ago`")
+]
 Batch = Annotated[
     str | None,
     typer.Option("-b", "--batch", metavar="NAME", help="the tasks of this batch", autocompletion=live.batches),

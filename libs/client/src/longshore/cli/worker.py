@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longshore.cli import live
-from longshore.cli.words import Everything, Json, Limit, add_noun, new_app
+from longshore.cli.words import At, Everything, Json, Limit, add_noun, new_app
 from longshore_common.errors import BadInput
 from longshore_common.ids import WorkerId, token
 
@@ -31,7 +31,7 @@ def register(root: typer.Typer) -> None:
     add_noun(root, "worker", app)
 
 
-def list_workers(*, as_json: Json = False, limit: Limit = 50, everything: Everything = False) -> None:
+def list_workers(*, at: At = None, as_json: Json = False, limit: Limit = 50, everything: Everything = False) -> None:
     """All workers with their load."""
     from longshore.cli import hosts
     from longshore.cli.door import Door
@@ -53,21 +53,24 @@ def list_workers(*, as_json: Json = False, limit: Limit = 50, everything: Everyt
         ),
         {"cpu": hosts.cpu, "memory": hosts.memory, "disk": hosts.disk},
     )
-    show_list(Door().reader, "/workers", {}, columns, None if everything else limit, as_json=as_json)
+    show_list(Door().reader, "/workers", {"at": at}, columns, None if everything else limit, as_json=as_json)
 
 
-def show(*, name: Name, as_json: Json = False) -> None:
+def show(*, name: Name, at: At = None, as_json: Json = False) -> None:
     """One worker: its load, what its host offers and does, why it takes no work, what it was told."""
     from longshore.cli.door import Door
     from longshore.cli.hosts import show_worker
+    from longshore.cli.listing import tell_standing
     from longshore.cli.printing import raw_lines
     from longshore.reader import as_builtin
 
-    found = Door().reader.get(f"/workers/{token(name, 'worker')}").body
+    reader = Door().reader
+    found = reader.get(f"/workers/{token(name, 'worker')}", {"at": at}).body
     if as_json:
         raw_lines([found])
     else:
         show_worker(as_builtin(found))
+    tell_standing(reader)
 
 
 def pause(*, names: Names = None, everyone: All = False) -> None:
