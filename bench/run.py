@@ -24,6 +24,7 @@ BENCHES = {
     "stdout1g": 400,
     "overlap": 300,
     "containers": 600,
+    "simulate": 300,
 }
 
 
