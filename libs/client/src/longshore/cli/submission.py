@@ -153,6 +153,7 @@ def _running(given: Given) -> dict[str, Any]:
         "run_timeout": quantities.duration(given.run_timeout),
         "download_timeout": quantities.duration(given.download_timeout),
         "upload_timeout": quantities.duration(given.upload_timeout),
+        "use_cache": given.use_cache,
         "shell": given.shell,
         "uid": given.uid,
         "gid": given.gid,
