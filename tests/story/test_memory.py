@@ -67,7 +67,7 @@ def test_what_needs_more_goes_only_where_there_is_so_much(desk):
     oom(desk, (sub, 0, 1))
     assert (sub, 1, 1) in desk.starts()["w1"], "the others go on"
     assert "it ran out of memory before, so it now asks for 3.22 GB" in desk.reasons(sub, 0)
-    assert "1 lacks 3.22 GB memory" in desk.reasons(sub, 0)
+    assert "1 lacks 3 GiB memory" in desk.reasons(sub, 0)
     desk.given(e.WorkerResizeRequested(workers=("w2",), concurrency=1), "ada")
     desk.when_settled()
     assert desk.starts() == {"w2": [(sub, 0, 2)]}

@@ -207,7 +207,7 @@ async def test_explain_asks_a_dispatcher(client, hub):
         assert json.loads(question) == {"id": "1.0", "kind": "task", "user": "ada"}
         return b'{"id":"1.0","state":"queued","reasons":[{"text":"0 of 2 workers fit","fix":"add one","count":2}]}'
 
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match=r"no dispatcher answers, .*longshore up"):
         await client.explain("1.0")
     dispatcher = hub.connect("dispatch")
     await dispatcher.hints.answer("ask.dispatch.explain", answer, shared=True)

@@ -120,3 +120,12 @@ def shown_duration(seconds: float) -> str:
     if days:
         return f"{days}d{hours}h"
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{int(seconds) % 60:02}s"
+
+
+def about(seconds: float) -> str:
+    """A duration as one says it: `3.2 s`, `34 s`, `12 min`, `2.5 h`, `3 days`."""
+    if seconds < 99.5:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"

@@ -171,19 +171,30 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """Why something waits, for how many, and what to do about it."""
+    """Why something waits, for how many tasks or workers, and what to do about it; `parts` divide that count."""
 
     text: str
     fix: str = ""
-    count: int = 0
+    count: int = 1
+    parts: tuple["Reason", ...] = ()
+
+
+class Eta(Struct, frozen=True, kw_only=True):
+    """In about how many seconds it starts or ends, and the measured figures that say so."""
+
+    what: str
+    seconds: float
+    basis: str
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """What the dispatcher says about a task, submission, batch or worker."""
+    """What the dispatcher says about a task, submission, batch or worker; `counts` are tasks per state."""
 
     id: str = ""
     state: str = ""
     reasons: tuple[Reason, ...] = ()
+    eta: Eta | None = None
+    counts: dict[str, int] = {}
 
 
 class Answer(Struct, frozen=True, kw_only=True):

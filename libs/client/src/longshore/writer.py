@@ -5,7 +5,7 @@ What must not enter: reads, decisions about tasks.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, Refused, Unreachable, Unreadable
 from longshore_common.log import Entry, Transport
 from longshore_common.profile import Profile
+
+A = TypeVar("A")
 
 #: Seconds to wait for the log by default.
 DEADLINE: Final = 10.0
@@ -160,15 +162,23 @@ class Writer:
 
     async def explain(self, kind: str, name: str) -> Explanation:
         """Why a task, submission, batch or worker (`kind`) is as it is; `Unreachable` if no dispatcher is there."""
-        question: dict[str, Any] = {"id": name, "kind": kind, "user": self.profile.user}
+        return await self.ask({"id": name, "kind": kind}, Explanation)
+
+    async def ask(self, question: dict[str, Any], answer: type[A]) -> A:
+        """What any dispatcher answers to `question`; `Unreachable`, with what to do, if none is there."""
         transport = await self.transport()
-        answer = await transport.hints.ask(
-            subjects.ASK_DISPATCH, msgspec.json.encode(question), deadline=min(self.deadline, 5)
-        )
+        body = msgspec.json.encode({**question, "user": self.profile.user})
         try:
-            return msgspec.json.decode(answer, type=Explanation)
+            said = await transport.hints.ask(subjects.ASK_DISPATCH, body, deadline=min(self.deadline, 5))
+        except Unreachable as err:
+            raise Unreachable(
+                "no dispatcher answers, so nothing is handed out and nobody can say why: start it"
+                " (longshore up, or longshore-dispatcher run) and ask again; what is submitted meanwhile is kept"
+            ) from err
+        try:
+            return msgspec.json.decode(said, type=answer)
         except DAMAGED as err:
-            raise Unreadable(f"the dispatcher answered {answer[:200]!r} ({err})") from err
+            raise Unreadable(f"the dispatcher answered {said[:200]!r} ({err})") from err
 
     async def progress(self) -> AsyncIterator[tuple[str, bytes]]:
         """The hints on how far this user's submissions are."""

@@ -9,7 +9,7 @@ import contextlib
 import gc
 import os
 import signal
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 import structlog
@@ -18,13 +18,12 @@ from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.clock import Clock, SystemClock
 from longshore_common.damage import DAMAGED
-from longshore_common.errors import BadInput, Conflict, Deposed, LongshoreError, Unreachable, Unreadable
+from longshore_common.errors import Conflict, Deposed, LongshoreError, Unreachable, Unreadable
 from longshore_common.log import Entry, Recorded, Slice, Transport
 from longshore_dispatcher.adapters import snapshots
-from longshore_dispatcher.core import snapshot
+from longshore_dispatcher.core import questions, snapshot
 from longshore_dispatcher.core.decide import Decision, decide, next_instant
 from longshore_dispatcher.core.evolve import evolve
-from longshore_dispatcher.core.explain import explain
 from longshore_dispatcher.core.liveness import Heard, Lead
 from longshore_dispatcher.core.state import State
 from longshore_dispatcher.core.telling import progress
@@ -60,14 +59,6 @@ class LeadBeat(msgspec.Struct):
     name: str
     fence: int
     resigned: bool = False
-
-
-class Question(msgspec.Struct):
-    """What to explain."""
-
-    id: str
-    kind: str = ""
-    user: str = ""
 
 
 class Dispatcher:
@@ -344,13 +335,7 @@ class Dispatcher:
             self._log.info("snapshot", seq=seq, bytes=size, seconds=round(self._clock.steady() - began, 3))
 
     async def _explain(self, body: bytes) -> bytes:
-        try:
-            question = msgspec.json.decode(body, type=Question)
-            kind = question.kind or ("task" if "." in question.id else "submission")
-            answer: Any = explain(self.state, question.id, kind, self._clock.now())
-        except (*DAMAGED, BadInput) as err:
-            answer = {"id": "", "state": "unknown", "reasons": [{"text": str(err), "fix": "", "count": 1}]}
-        return msgspec.json.encode(answer)
+        return questions.answer(self.state, body, self._clock.now())
 
 
 async def serve(transport: Transport, settings: Settings) -> None:

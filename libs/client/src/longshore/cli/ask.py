@@ -9,8 +9,11 @@ from longshore.cli.words import Json, SomeIds
 from longshore_common.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from longshore.cli.door import Door
     from longshore.reader import Reader
+    from longshore.records import Explanation
 
 What = Annotated[
     str,
@@ -47,11 +50,28 @@ def explain(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_
     if as_json:
         raw_lines([msgspec.json.encode(answer)])
         return
-    data(f"{answer.id or name} is {answer.state}" if answer.state else answer.id or name)
-    for reason in answer.reasons:
-        data(f"  {reason.text}" + (f"\n    → {reason.fix}" if reason.fix else ""))
+    for line in explained(answer, name):
+        data(line)
     if kind == "task" and answer.state in ("failed", "cancelled"):
         _tell_cause(door, name)
+
+
+def explained(answer: "Explanation", name: str) -> "Iterator[str]":
+    """The answer in lines: what it is, why, what would help, and when it will be over."""
+    from longshore.quantities import about
+
+    yield f"{answer.id or name} is {answer.state}" if answer.state else answer.id or name
+    if (eta := answer.eta) is not None:
+        yield f"  it {eta.what}s in about {about(eta.seconds)} ({eta.basis})"
+    for reason in answer.reasons:
+        yield f"  {reason.text}"
+        if len(reason.parts) < 2:
+            yield from (f"      {part.text}" for part in reason.parts if ": " in part.text)
+            yield f"    → {reason.fix}"
+        wide = max((len(str(part.count)) for part in reason.parts), default=0)
+        for part in reason.parts[1:] and reason.parts:
+            yield f"    {part.count:{wide}}  {part.text}"
+            yield f"    {'':{wide}}  → {part.fix}"
 
 
 def _tell_cause(door: "Door", task: str) -> None:

@@ -12,7 +12,7 @@ NOTHING: Final = "nothing to do: "
 
 
 class Reason(Struct, omit_defaults=True):
-    """One reason, what would remove it, and how many tasks or workers it is about; `parts` say it in detail.
+    """One reason, what would remove it, and how many tasks or workers it is about; `parts` divide that count.
 
     `fix` is never empty: where nobody needs to do anything it begins with `NOTHING` and says why.
     """
@@ -66,10 +66,10 @@ def number(count: int, one: str, many: str = "") -> str:
 
 
 def amount(value: float) -> str:
-    """Bytes as `20 GB`."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
+    """Bytes in the units in which they are asked for: `20 GiB`."""
+    for unit, power in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if value >= 1 << power:
+            return f"{value / (1 << power):.4g} {unit}"
     return f"{value:.0f} bytes"
 
 

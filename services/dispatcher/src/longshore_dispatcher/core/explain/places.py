@@ -79,7 +79,7 @@ def reason(state: State, batch: str, need: Need, tasks: int = 1) -> Reason:
         text += f": {_listed(free + busy)}" + (f"; not so {_listed(closed)}" if closed else "")
     else:
         text += f": {_listed(closed)}"
-    parts = [_part(group, total) for group in (*free, *busy, *closed)]
+    parts = [_part(group) for group in (*free, *busy, *closed)]
     return Reason(text, parts[0].fix, tasks, parts)
 
 
@@ -87,9 +87,9 @@ def _listed(groups: list[Group]) -> str:
     return ", ".join(f"{len(g.names)} {g.hindrance.said(len(g.names))}" for g in groups)
 
 
-def _part(group: Group, total: int) -> Reason:
+def _part(group: Group) -> Reason:
     count, h = len(group.names), group.hindrance
-    text = f"{count} of {total} workers {h.said(count)}" + (f": {h.why}" if h.why else "")
+    text = h.said(count) + (f": {h.why}" if h.why else "")
     return Reason(text, h.fix.format(names=some(group.names)), count)
 
 

@@ -15,7 +15,9 @@ from longshore_dispatcher.core.state import Closed, State, Submission, Task
 #: Seconds to a next try within which only the wait is worth telling, not who could take it meanwhile.
 SOON: Final = 10.0
 #: What to do when an answer of the dispatcher does not come.
-LEADERLESS: Final = "the leading dispatcher answers at its next turn; if this lasts, see `longshore doctor`"
+LEADERLESS: Final = (
+    "the leading dispatcher answers at its next turn; if this lasts, longshore status shows whether one is there"
+)
 
 
 def answer(state: State, ident: str, now: float) -> Answer:
@@ -81,7 +83,7 @@ def _eta(state: State, sub: Submission, index: int, now: float) -> Eta | None:
         return eta.finish(state, sub, task.started, now) if running else None
     if where != "queued" or (task is not None and task.end is not None):
         return None
-    if task is not None and changes.waits(task.not_before, now):
+    if task is not None and changes.waits(task.not_before, now, task.wait):
         return Eta("start", task.not_before - now, "its back-off ends then")
     if _held_back(state, sub):
         return None
@@ -152,7 +154,7 @@ def _waiting(state: State, sub: Submission, index: int) -> Iterator[Reason]:
 
 def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:
     task = sub.tasks.get(index)
-    if task is not None and changes.waits(task.not_before, now):
+    if task is not None and changes.waits(task.not_before, now, task.wait):
         why = f" after: {task.reason}" if task.reason else ""
         wait = task.not_before - now
         yield Reason(f"it is tried again in {span(wait)}{why}", nothing("the wait ends by itself"))

@@ -3,6 +3,7 @@
 What must not enter: order among tasks.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from longshore_dispatcher.core.content import Need
@@ -22,7 +23,7 @@ def answer(state: State, name: str, now: float) -> Answer:
     if worker.state == "up" and load.running < _most(worker):
         reasons += _idle(state, worker)
     reasons += [
-        Reason(problem, f"see to its host: longshore doctor there ({name})") for problem in worker.facts.problems
+        Reason(problem, f"see to its host {worker.facts.hostname or name}") for problem in worker.facts.problems
     ]
     return Answer(name, _called(worker, _held(load)), reasons, _eta(state, worker, load))
 
@@ -71,16 +72,12 @@ def _idle(state: State, worker: Worker) -> Iterator[Reason]:
     if not state.queue.lines:
         yield Reason("nothing is queued", nothing("it is given work as soon as there is some"))
         return
-    groups: dict[tuple[str, str], list[Reason]] = {}
-    total = 0
+    groups: Counter[tuple[str, str]] = Counter()
     for key, line in state.queue.lines.items():
-        total += line.tasks
-        text, fix = _away(state, worker, key.batch, key.need)
-        group = groups.setdefault((text, fix), [Reason("", fix, 0)])
-        group[0].count += line.tasks
-    parts = [Reason(f"{kept[0].count} {text}", fix, kept[0].count) for (text, fix), kept in groups.items()]
-    parts.sort(key=_count, reverse=True)
-    listed = ", ".join(part.text for part in parts)
+        groups[_away(state, worker, key.batch, key.need)] += line.tasks
+    total = groups.total()
+    parts = [Reason(text, fix, count) for (text, fix), count in groups.most_common()]
+    listed = ", ".join(f"{part.count} {part.text}" for part in parts)
     yield Reason(f"of {number(total, 'queued task')}: {listed}", parts[0].fix, total, parts)
 
 
@@ -104,10 +101,6 @@ def _away(state: State, worker: Worker, batch: str, need: Need) -> tuple[str, st
     if not short:
         return "need a container engine", why.fix.format(names=worker.name)
     return "need more " + " and ".join(f"{lack.name} than its {lack.has}" for lack in short), why.fix
-
-
-def _count(reason: Reason) -> int:
-    return reason.count
 
 
 def _eta(state: State, worker: Worker, load: Load) -> Eta | None:
