@@ -5,18 +5,16 @@ said again. What must not enter: changes of state.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Final
 
 from longshore_common import events as e
 from longshore_common.ids import AttemptId, SubmissionId, TaskRange
 from longshore_common.model import Wanted
 from longshore_dispatcher.core import edits, governing, surgery, validity, worker_wishes
+from longshore_dispatcher.core.named import Decision, Named, of_batch, refuse
 from longshore_dispatcher.core.ranges import Ranges
-from longshore_dispatcher.core.state import Closed, State, Submission, Task, Wish
+from longshore_dispatcher.core.state import State, Submission, Task, Wish
 from longshore_dispatcher.core.submitting import answer_submission
-
-Decision = tuple[e.Event, str]
 
 #: What a requested signal means as a wanted state; any other is sent to the process once.
 WANTED: Final[dict[str, Wanted]] = {
@@ -54,7 +52,7 @@ def _footprint(state: State, wish: Wish) -> set[object]:
         case e.CancelRequested() | e.RetryRequested() | e.SignalRequested():
             batch = None if isinstance(wish.event, e.SignalRequested) else wish.event.batch
             named: set[object] = {state.original(run.submission) for run in wish.event.tasks}
-            return named | {sub.id for sub in _of_batch(state, wish, batch)}
+            return named | {sub.id for sub in of_batch(state, wish, batch)}
         case _:
             return {0}  # any of the workers; no submission has this id
 
@@ -63,16 +61,6 @@ def _required(state: State, wish: Wish) -> set[int]:
     """What a submission requires: each must have its own answer first."""
     sub = state.submissions.get(wish.seq)
     return set() if sub is None else {run.submission for run in sub.requires}
-
-
-def _of_batch(state: State, wish: Wish, batch: str | None) -> Iterator[Submission | Closed]:
-    """The submissions of the wish's user in this batch from before it."""
-    if batch is None:
-        return
-    known: Iterable[Submission | Closed] = chain(state.submissions.values(), state.closed.values())
-    for sub in known:
-        if sub.batch == batch and sub.user == wish.user and sub.id < wish.seq and sub.size:
-            yield sub
 
 
 def _unreadable(wish: Wish) -> str:
@@ -103,56 +91,22 @@ def _batch(
     state: State, wish: Wish, event: e.BatchPauseRequested | e.BatchResumeRequested | e.BatchRetentionRequested
 ) -> Decision:
     if fault := validity.batch_fault(event.batch):
-        return _refuse(wish, fault)
+        return refuse(wish, fault)
     match event:
         case e.BatchPauseRequested():
             return e.BatchPaused(batch=event.batch, frozen=event.freeze, request=wish.seq), ""
         case e.BatchRetentionRequested() if fault := validity.retention_fault(event.retention):
-            return _refuse(wish, fault)
+            return refuse(wish, fault)
         case e.BatchRetentionRequested():
             return e.BatchRetentionSet(batch=event.batch, retention=event.retention, request=wish.seq), ""
         case e.BatchResumeRequested() if event.batch not in state.batches:
-            return _refuse(wish, f"batch {event.batch!r} is not paused")
+            return refuse(wish, f"batch {event.batch!r} is not paused")
         case e.BatchResumeRequested():
             return e.BatchResumed(batch=event.batch, request=wish.seq), ""
 
 
-def _refuse(wish: Wish, reason: str) -> Decision:
-    return e.RequestRefused(request=wish.seq, reason=reason), ""
-
-
-class _Named:
-    """The tasks a wish names: those of the user, as ranges that exist; and why some are left out."""
-
-    def __init__(self, state: State, wish: Wish, tasks: tuple[TaskRange, ...], batch: str | None) -> None:
-        self.runs: list[TaskRange] = []
-        self.left_out: list[str] = []
-        for named in tasks:
-            self._add(state, wish, named)
-        for sub in _of_batch(state, wish, batch):
-            self._add(state, wish, TaskRange(SubmissionId(sub.id), 0, sub.size - 1))
-        if batch is not None and not self.runs:
-            self.left_out.append(f"you have no tasks in a batch {batch!r}")
-
-    def _add(self, state: State, wish: Wish, named: TaskRange) -> None:
-        source = state.original(named.submission)
-        sub: Submission | Closed | None = state.submissions.get(source) or state.closed.get(source)
-        if sub is None or not 0 <= named.lo <= named.hi < sub.size:
-            self.left_out.append(f"{named} is unknown, or finished long ago")
-        elif sub.user != wish.user:
-            self.left_out.append(f"{named} belongs to {sub.user}")
-        else:
-            self.runs.append(TaskRange(SubmissionId(source), named.lo, named.hi))
-
-    def rest(self, wish: Wish, nothing: str) -> Iterator[Decision]:
-        """The refusal, if something was left out or `nothing` remains to be done."""
-        if self.left_out or nothing:
-            shown = self.left_out[:5] + ([f"and {len(self.left_out) - 5} more"] if len(self.left_out) > 5 else [])
-            yield _refuse(wish, "; ".join([*([nothing] if nothing else []), *shown]))
-
-
 def _cancel(state: State, wish: Wish, event: e.CancelRequested) -> Iterator[Decision]:
-    named = _Named(state, wish, event.tasks, event.batch)
+    named = Named(state, wish, event.tasks, event.batch)
     at_once: list[TaskRange] = []
     stopped: dict[str, list[Task]] = {}
     for run in named.runs:
@@ -183,7 +137,7 @@ def _not_on_workers(sub: Submission, run: TaskRange) -> list[TaskRange]:
 
 
 def _retry(state: State, wish: Wish, event: e.RetryRequested) -> Iterator[Decision]:
-    named = _Named(state, wish, event.tasks, event.batch)
+    named = Named(state, wish, event.tasks, event.batch)
     found: list[TaskRange] = []
     for run in named.runs:
         runs = Ranges()
@@ -207,7 +161,7 @@ def _retriable(state: State, run: TaskRange) -> Iterator[tuple[int, int]]:
 
 
 def _signal(state: State, wish: Wish, event: e.SignalRequested) -> Iterator[Decision]:
-    named = _Named(state, wish, event.tasks, None)
+    named = Named(state, wish, event.tasks, None)
     on: dict[str, list[Task]] = {}
     for run in named.runs:
         if (sub := state.submissions.get(run.submission)) is not None:
