@@ -18,6 +18,7 @@ def core(slots=8, gpus="abcd", nodes=(), cpus=8, memory=32 * GIB):
     attempts, limits = Attempts(slots), Limits()
     limits.ledger = Ledger(gpus, nodes)
     limits.cpus, limits.memory = cpus, memory
+    limits.offer = {"cpus": cpus * 1000, "memory": memory, "gpus": len(limits.ledger.gpus)}
     attempts.equip(limits)
     return attempts
 
@@ -46,15 +47,17 @@ def test_each_attempt_has_gpus_of_its_own_and_waits_if_there_are_none():
     assert launch(attempts) == {"7.2.1": Devices((), ("a", "b"))}
 
 
-def test_what_wants_no_gpu_passes_and_a_small_wish_does_not_starve_a_large_one():
+def test_what_wants_no_gpu_passes_and_a_small_wish_passes_as_far_as_it_keeps_no_large_one_waiting():
     attempts = core()
-    assign(attempts, 7, gpus=3)
-    assign(attempts, 8, gpus=2)
-    assign(attempts, 9, gpus=1)
+    assign(attempts, 7, gpus=2)
+    assign(attempts, 8, gpus=3)
+    assign(attempts, 9, count=2, gpus=1)
     assign(attempts, 10)
-    assert list(launch(attempts)) == ["7.0.1", "10.0.1"]
+    assert list(launch(attempts)) == ["7.0.1", "9.0.1", "10.0.1"]
     finish(attempts, "7.0.1")
-    assert list(launch(attempts)) == ["8.0.1", "9.0.1"]
+    assert list(launch(attempts)) == ["8.0.1"]
+    finish(attempts, "9.0.1")
+    assert list(launch(attempts)) == ["9.1.1"]
 
 
 def test_nobody_waits_in_the_spawner_with_a_gpu_in_hand():
@@ -98,10 +101,10 @@ def test_pinned_attempts_stay_within_one_node_and_leave_room_for_large_ones():
     attempts = core(gpus=(), nodes=((0, 1, 2, 3), (4, 5, 6, 7)))
     assign(attempts, 7, cpus=1)
     assign(attempts, 8, cpus=2)
-    assign(attempts, 9, cpus=4)
+    assign(attempts, 9, cpus=3)
     assign(attempts, 10, cpus=2)
     cpus = {name: devices.cpus for name, devices in launch(attempts).items()}
-    assert cpus == {"7.0.1": (0,), "8.0.1": (1, 2), "9.0.1": (4, 5, 6, 7), "10.0.1": ()}
+    assert cpus == {"7.0.1": (0,), "8.0.1": (1, 2), "9.0.1": (4, 5, 6), "10.0.1": ()}
 
 
 def test_a_task_that_names_no_cpus_is_pinned_to_its_slots_share():

@@ -308,14 +308,14 @@ async def test_a_cap_that_begins_holds_for_what_waits_in_the_spawner_already(yar
     small = await yard.assign("sleep", "600", count=2, cpus=1)
     for name in small:
         await yard.running(name)
-    (large,) = await yard.assign("touch", f"{tmp_path}/ran", cpus=2)
+    (large,) = await yard.assign("touch", f"{tmp_path}/ran")
     await until(lambda: large in agent.desk.attempts.held and agent.desk.attempts.held[large].phase == "launched")
-    agent.watch.rules = hours.parse("cpus=2")
+    agent.watch.rules = hours.parse("cpus=1.5")
     await agent.watch.look()
     await until(lambda: agent.desk.attempts.held[large].phase == "ready")
     await yard.signal("kill", small[0])
     await yard.ended(small[0])
-    (fits,) = await yard.assign("true", cpus=1)
+    (fits,) = await yard.assign("true", cpus=0.5)
     assert (await yard.ended(fits)).outcome == "succeeded"
     assert not (tmp_path / "ran").exists()
     agent.watch.rules = ()

@@ -111,6 +111,11 @@ class Cache:
         """`model.resource_key` of all that is kept, in order."""
         return tuple(sorted({k for e in self._newest.values() if e.index is not None for k in e.index.keys}))
 
+    @property
+    def size(self) -> int:
+        """Bytes of all that is kept."""
+        return self._shelf.size
+
     async def lend(self, wishes: Sequence[Wish], user: str, directory: str, meter: Meter, way: Way) -> tuple[Lent, ...]:
         """Have these here, linked below `directory`, kept until `release(user)`. `StoreError`; two of one name are one."""
         taken: list[tuple[Wish, Entry]] = []

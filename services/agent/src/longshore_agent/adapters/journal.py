@@ -122,6 +122,7 @@ class State(Record, frozen=True, tag="state"):
     spawner: str = ""
     n: int = 0
     errands: tuple[tuple[int, e.WorkerCareOrdered | e.SweepOrdered], ...] = ()
+    prefetch_percent: int = 0
 
 
 AnyRecord = Lived | Heard | Phased | Given | Errand | Exited | Reported | Sent | State

@@ -14,9 +14,10 @@ from longshore_common import events as e
 from longshore_common.ids import AttemptId, attempt_id
 from longshore_common.model import OutputFile, Wanted
 
+from .admission import asked
 from .attempt import EVICTED, OVER, Act, Attempt, Deed, Phase, changed
-from .limits import Limits
 from .reports import Pending
+from .starting import HANDED, Starting
 
 __all__ = ["EVICTED", "Act", "Attempt", "Attempts", "Deed", "Phase", "changed"]
 
@@ -30,24 +31,20 @@ _PAST: Final = 60.0
 _SHORTEST: Final = 30.0
 
 
-class Attempts:
+class Attempts(Starting):
     """All attempts this host holds, its slots, and the reports they give rise to."""
 
     def __init__(self, slots: int) -> None:
-        self.slots = slots
+        super().__init__(slots)
         self.prefetch = -1
+        self.prefetch_percent = 0
         self.resized = False  # the dispatcher's numbers count, not the settings'
         self.paused = False
         self.heard = 0
         self.lost = False  # the dispatcher counts us as lost: join again
-        self.held: dict[AttemptId, Attempt] = {}
         self.to_stage: deque[Attempt] = deque()
-        self.ready: deque[Attempt] = deque()
         self.granted: list[Attempt] = []
-        self.bare = 0  # launched or running, in the spawner
-        self.containers = 0
         self.pending = Pending()
-        self.limits = Limits()
         self.errands: dict[
             int, e.WorkerCareOrdered | e.SweepOrdered
         ] = {}  # by the sequence that ordered them, until done
@@ -61,24 +58,32 @@ class Attempts:
         self.heard = seq
         match event:
             case e.AttemptsAssigned():
+                plain = self.plain
                 for order in event.orders:
                     self._accept(order)
-                return self.evict(self.limits.leaving, now)
+                return [*self._if_judged_anew(plain=plain), *self.evict(self.limits.leaving, now)]
             case e.WorkerCareOrdered() | e.SweepOrdered():
                 self.errands[seq] = event
             case e.AttemptsRecalled():
                 return [act for a in event.attempts for act in self._recall(a)]
             case e.AttemptsSignalled():
                 return [act for a in event.attempts for act in self._signal(a, event, now)]
+            case e.WorkerResized():
+                plain = self.plain
+                self.slots, self.resized = max(-1, event.concurrency), True
+                self.prefetch, self.prefetch_percent = event.prefetch, event.prefetch_percent
+                return self._if_judged_anew(plain=plain)
             case _:
                 self._about_us(event)
         return []
 
+    def _if_judged_anew(self, *, plain: bool) -> list[Act]:
+        """What was handed over ahead comes back once slots alone do not decide any more."""
+        return self.take_back() if plain and not self.plain else []
+
     def _about_us(self, event: e.Event) -> None:
         """What concerns the worker as a whole; what only later agents understand is passed over."""
-        if isinstance(event, e.WorkerResized):
-            self.slots, self.prefetch, self.resized = max(0, event.concurrency), event.prefetch, True
-        elif isinstance(event, e.WorkerPaused | e.WorkerResumed):
+        if isinstance(event, e.WorkerPaused | e.WorkerResumed):
             self.paused = isinstance(event, e.WorkerPaused)
         elif isinstance(event, e.WorkerLost):
             self.lost = True
@@ -94,12 +99,15 @@ class Attempts:
         )
         submission, spec = order.submission, order.spec
         simple = not (spec.inputs or spec.resources or spec.container or spec.checkpoint or order.publish_of)
+        usual = asked(spec, spec.memory)
         for start in order.starts:
             name = attempt_id(submission, start.index, start.n)
             if name in self.held:
                 continue
             attempt = Attempt(id=name, order=bare, start=start)
             self.held[name] = attempt
+            if usual or start.memory:
+                self.ask(attempt, None if start.memory else usual)
             if simple or not (order.publish_of or attempt.stages):
                 attempt.phase = "ready"
                 self.ready.append(attempt)
@@ -124,7 +132,7 @@ class Attempts:
             return []
         if event.signal:
             # one that is only `launched` for all we know may run already: the spawner and the engine know
-            return [Act("send", attempt, signal=event.signal)] if attempt.phase in ("launched", "running") else []
+            return [Act("send", attempt, signal=event.signal)] if attempt.phase in HANDED else []
         match event.wanted:
             case "publish":
                 self._grant(attempt)
@@ -164,7 +172,7 @@ class Attempts:
         ):
             return []  # it is being stopped, or it has its results already
         attempt.wanted = "kill" if attempt.wanted == "kill" else wanted  # nothing makes that milder
-        if attempt.phase in ("launched", "running"):
+        if attempt.phase in HANDED:
             return [self._terminate(attempt)]
         return self._give_up(attempt, "cancelled")
 
@@ -219,64 +227,11 @@ class Attempts:
             attempt.phase, attempt.staged_bytes = "ready", size
             self.ready.append(attempt)
 
-    def next_to_launch(self, ahead: int) -> list[Attempt]:
-        """Attempts to hand over now, oldest first; of simple ones `ahead` more than there are slots, to refill at once.
-
-        They are `launched` when this returns. One that shall pause goes behind the others; one whose devices are taken, or
-        that does not fit under the owner's caps, keeps its place and lets those pass that can start.
-        """
-        chosen: list[Attempt] = []
-        paused: list[Attempt] = []
-        waiting: list[Attempt] = []
-        usable = self.usable()
-        while self.ready:
-            attempt = self.ready[0]
-            simple = self.limits.simple(attempt)
-            if attempt.phase != "ready" or attempt.id not in self.held:
-                self.ready.popleft()
-            elif attempt.wanted == "pause":
-                paused.append(self.ready.popleft())
-            elif self.bare + self.containers >= usable + (ahead if simple and usable else 0):
-                break
-            else:
-                self.ready.popleft()
-                if simple or self._may_start(attempt, waiting):
-                    self.launched(attempt)
-                    chosen.append(attempt)
-                else:
-                    waiting.append(attempt)
-        self.ready.extendleft(reversed(waiting))
-        self.ready.extend(paused)
-        return chosen
-
-    def usable(self) -> int:
-        """How many attempts may run now."""
-        return self.limits.usable(self.slots)
-
-    def _may_start(self, attempt: Attempt, waiting: list[Attempt]) -> bool:
-        """Whether its devices are free; of those that want GPUs none passes another, or a large one would starve."""
-        if attempt.order.spec.gpus and any(a.order.spec.gpus for a in waiting):
-            return False
-        handed = (a for a in self.held.values() if a.phase in ("launched", "running"))
-        return self.limits.admit(attempt, handed, self.slots)
-
-    def take_back(self) -> list[Act]:
-        """Bare attempts that wait in the spawner return: what may start next is judged anew."""
-        return [Act("withdraw", a) for a in self.held.values() if a.phase == "launched" and not a.contained]
-
-    def launched(self, attempt: Attempt) -> None:
-        """It was handed to the spawner or the engine."""
-        attempt.phase = "launched"
-        if attempt.contained:
-            self.containers += 1
-        else:
-            self.bare += 1
-
     def withdrawn(self, attempt: Attempt) -> list[Act]:
         """Its process will not start after all: it ends if that was the wish, else it waits for its turn again."""
         if attempt.phase != "launched":
             return []
-        self._release(attempt)
+        self.released(attempt)
         attempt.phase = "ready"
         if attempt.wanted in OVER:
             return self._give_up(attempt, "cancelled")
@@ -299,8 +254,8 @@ class Attempts:
 
     def exited(self, attempt: Attempt, result: e.Ended) -> None:
         """Its process is over with this result; it keeps its place here until `end`. The slot is free."""
-        if attempt.phase in ("launched", "running"):
-            self._release(attempt)
+        if attempt.phase in HANDED:
+            self.released(attempt, disk=True)
             attempt.phase, attempt.result = "delivering", result
 
     def delivering(self, attempt: Attempt, now: float) -> None:
@@ -331,25 +286,13 @@ class Attempts:
         """It is over and holds nothing here any more; a second end is ignored."""
         if self.held.pop(attempt.id, None) is None:
             return
-        if attempt.phase in ("launched", "running"):
-            self._release(attempt)
+        if attempt.phase in HANDED:
+            self.released(attempt)
+        if self.asking:
+            self.ask_no_more(attempt)
         self.pending.ended(result)
 
-    def _release(self, attempt: Attempt) -> None:
-        self.limits.release(attempt)
-        if attempt.contained:
-            self.containers -= 1
-        else:
-            self.bare -= 1
-
     # --- restart ---
-
-    def equip(self, limits: Limits) -> None:
-        """What this host has, and what of it attempts have already that were handed over in an earlier life."""
-        self.limits = limits
-        for attempt in self.held.values():
-            if attempt.phase in ("launched", "running"):
-                limits.ledger.hold(attempt.devices)
 
     def rebuilt(self) -> "Attempts":
         """The same attempts with queues and counters made anew: what a restarted agent goes on with.
@@ -358,16 +301,18 @@ class Attempts:
         """
         fresh = Attempts(self.slots)
         fresh.prefetch, fresh.paused, fresh.heard = self.prefetch, self.paused, self.heard
+        fresh.prefetch_percent = self.prefetch_percent
         fresh.resized, fresh.errands = self.resized, self.errands
         fresh.pending = self.pending.only_ends()
         for attempt in self.held.values():
             fresh.held[attempt.id] = attempt
+            fresh.ask(attempt)
             if attempt.phase in ("accepted", "staging"):
                 attempt.phase = "accepted"
                 fresh.to_stage.append(attempt)
             elif attempt.phase == "ready":
                 fresh.ready.append(attempt)
-            elif attempt.phase in ("launched", "running"):
+            elif attempt.phase in HANDED:
                 fresh.launched(attempt)
             elif attempt.phase == "delivered" and attempt.granted:
                 fresh.granted.append(attempt)
@@ -377,7 +322,7 @@ class Attempts:
         """What is wanted of processes and may not have been done when the agent died; harmless if it was."""
         acts: list[Act] = []
         for attempt in self.held.values():
-            if attempt.phase not in ("launched", "running"):
+            if attempt.phase not in HANDED:
                 continue
             if attempt.wanted in OVER:
                 acts.append(self._terminate(attempt))
@@ -389,11 +334,7 @@ class Attempts:
 
     def check(self) -> None:
         """Every counter and queue recounted from the attempts themselves; AssertionError says which is wrong."""
-        handed = [a for a in self.held.values() if a.phase in ("launched", "running")]
-        assert self.containers == sum(a.contained for a in handed), "containers"
-        assert self.bare == sum(not a.contained for a in handed), "bare"
-        ready = {a.id for a in self.ready if a.phase == "ready" and a.id in self.held}
-        assert ready == {a.id for a in self.held.values() if a.phase == "ready"}, "ready"
+        self.check_taken()
         leave = {a.id for a in self.granted if a.phase == "delivered" and a.id in self.held}
         assert leave == {a.id for a in self.held.values() if a.phase == "delivered" and a.granted}, "granted"
         queued = {a.id for a in self.to_stage if a.phase == "accepted" and a.id in self.held}

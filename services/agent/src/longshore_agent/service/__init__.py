@@ -16,8 +16,9 @@ from longshore_agent.adapters.aside import answered
 from longshore_agent.adapters.cache import Cache
 from longshore_agent.adapters.journal import Journal, Lived
 from longshore_agent.adapters.output_store import BucketStore, FolderStore, OutputStore
-from longshore_agent.adapters.room import Room
+from longshore_agent.adapters.room import Room, below
 from longshore_agent.adapters.workdirs import WorkDirs
+from longshore_agent.core import admission, capacity, watermark
 from longshore_agent.core.contract import Host
 from longshore_agent.core.devices import UNPINNED, Ledger
 from longshore_agent.core.limits import Limits
@@ -69,13 +70,15 @@ def restore(settings: Settings) -> Restored:
     token(settings.worker, "worker")
     if not settings.worker_dir:
         raise BadInput("set LONGSHORE_WORKER_DIR to a directory that stays")
+    slots = capacity.slots(settings.concurrency, os.cpu_count() or 1)
+    prefetch = capacity.prefetch(settings.prefetch)
     directory = Path(settings.worker_dir).absolute()
     journal = Journal(directory / "journal")
     try:
         records = journal.open()
-        known = memory.recalled(records, settings.concurrency or (os.cpu_count() or 1))
+        known = memory.recalled(records, slots)
         if not known.attempts.resized:
-            known.attempts.prefetch = settings.prefetch
+            known.attempts.prefetch, known.attempts.prefetch_percent = prefetch
         known.life += 1
         journal.rewrite([memory.state(known), Lived(known.life)])
     except BlockingIOError as err:
@@ -94,10 +97,16 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     cards, problem = await _cards()
     limits = _limits(settings, cards)
     facts = host.facts(dirs.base, engines.names, (*engines.problems, *filter(None, [problem, confinement.problem()])))
-    facts = structs.replace(facts, gpus=len(limits.ledger.gpus), gpu_names=cards.names if cards else ())
-    limits.cpus, limits.memory = facts.cpus, facts.memory
+    facts = structs.replace(
+        facts,
+        gpus=len(limits.ledger.gpus),
+        gpu_names=cards.names if cards else (),
+        disk=await _disk(settings, dirs, outside.cache),
+        custom=capacity.custom(settings.custom),
+    )
+    limits.cpus, limits.memory, limits.offer = facts.cpus, facts.memory, admission.offered(facts)
     known.attempts.equip(limits)
-    here = Host(settings.worker, facts.cpus, facts.memory, known.attempts.slots)
+    here = Host(settings.worker, facts.cpus, facts.memory, known.attempts.width)
     desk = Desk(here, journal, dirs, known.attempts, outside.clock)
     reporter = Reporter(desk, known.life, outside.transport.log, known.reports)
     own = not settings.spawner_socket
@@ -128,6 +137,14 @@ async def _cards() -> tuple[gpus.Gpus | None, str]:
         return await asyncio.wait_for(answered(gpus.find), 10)
     except TimeoutError:
         return None, "GPUs cannot be used: their driver does not answer; does `nvidia-smi` work on this host?"
+
+
+async def _disk(settings: Settings, dirs: WorkDirs, cache: Cache | None) -> int:
+    """Bytes that tasks may use in all: what is free above the watermark, what they use already, and what is only kept."""
+    space = host.space(dirs.base)
+    used = await asyncio.to_thread(below, str(dirs.base))
+    kept = cache.size if cache is not None else 0
+    return max(0, space.free + used + kept - watermark.low(settings.disk_low, space.total))
 
 
 def _limits(settings: Settings, cards: gpus.Gpus | None) -> Limits:

@@ -14,6 +14,7 @@ from msgspec import structs
 from longshore_agent.adapters import host, outputs
 from longshore_agent.adapters.journal import Addressed, Given, Heard
 from longshore_agent.adapters.output_store import FolderStore
+from longshore_agent.core import verdict
 from longshore_agent.core.attempts import Act, Attempt
 from longshore_agent.core.contract import SHARED
 from longshore_agent.service.bare import AHEAD, BareLane
@@ -135,7 +136,8 @@ class Agent:
         """Start everything that can start now."""
         attempts = self.desk.attempts
         if attempts.ready and self.bare.up.is_set() and not self.desk.full:
-            chosen = self._noted(attempts.next_to_launch(max(AHEAD, 8 * attempts.slots)))
+            self._refuse()
+            chosen = self._noted(attempts.next_to_launch(max(AHEAD, 8 * attempts.width)))
             bare = [a for a in chosen if not a.contained]
             contained = [a for a in chosen if a.contained]
             if bare:
@@ -149,6 +151,14 @@ class Agent:
         self.sweeps.turn()
         if len(attempts.pending):
             self.reporter.wake()
+
+    def _refuse(self) -> None:
+        """What asks for more than this host has in all will never start here."""
+        attempts = self.desk.attempts
+        for name, why in list(attempts.unfit.items()) if attempts.unfit else ():
+            attempt = attempts.held[name]
+            if attempt.phase in ("accepted", "ready"):
+                self.desk.end(attempt, verdict.failed(attempt, "host", why, self.desk.clock.now()))
 
     def _noted(self, chosen: list[Attempt]) -> list[Attempt]:
         """Those of them that may be launched: what devices they were given is in the journal."""

@@ -136,7 +136,7 @@ class BareLane:
 
     def _of_order(self, order: Order) -> tuple[dict[str, str], list[str]]:
         """What all attempts of an order share, made once."""
-        slots = self.desk.attempts.slots
+        slots = self.desk.attempts.width
         known = self._shared.get(id(order))
         if known is None or known[0] is not order or known[1] != slots:
             if len(self._shared) > 64:
@@ -151,7 +151,7 @@ class BareLane:
         self.send(self._new_limit())
 
     def _new_limit(self) -> list[Message]:
-        wanted = max(0, self.desk.attempts.usable() - self.desk.attempts.containers)
+        wanted = self.desk.attempts.beside()
         if wanted == self._limit:
             return []
         self._limit = wanted

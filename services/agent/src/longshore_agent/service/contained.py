@@ -170,7 +170,7 @@ class ContainedLane:
 
     def _order(self, attempt: Attempt) -> ContainerOrder:
         place = self.desk.dirs.make(attempt.place)
-        here = self.desk.host._replace(slots=self.desk.attempts.slots)
+        here = self.desk.host._replace(slots=self.desk.attempts.width)
         shared = contract.shared_environment(attempt.order, here, {})
         spec = attempt.order.spec
         own = contract.own_environment(spec, attempt.start, attempt.devices, inside=True)

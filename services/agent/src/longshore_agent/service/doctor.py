@@ -22,7 +22,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from longshore_agent.adapters import cgroups, enrolment, eviction, gpus, host
-from longshore_agent.core import hours, watermark
+from longshore_agent.core import capacity, hours, watermark
 from longshore_agent.core.ports import ContainerError
 from longshore_agent.service.settings import Settings
 from longshore_common.errors import LongshoreError
@@ -110,7 +110,11 @@ def _settings(settings: Settings) -> Check:
             "this worker has no name or no directory",
             "set LONGSHORE_WORKER and LONGSHORE_WORKER_DIR",
         )
-    return Check("settings", "ok", f"worker {settings.worker}, {settings.concurrency or os.cpu_count()} slots")
+    slots = capacity.slots(settings.concurrency, os.cpu_count() or 1)
+    capacity.prefetch(settings.prefetch)
+    offers = ["as many tasks as their requests allow" if slots < 0 else f"{slots} slots"]
+    offers += [f"{amount:g} of {name}" for name, amount in capacity.custom(settings.custom).items()]
+    return Check("settings", "ok", f"worker {settings.worker}, {', '.join(offers)}")
 
 
 def _existing(settings: Settings) -> Path:

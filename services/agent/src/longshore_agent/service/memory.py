@@ -46,6 +46,7 @@ def state(memory: Memory) -> j.State:
         tuple(memory.reports),
         memory.spawner,
         errands=tuple(attempts.errands.items()),
+        prefetch_percent=attempts.prefetch_percent,
     )
 
 
@@ -129,6 +130,7 @@ def _begin(memory: Memory, record: j.State) -> None:
     attempts = Attempts(record.slots)
     attempts.heard, attempts.prefetch, attempts.paused = record.heard, record.prefetch, record.paused
     attempts.resized, attempts.errands = record.resized, dict(record.errands)
+    attempts.prefetch_percent = record.prefetch_percent
     for attempt in record.attempts:
         attempts.held[attempt.id] = attempt
     memory.attempts, memory.reports = attempts, list(record.reports)

@@ -63,6 +63,7 @@ class Reporter:
             facts=facts,
             concurrency=attempts.slots,
             prefetch=attempts.prefetch,
+            prefetch_percent=attempts.prefetch_percent,
             batch=batch,
             held=tuple(attempts.held),
             handled=attempts.heard,

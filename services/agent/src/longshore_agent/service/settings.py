@@ -9,7 +9,9 @@ from msgspec import Struct
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """`concurrency` 0 = one slot per CPU; `prefetch` -1 = automatic; `batch` `*` = any.
+    """`concurrency`: slots, 0 = one per CPU, auto = what tasks request decides alone; `prefetch`: attempts beyond what
+    runs, a percentage such as 50%, or auto (-1); `batch` `*` = any. `custom`: amounts of resources that tasks can request
+    by name, such as `license=2,fpga=1`.
 
     `nats_url` and `nats_creds` override what enrolment gives. `spawner_socket` empty: a spawner of our own is started when
     none serves; named: whoever supervises it starts it. `executor` noop ends every attempt at once without a process, for
@@ -35,8 +37,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     join_secret_file: str = ""
     nats_url: str = ""
     nats_creds: str = ""
-    concurrency: int = 0
-    prefetch: int = -1
+    concurrency: int | str = 0
+    prefetch: int | str = -1
+    custom: str = ""
     batch: str = "*"
     spawner_socket: str = ""
     executor: Literal["process", "noop"] = "process"

@@ -54,7 +54,7 @@ class Transfers:
     def turn(self) -> None:
         """Begin every transfer that is due."""
         attempts = self.desk.attempts
-        most = max(FETCH_LEAST, min(FETCH_MOST, attempts.slots)) - self._fetching
+        most = max(FETCH_LEAST, min(FETCH_MOST, attempts.width)) - self._fetching
         chosen = attempts.next_to_stage(most) if attempts.to_stage and most > 0 else []
         if chosen:
             self._begin_staging(chosen)

@@ -65,9 +65,15 @@ class Watch:
         if self._gpus is not None:
             self._gpus.refresh()
             reading["gpus"] = self._gpus.known
-        reading["slots"] = {"wanted": attempts.slots, "effective": attempts.usable()}
+        reading["slots"] = {"wanted": attempts.slots, "effective": self._effective()}
         reading["hindered"] = self.limits.hindered
         return reading
+
+    def _effective(self) -> int:
+        """How many may run now; with an automatic number, as many as there are at most."""
+        attempts = self.desk.attempts
+        most = attempts.usable()
+        return most if attempts.slots >= 0 else min(most, max(attempts.width, len(attempts.held)))
 
     def joined(self) -> None:
         """The dispatcher knows this worker anew: tell it again what is in the way."""
@@ -110,9 +116,10 @@ class Watch:
             await asyncio.sleep(PRESSURE_EVERY)
             attempts = self.desk.attempts
             running = attempts.bare + attempts.containers
-            if self.pressure.sample(waiting.percent(), self.desk.clock.steady(), attempts.slots, running):
+            slots = attempts.width if attempts.slots >= 0 else max(attempts.width, len(attempts.held))
+            if self.pressure.sample(waiting.percent(), self.desk.clock.steady(), slots, running):
                 self.limits.throttle = self.pressure.allowed
-                log.info("throttled", slots=attempts.slots, usable=attempts.usable(), iowait=self.pressure.waiting)
+                log.info("throttled", slots=slots, usable=self._effective(), iowait=self.pressure.waiting)
                 self.desk.turn_soon()
 
     # --- disk and hours ---
