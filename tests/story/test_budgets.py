@@ -108,7 +108,7 @@ def test_a_wait_longer_than_usual_is_waited_for_also_after_a_restart_and_ends_wi
     desk.later(3 * LONGEST_WAIT)
     assert desk.when_settled() == []
     assert "it is tried again in" in desk.reasons(sub)
-    desk.now -= 4 * LONGEST_WAIT
+    desk.later(-4 * LONGEST_WAIT)
     desk.when_settled()
     assert desk.starts() == {"w1": [(sub, 0, 2)]}
 

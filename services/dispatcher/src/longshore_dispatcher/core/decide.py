@@ -8,13 +8,15 @@ from collections.abc import Collection, Iterator
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange, ranges, split_attempt
-from longshore_dispatcher.core import judge, reuse, sweeping, workers
+from longshore_dispatcher.core import judge, reuse, sweeping, trust, workers
 from longshore_dispatcher.core.plan import plan
 from longshore_dispatcher.core.recall import recall
 from longshore_dispatcher.core.seats import seats
 from longshore_dispatcher.core.state import State, Submission
 from longshore_dispatcher.core.wishes import answers
 
+#: What changes a worker so that nothing is assigned to it in the same turn.
+_CHANGES = e.WorkerPaused | e.WorkerLost | e.WorkerResized | e.WorkerQuarantined | e.WorkerTrusted
 #: An event, and the worker it is addressed to ("" if to none).
 Decision = tuple[e.Event, str]
 
@@ -33,6 +35,7 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
         decisions += _requirements(state, wished)
     if silent:
         decisions += workers.lost(state, silent, lost_after)
+    decisions += trust.decisions(state, now)
     decisions += workers.superseded(state)
     if state.grants:
         decisions += workers.grants(state, wished)
@@ -65,8 +68,8 @@ def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) 
     if any(isinstance(event, e.BatchPaused) for event, _ in so_far):
         return
     accepted = [state.submissions[event.submission] for event, _ in so_far if isinstance(event, e.SubmissionAccepted)]
-    told = {name for event, name in so_far if isinstance(event, e.WorkerPaused | e.WorkerLost | e.WorkerResized)}
-    free = [seat for seat in seats(state) if seat.name not in told]
+    told = {name for event, name in so_far if isinstance(event, _CHANGES)}
+    free = [seat for seat in (*seats(state), *trust.probe_seats(state, now)) if seat.name not in told]
     yield from plan(state, now, free, accepted, wished)
     yield from recall(state, now, free)
 
@@ -94,4 +97,5 @@ def _open_tasks(sub: Submission) -> tuple[TaskRange, ...]:
 
 def next_instant(state: State) -> float | None:
     """When something becomes due by itself; None if only an event can bring work."""
-    return state.delayed[0][0] if state.delayed else None
+    instants = (state.delayed[0][0] if state.delayed else None, trust.next_instant(state))
+    return min((instant for instant in instants if instant is not None), default=None)

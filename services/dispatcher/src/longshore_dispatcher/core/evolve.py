@@ -9,7 +9,7 @@ from typing import Any, Final
 from longshore_common import events as e
 from longshore_common.log import Malformed, Recorded
 from longshore_common.model import OWN_CAUSES, Cause
-from longshore_dispatcher.core import changes, governing, intake, reports, requirements, reuse, sweeping
+from longshore_dispatcher.core import changes, governing, intake, reports, requirements, reuse, sweeping, trust
 from longshore_dispatcher.core.state import Batch, Closed, End, State, Submission, Task, Wish, Worker
 
 #: Seconds for which finished submissions and their keys are remembered; those with something to retry, longer.
@@ -112,7 +112,7 @@ def _requeued(state: State, _record: Recorded, event: e.TasksRequeued) -> None:
             continue
         del state.verdicts[(verdict.submission, verdict.index)]
         sub = touched[verdict.submission] = state.submissions[verdict.submission]
-        _charge(task, verdict)
+        _charge(state, task, verdict)
         if verdict.memory:
             changes.give_memory(sub, task.index, verdict.memory)
         changes.requeue(state, sub, task)
@@ -121,13 +121,13 @@ def _requeued(state: State, _record: Recorded, event: e.TasksRequeued) -> None:
         changes.stand(state, sub)
 
 
-def _charge(task: Task, verdict: e.Requeue) -> None:
+def _charge(state: State, task: Task, verdict: e.Requeue) -> None:
     """Spend the budget of the verdict's cause, and remember where not to go again."""
     task.not_before, task.wait, task.reason = verdict.not_before, verdict.wait, verdict.reason[:200]
     task.avoid = task.worker
     if verdict.cause in OWN_CAUSES:
         task.spent += 1
-        task.avoid, task.granted = "", 0
+        task.avoid, task.granted = trust.shunned(state, task.worker), 0
     elif verdict.cause in LOSSES:
         task.losses += 1
     elif verdict.cause is not None:
@@ -184,6 +184,7 @@ def _assigned(state: State, record: Recorded, event: e.AttemptsAssigned) -> None
             worker.kill.update((f"{order.submission}.{s.index}.{s.n}", record.seq) for s in order.starts)
             continue
         begun = _begin(state, sub, name, order)
+        trust.probed(state, worker, begun)
         changes.stand(state, sub)
         if worker.state != "up":  # it went between the decision and its place in the log
             for task in begun:
@@ -288,6 +289,7 @@ def _worker_set(state: State, record: Recorded, event: e.WorkerPaused | e.Worker
             worker.paused, worker.drain, worker.pause_reason = True, event.drain, event.reason[:300]
         case e.WorkerResumed():
             worker.paused, worker.drain, worker.pause_reason = False, False, ""
+            trust.release(state, worker)
     _answered(state, record, event)
 
 
@@ -295,6 +297,11 @@ def _answered(state: State, _record: Recorded, event: Any) -> None:
     """The last event that names a wish closes it."""
     if not event.more:
         state.wishes.pop(event.request, None)
+
+
+def _care_ordered(state: State, record: Recorded, event: e.WorkerCareOrdered) -> None:
+    trust.care_ordered(state, record, event)
+    _answered(state, record, event)
 
 
 def _retention_set(state: State, _record: Recorded, event: e.BatchRetentionSet) -> None:
@@ -335,7 +342,7 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.CancelRequested: _wished, e.RetryRequested: _wished, e.SignalRequested: _wished,
     e.BatchPauseRequested: _wished, e.BatchResumeRequested: _wished, e.WorkerPauseRequested: _wished,
     e.WorkerResumeRequested: _wished, e.WorkerResizeRequested: _wished, e.WorkerCareRequested: _wished,
-    e.RemotesShared: _wished, e.WorkerCareOrdered: _answered, e.RemotesGiven: _answered,
+    e.RemotesShared: _wished, e.WorkerCareOrdered: _care_ordered, e.RemotesGiven: _answered,
     e.WorkerEnrolled: _enrolled, e.LeaderElected: _elected,
     e.SubmissionAccepted: _accepted, e.SubmissionRejected: _rejected, e.SubmissionDuplicated: _duplicated,
     e.RequestRefused: _refused, e.RequirementsMet: _met, e.TasksRequeued: _requeued, e.TasksRetried: _retried,
@@ -350,4 +357,5 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.EditRequested: _wished, e.UndoRequested: _wished, e.DeleteRequested: _wished, e.WorkerMoveRequested: _wished,
     e.ShareRequested: _wished, e.PolicyRequested: _wished,
     e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set, e.AttemptsReused: reuse.answered,
+    e.WorkerQuarantined: trust.quarantined, e.WorkerTrusted: trust.trusted,
 }  # fmt: skip

@@ -36,11 +36,11 @@ def recall(state: State, now: float, seats: list[Seat]) -> Iterator[Decision]:
 
 
 def _paused_on(state: State, load: Load, worker: Worker, paused: set[str]) -> list[Task]:
-    given_up = worker.paused or bool(worker.evicted)
+    given_up = worker.paused or bool(worker.evicted or worker.trust.quarantine)
     return [
         task
         for task in load.attempts.values()
-        if _recallable(task) and (given_up or _unwanted(state, task, worker, paused))
+        if _recallable(task) and task.attempt != worker.trust.probe and (given_up or _unwanted(state, task, worker, paused))
     ]
 
 

@@ -7,7 +7,7 @@ holds, so nobody can report on another's. What must not enter: verdicts.
 from longshore_common import events as e
 from longshore_common.log import Recorded
 from longshore_common.model import Cause
-from longshore_dispatcher.core import changes, requirements, reuse, sweeping
+from longshore_dispatcher.core import changes, requirements, reuse, sweeping, trust
 from longshore_dispatcher.core.state import PHASE, End, Load, State, Submission, Task, Worker
 
 #: Weight of the newest run time in a submission's pace.
@@ -59,6 +59,8 @@ def _move(state: State, load: Load, task: Task, move: e.Move) -> None:
             load.charge(changes.lot_at(sub, task.index).need, -1)
     if move.state == "running" and task.state != "running":
         task.started = move.at
+        if task.n > 1:
+            trust.runs(state, task)
     task.state, task.reason = move.state, move.reason[:400]
 
 
@@ -75,21 +77,27 @@ def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
         if usage.started_at is not None and usage.ended_at is not None:
             took = max(_least(sub, task), usage.ended_at - usage.started_at)
             sub.pace = took if sub.pace < 0 else sub.pace + NEWEST * (took - sub.pace)
-        if end.outcome != "succeeded":
-            changes.await_verdict(
-                state, task, End(end.outcome, _cause(end), end.reason, usage.peak_memory, end.definite, end.exit_code)
-            )
-            continue
-        _succeeded(state, sub, task)
-        if end.digest:
-            reuse.learn(state, sub, end)
+        if end.outcome == "succeeded":
+            _succeeded(state, sub, task, end)
+        else:
+            _not_well(state, sub, task, end)
     for sub in touched.values():
         if sub.pace >= 0:
             _learn(state, sub)
         changes.changed(state, sub)
 
 
-def _succeeded(state: State, sub: Submission, task: Task) -> None:
+def _not_well(state: State, sub: Submission, task: Task, end: e.Ended) -> None:
+    cause = _cause(end)
+    if end.outcome == "failed":
+        trust.failed(state, sub, task, end, cause)
+    told = End(end.outcome, cause, end.reason, end.usage.peak_memory, end.definite, end.exit_code)
+    changes.await_verdict(state, task, told)
+
+
+def _succeeded(state: State, sub: Submission, task: Task, end: e.Ended) -> None:
+    if trust.watched(state, sub, task):
+        trust.succeeded(state, sub, task, end)
     changes.lift(state, sub, task)
     del sub.tasks[task.index]
     if task.n > 1:
@@ -98,6 +106,8 @@ def _succeeded(state: State, sub: Submission, task: Task) -> None:
     sub.succeeded += 1
     if sub.id in state.dependents:
         requirements.shift(state, sub.id, (task.index, task.index), "succeeded")
+    if end.digest:
+        reuse.learn(state, sub, end)
 
 
 def _least(sub: Submission, task: Task) -> float:

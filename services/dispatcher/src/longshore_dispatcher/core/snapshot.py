@@ -12,7 +12,7 @@ from msgspec import Struct
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import Unreadable
 from longshore_common.model import Policy, Retention, Share
-from longshore_dispatcher.core import changes, requirements, sweeping
+from longshore_dispatcher.core import changes, requirements, sweeping, trust
 from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.state import (
     PHASE,
@@ -96,6 +96,7 @@ def from_bytes(data: bytes) -> State:
 
 def _derive(state: State) -> None:
     _derive_keys(state)
+    trust.derive(state)
     for residue in state.residues.values():
         sweeping.schedule(state, residue)
     for name in state.workers:

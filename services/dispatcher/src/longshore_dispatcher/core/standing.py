@@ -36,6 +36,20 @@ class Standing(Struct, omit_defaults=True):
     examined: bool = False
 
 
+class Trials:
+    """Derived from the standings of workers: by name those with strikes, those with any that count, those in quarantine,
+    and by task the workers it struck.
+    """
+
+    __slots__ = ("accused", "quarantined", "struck", "suspects")
+
+    def __init__(self) -> None:
+        self.suspects: dict[str, None] = {}
+        self.accused: dict[str, None] = {}
+        self.quarantined: dict[str, None] = {}
+        self.struck: dict[tuple[int, int], dict[str, None]] = {}
+
+
 class Staged(Struct, array_like=True, gc=False):
     """What an attempt has fetched: `done` of `total` bytes (0 = not known), between two instants of its agent's clock."""
 

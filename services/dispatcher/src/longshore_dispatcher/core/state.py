@@ -34,7 +34,7 @@ from longshore_dispatcher.core.content import Content, Need, Shelf
 from longshore_dispatcher.core.queue import Queue
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.residue import Residue, Sweep
-from longshore_dispatcher.core.standing import Staged, Standing
+from longshore_dispatcher.core.standing import Staged, Standing, Trials
 
 WishEvent = (
     CancelRequested
@@ -373,7 +373,7 @@ class State(Told):
         self.queue = Queue()
         self.delayed: list[tuple[float, int, int]] = []
         self.furthest = self.longest = 0.0  # no instant in `delayed` is later, nor was any further ahead
-        self.suspects, self.quarantined = dict[str, None](), dict[str, None]()  # workers with strikes; in quarantine
+        self.trials = Trials()
         self.verdicts: dict[tuple[int, int], Task] = {}
         self.grants: dict[tuple[int, int], Task] = {}
         self.asked: dict[tuple[int, int], Task] = {}

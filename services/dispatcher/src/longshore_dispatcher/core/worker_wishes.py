@@ -50,6 +50,8 @@ def _for_one(state: State, event: AboutWorkers, name: str, to: _Answer) -> e.Eve
     match event:
         case e.WorkerPauseRequested():
             return e.WorkerPaused(drain=event.drain, request=request, more=more)
+        case e.WorkerResumeRequested() if state.workers[name].trust.quarantine and not state.workers[name].paused:
+            return e.WorkerTrusted(reason="it was resumed", request=request, more=more)
         case e.WorkerResumeRequested():
             return e.WorkerResumed(request=request, more=more)
         case e.WorkerResizeRequested():
