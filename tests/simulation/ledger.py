@@ -16,7 +16,9 @@ Task = tuple[int, int]
 class Ledger:
     """State per task, current attempt per task, and the books on slots and publications."""
 
-    def __init__(self) -> None:
+    def __init__(self, slack: float = 0.0) -> None:
+        """`slack`: seconds by which the clock of who decides may differ from that of the log."""
+        self.slack = slack
         self.state: dict[Task, str] = {}
         self.spec: dict[Task, TaskSpec] = {}
         self.current: dict[Task, tuple[str, str] | None] = {}  # (attempt, worker)
@@ -112,7 +114,7 @@ class Ledger:
                 assert self.state[task] in ("succeeded", "failed", "cancelled"), f"{task} is {self.state[task]}"
                 assert event.what != "outputs" or self.state[task] == "succeeded", f"{task} has no outputs"
                 assert start.n == max(1, self.last_n.get(task, 0))
-                assert record.at - self.ended_at[task] >= kept, f"{event.what} of {task} go too early"
+                assert record.at - self.ended_at[task] >= kept - self.slack, f"{event.what} of {task} go too early"
                 assert order.spec == self.spec[task]
 
     def _tasks(self, ranges: tuple[TaskRange, ...]) -> Iterator[Task]:

@@ -8,13 +8,14 @@ from longshore_common import events as e
 from longshore_common.ids import TaskRange
 from longshore_common.model import Array, HostFacts, Parts, Retention, Specs, TaskSpec, resource_key
 from longshore_common.testing.tape import Tape
-from longshore_dispatcher.core import changes, snapshot, sweeping
+from longshore_dispatcher.core import snapshot, sweeping
 from longshore_dispatcher.core.decide import decide
 from longshore_dispatcher.core.evolve import evolve
 from longshore_dispatcher.core.explain import explain
 from longshore_dispatcher.core.state import State
 
 from .agent import Agent
+from .derived import derived
 from .ledger import Ledger
 
 TERMINAL = ("succeeded", "failed", "cancelled")
@@ -37,22 +38,6 @@ class Seat:
         self.state = State()
         self.fence = 0
         self.own = 0
-
-
-def derived(state: State) -> dict[str, object]:
-    """What is not in snapshots, in a form that can be compared."""
-    return {
-        "loads": {
-            name: (set(load.attempts), load.phases, load.cpus, load.memory, load.gpus, load.recalls)
-            for name, load in state.loads.items()
-        },
-        "queue": {key: line.members for key, line in state.queue.lines.items()},
-        "order": {key: list(line) for key, line in state.queue.lines.items()},
-        "delayed": {entry for entry in state.delayed if changes.is_delayed(state, entry)},
-        "verdicts": set(state.verdicts), "grants": set(state.grants), "frozen": state.frozen,
-        "due": {(key, entry) for key, heap in state.due.items() for entry in heap if sweeping.is_due(state, entry)},
-        "open": state.open, "ripe": state.ripe, "dependents": state.dependents, "keys": state.keys,
-    }  # fmt: skip
 
 
 class Harbour(RuleBasedStateMachine):

@@ -76,6 +76,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._awaited: set[str] = set()
         self._turn = 0
+        self._looked = 0.0
         self._saved = (0, 0.0)
         self._saving: asyncio.Task[None] | None = None
 
@@ -221,7 +222,7 @@ class Dispatcher:
         await self._caught_up.wait()
         while True:
             await self._pause()
-            now = self._clock.now()
+            now = self._looked = self._clock.now()
             if self._lead.should_stand(self.state, self._clock.steady()):
                 await self._stand(now)
             elif self.leading and not self._awaited:
@@ -234,8 +235,9 @@ class Dispatcher:
         """Until something came in, or something becomes due."""
         if not self._wake.is_set():
             instant = next_instant(self.state)
-            wait = TICK if instant is None else min(TICK, max(0.0, instant - self._clock.now()))
-            wait = max(wait, 0.001)
+            # what was due at the last look and is not done has no place yet: only an event can bring one
+            ahead = TICK if instant is None or instant <= self._looked else instant - self._clock.now()
+            wait = min(TICK, max(ahead, 0.001))
             handle = asyncio.get_running_loop().call_later(wait, self._wake.set)
             await self._wake.wait()
             handle.cancel()

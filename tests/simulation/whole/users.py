@@ -1,0 +1,117 @@
+"""A user who submits and wishes all through the storm, and says each thing again until the log has it."""
+
+import asyncio
+
+from longshore_common import events as e
+from longshore_common.errors import Unreachable
+from longshore_common.ids import TaskRange
+from longshore_common.log import Entry
+from longshore_common.model import Array, Parts, Retention, Specs, TaskSpec
+
+from .wire import Wire
+
+SPECS = (
+    TaskSpec(command=("true",)),
+    TaskSpec(command=("true",), retries=1),
+    TaskSpec(command=("true",), output="file:///out/{index}", inputs=("s3://b/in",)),
+    TaskSpec(command=("true",), cpus=1.5),
+    TaskSpec(command=("true",), container="alpine", memory=3 << 30),
+    TaskSpec(command=("true",), memory=1 << 29, retries=3, resources=("s3://r/a",)),
+    TaskSpec(command=("true",), output="file:///out/{index}", checkpoint="state", retries=2),
+)
+WORKERS = ("w1", "w2", "w3")
+BATCHES = ("b0", "b1")
+
+
+class User:
+    """One person; `acknowledged` are the sequences of submissions that the log said it has."""
+
+    def __init__(self, world) -> None:
+        self.world = world
+        self.dice = world.dice
+        self.acknowledged: dict[str, int] = {}
+        self.sizes: dict[int, int] = {}
+        self.sent = 0
+        self.entry = 0
+
+    async def storm(self, seconds: float) -> None:
+        """Wish for this and that for so long."""
+        end = self.world.loop.time() + seconds
+        self.wire = Wire(self.world.hub, self.world.weather, "user", "ada")
+        await self.submit()
+        for _ in range(self.dice.randint(4, 16)):
+            await asyncio.sleep(self.dice.expovariate(12 / seconds))
+            if self.world.loop.time() > end:
+                break
+            if self.sent < 6 and self.dice.random() < 0.45:
+                await self.submit()
+            else:
+                await self.say(self._wish())
+        await asyncio.sleep(max(0.0, end - self.world.loop.time()))
+
+    async def mend(self) -> None:
+        """Undo what keeps tasks from ending."""
+        for batch in BATCHES:
+            await self.say(e.BatchResumeRequested(batch=batch))
+        await self.say(e.WorkerResumeRequested(workers=WORKERS))
+        await self.say(e.WorkerResizeRequested(workers=WORKERS, concurrency=2))
+        await self.say(e.WorkerMoveRequested(workers=WORKERS, batch="*"))
+        for seq in self.acknowledged.values():
+            every = (TaskRange(seq, 0, self.sizes[seq] - 1),)
+            await self.say(e.RetryRequested(tasks=every))
+            await self.say(e.SignalRequested(tasks=every, signal="continue"))
+
+    async def submit(self) -> None:
+        """Up to eight tasks, in one of three forms; perhaps by a key used before."""
+        dice = self.dice
+        self.sent += 0 if self.sent and dice.random() < 0.1 else 1
+        key, size, pick = f"k{self.sent}", dice.randint(1, 8), dice.randrange(99)
+        specs = tuple(SPECS[(pick + k) % len(SPECS)] for k in range(size))
+        body = dice.choice((Array(spec=specs[0], size=size), Specs(specs=specs), None))
+        if body is None:
+            for part, spec in enumerate(specs):
+                await self.say(e.SubmissionPartSent(key=key, part=part, specs=(spec,)))
+            body = Parts(parts=size, size=size)
+        requires = ()
+        if self.acknowledged and dice.random() < 0.3:
+            requires = (TaskRange(dice.choice(list(self.acknowledged.values())), 0, 0),)
+        event = e.TasksSubmitted(
+            key=key, batch=dice.choice(BATCHES), body=body, held=dice.random() < 0.1, max_running=dice.choice((0, 0, 0, 2)),
+            priority=dice.choice((0, 0, 1)), requires=requires, requires_any_outcome=dice.random() < 0.5,
+        )  # fmt: skip
+        seq = await self.say(event)
+        self.acknowledged[f"{key} {self.entry}"], self.sizes[seq] = seq, size
+
+    async def say(self, event: e.Event) -> int:
+        """Append it, again and again with the same id until it is acknowledged."""
+        self.entry += 1
+        entry = Entry(event, "ada", f"ada-{self.entry}")
+        self.world.note(f"ada: {event}")
+        while True:
+            try:
+                return await self.wire.log.append(entry)
+            except Unreachable:
+                await asyncio.sleep(0.3)
+
+    def _wish(self) -> e.Event:
+        dice = self.dice
+        seq = dice.choice(list(self.acknowledged.values()))
+        lo = dice.randint(0, 4)
+        tasks = (TaskRange(seq, lo, lo + dice.randint(0, 4)),)
+        batch, workers = dice.choice(BATCHES), dice.choice(((), ("w1",), ("w2", "w3")))
+        return dice.choice(
+            (
+                e.CancelRequested(tasks=tasks),
+                e.RetryRequested(tasks=tasks),
+                e.RetryRequested(batch=batch),
+                e.SignalRequested(tasks=tasks, signal=dice.choice(("stop", "kill", "pause", "continue", "checkpoint"))),
+                e.BatchPauseRequested(batch=batch, freeze=dice.random() < 0.5),
+                e.BatchResumeRequested(batch=batch),
+                e.BatchRetentionRequested(batch=batch, retention=Retention(outputs=50, logs=20, failed=10)),
+                e.WorkerPauseRequested(workers=workers, drain=dice.random() < 0.3),
+                e.WorkerResumeRequested(workers=workers),
+                e.WorkerResizeRequested(workers=workers, concurrency=dice.randint(0, 3)),
+                e.WorkerCareRequested(care="clean", workers=workers),
+                e.ShareRequested(kind=dice.choice(("batch", "user")), name=batch, weight=dice.choice((0.5, 1, 3))),
+            )
+        )
