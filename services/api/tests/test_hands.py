@@ -265,5 +265,5 @@ async def test_more_memory_after_an_oom_stands_in_the_history(api: Api) -> None:
         "queued again after attempt 1 (oom, it ran out of 2 GB), with 3 GB of memory from here on",
         "attempt 2 assigned to w1, with 3 GB of memory",
         "asked to send it checkpoint",
-        "attempt 2 told to checkpoint",
+        "attempt 2 told to stop with a checkpoint",
     ]

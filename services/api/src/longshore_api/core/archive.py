@@ -21,6 +21,7 @@ _BY_WORKER: Final = frozenset({
 })  # fmt: skip
 _TO_WORKER: Final = frozenset({
     e.WorkerPaused, e.WorkerResumed, e.WorkerResized, e.WorkerLost, e.WorkerCareOrdered, e.RemotesGiven, e.SweepOrdered,
+    e.WorkerMoved, e.WorkerQuarantined, e.WorkerTrusted,
 })  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def keep(changes: Changes, record: Recorded) -> None:
 
 def abouts(record: Recorded, event: e.Event) -> Iterable[tuple[str, str]]:
     """(kind, name) of each worker, batch and wish whose history this event belongs to; bulk events to none."""
-    request: int = getattr(event, "request", 0)
+    request: int = 0 if isinstance(event, e.UndoRequested) else getattr(event, "request", 0)
     return [*_places(record, event), *([(REQUEST, str(request))] if request else ())]
 
 
@@ -60,8 +61,14 @@ def _places(record: Recorded, event: e.Event) -> Iterable[tuple[str, str]]:
             | e.BatchRetentionRequested() | e.BatchRetentionSet()
         ):  # fmt: skip
             return [("batch", event.batch)]
-        case e.CancelRequested() | e.RetryRequested():
+        case e.CancelRequested() | e.RetryRequested() | e.EditRequested() | e.DeleteRequested():
             return [("batch", event.batch)] if event.batch else ()
+        case e.ShareRequested() | e.ShareSet():
+            return [(event.kind, event.name)]
+        case e.PlaceReserved():
+            return [("worker", event.worker)] if event.worker else ()
+        case e.WorkerMoveRequested():
+            return [("batch", event.batch), *(("worker", name) for name in event.workers or (EVERY,))]
         case e.WorkerEnrolled():
             return [("worker", event.worker)]
         case _:
