@@ -55,7 +55,7 @@ class RequestRefused(Event, frozen=True):
 class RequirementsMet(Event, frozen=True):
     """The waiting tasks of these submissions, and these `tasks`, are queued.
 
-    Of a submission with edges or `each_requires`, or of which some are held, single tasks are named; all of them begin `waiting`.
+    Of a submission with edges or `each_requires`, all of whose tasks begin `waiting`, or with held ones, tasks are named.
     """
 
     submissions: tuple[SubmissionId, ...] = ()

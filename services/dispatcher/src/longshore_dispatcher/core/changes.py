@@ -4,13 +4,14 @@ They keep the derived sums and queues true. What must not enter: events, judgeme
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Final
 
 import msgspec
 
-from longshore_dispatcher.core import content, requirements, sweeping
+from longshore_common.ids import TaskRange
+from longshore_dispatcher.core import blocked, bulk, content, graph, requirements, sweeping
 from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.queue import Key
 from longshore_dispatcher.core.ranges import Ranges, Run
@@ -145,16 +146,29 @@ def tidy_delayed(state: State) -> None:
         state.furthest = state.longest = 0.0
 
 
-def end_run(state: State, sub: Submission, run: Run, bucket: Ranges) -> None:
-    """Whatever of `run` has not ended goes to `bucket` (the failed or the cancelled); attempts under way are superseded."""
-    gone: list[Run] = sub.kept.cut(*run)
+def of_submissions(state: State, tasks: Iterable[TaskRange]) -> Iterator[tuple[Submission, list[Run]]]:
+    """The open submissions among these, each with all its runs."""
+    runs: dict[int, list[Run]] = {}
+    for run in tasks:
+        runs.setdefault(run.submission, []).append((run.lo, run.hi))
+    for submission, named in runs.items():
+        if (sub := state.submissions.get(submission)) is not None:
+            yield sub, named
+
+
+def end_runs(state: State, sub: Submission, runs: Sequence[Run], bucket: Ranges) -> None:
+    """Whatever of `runs` has not ended goes to `bucket` (the failed or the cancelled); attempts under way are superseded."""
+    gone: list[Run] = bulk.take(sub.kept, runs)
     for lot in sub.lots:
-        gone += lot.fresh.cut(*run)
-    for task in list(sub.tasks_in(*run)):
+        gone += bulk.take(lot.fresh, runs)
+    gone += blocked.leave(state, sub, runs)
+    for task in [task for run in runs for task in sub.tasks_in(*run)] if sub.tasks else ():
         _drop(state, sub, task)
         gone.append((task.index, task.index))
+    bulk.put(bucket, gone)
+    if sub.ended:
+        blocked.forget(state, sub)
     for lo, hi in gone:
-        bucket.add(lo, hi)
         requirements.shift(state, sub.id, (lo, hi), "broke")
 
 
@@ -174,9 +188,20 @@ def _drop(state: State, sub: Submission, task: Task) -> None:
 def retry_run(state: State, sub: Submission, run: Run) -> None:
     """Whatever of `run` failed, was cancelled or held is untouched again."""
     ended = sub.failed.cut(*run) + sub.cancelled.cut(*run)
+    if blocked.by_task(sub):
+        blocked.block(state, sub, ended + sub.kept.cut(*run))
+    else:
+        line_up(sub, ended + sub.kept.cut(*run))
     for lo, hi in ended:
         requirements.shift(state, sub.id, (lo, hi), "mended")
-    for lo, hi in ended + sub.kept.cut(*run):
+
+
+def line_up(sub: Submission, runs: Sequence[Run]) -> None:
+    """These tasks, which were in no place, are untouched ones of their lots."""
+    if len(sub.lots) == 1:
+        bulk.put(sub.lots[0].fresh, runs)
+        return
+    for lo, hi in runs:
         for lot, a, b in lot_runs(sub, lo, hi):
             lot.fresh.add(a, b)
         for index in [index for index in sub.memory if lo <= index <= hi]:
@@ -196,11 +221,14 @@ def changed(state: State, sub: Submission) -> None:
 def close(state: State, sub: Submission) -> None:
     """Keep of an ended submission what its key, requirements and retries need."""
     requirements.forget(state, sub)
+    blocked.forget(state, sub)
     sweeping.leave(state, sub)
     revive = b""
     if sub.failed or sub.cancelled:
         ended = (*sub.failed.runs, *sub.cancelled.runs)
         sub.content = content.thinned(sub.content, _blob_heads(sub, ended))
+        if sub.ties is not None and sub.ties.graph is not None:
+            sub.ties.graph = graph.thinned(sub.size, sub.ties.graph, ended)
         revive = _pack(sub)
     state.closed[sub.id] = Closed(
         sub.id, sub.user, sub.batch, sub.key, sub.size, state.at, sub.succeeded,
@@ -225,5 +253,6 @@ def reopen(state: State, submission: int) -> Submission | None:
         return None
     del state.closed[submission]
     sub = state.submissions[submission] = _revived(closed.revive)
+    blocked.register(state, sub)
     sweeping.reopened(state, sub)
     return sub

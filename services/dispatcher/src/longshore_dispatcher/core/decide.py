@@ -7,12 +7,12 @@ not enter: changes of state, I/O, the clock.
 from collections.abc import Collection, Iterator
 
 from longshore_common import events as e
-from longshore_common.ids import SubmissionId, TaskRange, ranges, split_attempt
-from longshore_dispatcher.core import judge, reuse, sweeping, trust, workers
+from longshore_common.ids import split_attempt
+from longshore_dispatcher.core import judge, resolving, reuse, sweeping, trust, workers
 from longshore_dispatcher.core.plan import plan
 from longshore_dispatcher.core.recall import recall
 from longshore_dispatcher.core.seats import seats
-from longshore_dispatcher.core.state import State, Submission
+from longshore_dispatcher.core.state import State
 from longshore_dispatcher.core.wishes import answers
 
 #: What changes a worker so that nothing is assigned to it in the same turn.
@@ -31,8 +31,8 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
     wished = _wished(decisions)
     if state.verdicts:
         decisions += judge.judge(state, now, wished)
-    if state.ripe:
-        decisions += _requirements(state, wished)
+    if state.ripe or state.tied:
+        decisions += resolving.resolve(state, wished, mended=bool(_retried(decisions)))
     if silent:
         decisions += workers.lost(state, silent, lost_after)
     decisions += trust.decisions(state, now)
@@ -72,27 +72,6 @@ def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) 
     free = [seat for seat in (*seats(state), *trust.probe_seats(state, now)) if seat.name not in told]
     yield from plan(state, now, free, accepted, wished)
     yield from recall(state, now, free)
-
-
-def _requirements(state: State, wished: set[int]) -> Iterator[Decision]:
-    """Submissions whose requirements are decided: their tasks are queued, or fail with them."""
-    met = []
-    for waiting in sorted(state.ripe - wished):
-        sub = state.submissions[waiting]
-        if state.open[waiting][1]:
-            reason = "a task it requires failed or was cancelled"
-            yield e.TasksFailed(tasks=_open_tasks(sub), cause="requirement", reason=reason), ""
-        elif not sub.kept or any(lot.fresh.count for lot in sub.lots):
-            met.append(SubmissionId(waiting))  # where all is held there is nothing to queue yet
-    if met:
-        yield e.RequirementsMet(submissions=tuple(met)), ""
-
-
-def _open_tasks(sub: Submission) -> tuple[TaskRange, ...]:
-    ident = SubmissionId(sub.id)
-    runs = [run for lot in sub.lots for run in lot.fresh.ascending()] + list(sub.kept.ascending())
-    found = [TaskRange(ident, lo, hi) for lo, hi in runs]
-    return tuple(found) + tuple(ranges(ident, sub.tasks))
 
 
 def next_instant(state: State) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from longshore_common import events as e
 from longshore_common.log import Malformed, Recorded
 from longshore_common.model import OWN_CAUSES, Cause
-from longshore_dispatcher.core import changes, governing, intake, reports, requirements, reuse, sweeping, trust
+from longshore_dispatcher.core import blocked, changes, governing, intake, reports, requirements, reuse, sweeping, trust
 from longshore_dispatcher.core.state import Batch, Closed, End, State, Submission, Task, Wish, Worker
 
 #: Seconds for which finished submissions and their keys are remembered; those with something to retry, longer.
@@ -62,8 +62,8 @@ def _accepted(state: State, record: Recorded, event: e.SubmissionAccepted) -> No
         return
     sub.accepted = True
     state.keys.setdefault(f"{sub.user}/{sub.key}", sub.id)
-    if sub.requires:
-        requirements.register(state, sub)
+    requirements.register(state, sub)
+    blocked.register(state, sub)
     changes.changed(state, sub)
     if record.seq % 16 == 0:
         _prune(state)
@@ -102,6 +102,11 @@ def _met(state: State, _record: Recorded, event: e.RequirementsMet) -> None:
             requirements.forget(state, sub)
             sub.met = True
             changes.changed(state, sub)
+    for sub, runs in changes.of_submissions(state, event.tasks):
+        requirements.forget(state, sub)
+        sub.met = True
+        changes.line_up(sub, blocked.leave(state, sub, runs))
+        changes.changed(state, sub)
 
 
 def _requeued(state: State, _record: Recorded, event: e.TasksRequeued) -> None:
@@ -149,18 +154,16 @@ def _retried(state: State, _record: Recorded, event: e.TasksRetried) -> None:
 
 
 def _failed(state: State, _record: Recorded, event: e.TasksFailed) -> None:
-    for run in event.tasks:
-        if (sub := state.submissions.get(run.submission)) is not None:
-            changes.end_run(state, sub, (run.lo, run.hi), sub.failed)
-            changes.changed(state, sub)
+    for sub, runs in changes.of_submissions(state, event.tasks):
+        changes.end_runs(state, sub, runs, sub.failed)
+        changes.changed(state, sub)
     changes.tidy_delayed(state)
 
 
 def _cancelled(state: State, _record: Recorded, event: e.TasksCancelled) -> None:
-    for run in event.tasks:
-        if (sub := state.submissions.get(run.submission)) is not None:
-            changes.end_run(state, sub, (run.lo, run.hi), sub.cancelled)
-            changes.changed(state, sub)
+    for sub, runs in changes.of_submissions(state, event.tasks):
+        changes.end_runs(state, sub, runs, sub.cancelled)
+        changes.changed(state, sub)
     changes.tidy_delayed(state)
     state.wishes.pop(event.request, None)
 
@@ -322,7 +325,7 @@ def _prune(state: State) -> None:
     sweeping.prune(state, state.at - REMEMBERED, PRUNED)
     for submission in list(_oldest(state)):
         closed = state.closed.pop(submission)
-        if closed.revive and closed.at > state.at - RETRIABLE:
+        if submission in state.dependents or (closed.revive and closed.at > state.at - RETRIABLE):
             state.closed[submission] = closed  # to the end of the line
             continue
         whose = f"{closed.user}/{closed.key}"

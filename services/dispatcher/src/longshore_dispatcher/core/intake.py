@@ -9,7 +9,7 @@ from sys import intern
 from longshore_common import events as e
 from longshore_common.log import Recorded
 from longshore_common.model import Array, Body, Parts, Specs, TaskSpec
-from longshore_dispatcher.core import validity
+from longshore_dispatcher.core import tying, validity
 from longshore_dispatcher.core.content import Content, Need, blob_of, need_of, of_array, of_specs, shared_resources
 from longshore_dispatcher.core.ranges import Ranges, of, whole
 from longshore_dispatcher.core.state import Lot, Part, State, Submission, Wish
@@ -30,7 +30,9 @@ def submitted(state: State, record: Recorded, event: e.TasksSubmitted) -> None:
     )  # fmt: skip
     whose = f"{user}/{event.key}"
     state.keys.setdefault(whose, record.seq)
-    _fill(state, sub, event.body, state.parts.pop(whose, None))
+    sent = state.parts.pop(whose, None)
+    _fill(state, sub, event.body, sent)
+    tying.tie(sub, event, sent)
     if event.held:
         for lot in sub.lots:
             for run in lot.fresh.runs:
@@ -48,7 +50,10 @@ def part_sent(state: State, record: Recorded, event: e.SubmissionPartSent) -> No
     blob, raw = blob_of(event.specs)
     needs = [(sum(1 for _ in run), need) for need, run in groupby(map(need_of, event.specs))]
     problems, resources = validity.problems(event.specs), shared_resources(event.specs)
-    sent.parts[event.part] = Part(blob, len(event.specs), raw, needs, problems, resources, *_storage(event.specs))
+    delivers, fetches = _storage(event.specs)
+    sent.parts[event.part] = Part(
+        blob, len(event.specs), raw, needs, problems, resources, delivers, fetches, tying.packed(event.edges)
+    )
 
 
 def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
@@ -91,7 +96,7 @@ def _from_parts(sub: Submission, body: Parts, sent: Sent | None, broken: str) ->
             f" (unreadable: {broken})" if broken else ""
         )
         return
-    ordered = [parts[k] for k in range(body.parts)]
+    ordered = [parts[k] for k in range(body.parts) if parts[k].count]  # some may hold edges only
     if (total := sum(p.count for p in ordered)) != sub.size:
         sub.fault = f"its parts hold {total} tasks, not {sub.size}: submit again with a new key"
         return

@@ -104,7 +104,7 @@ def _succeeded(state: State, sub: Submission, task: Task, end: e.Ended) -> None:
         sub.memory.pop(task.index, None)
         sub.numbers[task.index] = task.n
     sub.succeeded += 1
-    if sub.id in state.dependents:
+    if sub.id in state.dependents or sub.id in state.tied.graphs:
         requirements.shift(state, sub.id, (task.index, task.index), "succeeded")
     if end.digest:
         reuse.learn(state, sub, end)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import Unreadable
 from longshore_common.model import Policy, Retention, Share
-from longshore_dispatcher.core import changes, requirements, sweeping, trust
+from longshore_dispatcher.core import blocked, changes, requirements, sweeping, trust
 from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.state import (
     PHASE,
@@ -28,7 +28,7 @@ from longshore_dispatcher.core.state import (
 )
 
 #: Raised whenever an older dispatcher would misread what a newer one wrote; a snapshot of a newer version is not used.
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 class Image(Struct):
@@ -109,8 +109,10 @@ def _derive(state: State) -> None:
     placed.sort(key=_assigned_at)
     for task in placed:
         state.loads[task.worker].attempts[task.attempt] = task
-    for sub in [sub for sub in state.submissions.values() if sub.waiting]:
-        requirements.register(state, sub)
+    for sub in [sub for sub in state.submissions.values() if sub.accepted]:
+        blocked.register(state, sub)
+        if sub.waiting:
+            requirements.register(state, sub)
 
 
 def _derive_keys(state: State) -> None:

@@ -35,6 +35,7 @@ from longshore_dispatcher.core.queue import Queue
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.standing import Staged, Standing, Trials
+from longshore_dispatcher.core.ties import Tied, Ties
 
 WishEvent = (
     CancelRequested
@@ -179,6 +180,7 @@ class Submission(Struct, gc=False):
     ran: dict[str, None] = {}
     numbers: dict[int, int] = {}
     well: tuple[str, ...] = ()
+    ties: Ties | None = None
 
     @property
     def ended(self) -> bool:
@@ -193,7 +195,7 @@ class Submission(Struct, gc=False):
             return "failed"
         if self.cancelled.has(index):
             return "cancelled"
-        if self.kept.has(index):
+        if self.kept.has(index) or (self.ties is not None and self.ties.blocked.has(index)):
             return "waiting"
         if any(lot.fresh.has(index) for lot in self.lots):
             return "waiting" if self.waiting or not self.accepted else "queued"
@@ -302,6 +304,7 @@ class Part(Struct, array_like=True):
     resources: tuple[str, ...] = ()
     delivers: bool = False
     fetches: bool = False
+    edges: bytes = b""
 
 
 class Parts(Struct):
@@ -379,6 +382,7 @@ class State(Told):
         self.asked: dict[tuple[int, int], Task] = {}
         self.open: dict[int, list[int]] = {}
         self.ripe: set[int] = set()
+        self.tied = Tied()
         self.dependents: dict[int, dict[int, list[Run]]] = {}
         self.frozen: set[str] = set()
         self.due: dict[tuple[str, str], list[tuple[float, int, str]]] = {}

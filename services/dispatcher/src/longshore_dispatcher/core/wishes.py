@@ -10,7 +10,7 @@ from typing import Final
 from longshore_common import events as e
 from longshore_common.ids import AttemptId, SubmissionId, TaskRange
 from longshore_common.model import Wanted
-from longshore_dispatcher.core import edits, governing, surgery, validity, worker_wishes
+from longshore_dispatcher.core import blocked, edits, governing, requirements, surgery, validity, worker_wishes
 from longshore_dispatcher.core.named import Decision, Named, of_batch, refuse
 from longshore_dispatcher.core.ranges import Ranges
 from longshore_dispatcher.core.state import State, Submission, Task, Wish
@@ -128,7 +128,7 @@ def _not_on_workers(sub: Submission, run: TaskRange) -> list[TaskRange]:
     for lot in sub.lots:
         for part in lot.fresh.within(run.lo, run.hi):
             found.add(*part)
-    for part in sub.kept.within(run.lo, run.hi):
+    for part in (*sub.kept.within(run.lo, run.hi), *blocked.within(sub, (run.lo, run.hi))):
         found.add(*part)
     for task in sub.tasks_in(run.lo, run.hi):
         if not task.placed:
@@ -145,7 +145,8 @@ def _retry(state: State, wish: Wish, event: e.RetryRequested) -> Iterator[Decisi
             runs.add(*part)
         found += [TaskRange(run.submission, lo, hi) for lo, hi in runs.ascending()]
     if found:
-        yield e.TasksRetried(tasks=tuple(found), request=wish.seq), ""
+        waiting = tuple(r for r in found if requirements.waits_again(state, r.submission))
+        yield e.TasksRetried(tasks=tuple(found), request=wish.seq, waiting=waiting), ""
     nothing = "" if found else "nothing to retry: none of it failed, was cancelled or is held"
     yield from named.rest(wish, nothing if named.runs else "")
 
