@@ -5,10 +5,12 @@ from typing import Annotated, Final, Literal, NamedTuple
 from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, QueryParameter
+from msgspec import structs
 
 from longshore_api.adapters import present, views
 from longshore_api.adapters.back import Seen
 from longshore_api.adapters.doors import CaughtUp, Cursor, House, Limit, TheHouse
+from longshore_api.adapters.given import asks, given
 from longshore_api.adapters.output import LARGEST, Part, Span
 from longshore_api.core import selection
 from longshore_common.errors import BadInput, NotFound
@@ -94,6 +96,10 @@ async def attempts(seen: Seen, task: FromPath[str]) -> views.Attempts:
     items = [present.attempt(r, submission, index, r["n"]) for r in rows]
     if row["attempt"]:
         items.append(present.attempt(row, submission, index, row["attempt"]))
+        (of,) = await seen.reader.details([row])
+        if asks(of.spec):
+            found = given(await house.reader.assignments(submission, index), submission, index)
+            items = [structs.replace(item, given=found.get(item.n)) for item in items]
     return views.Attempts(items)
 
 

@@ -228,6 +228,7 @@ def worker(row: Row, heard_at: float | None, load: dict[str, Any] | None = None)
     return views.Worker(
         name=row["name"],
         state=state,
+        prefetch_percent=row["prefetch_percent"],
         concurrency=row["concurrency"],
         prefetch=row["prefetch"],
         batch=row["batch"],

@@ -216,6 +216,55 @@ class Reader:
         return rows[0]
 
 
+    async def governing(self, *kinds: str) -> list[Row]:
+        """Shares or the policy, by kind and name."""
+        return await self.fetch("SELECT * FROM governing WHERE kind = ANY($1::text[]) ORDER BY kind, name", list(kinds))
+
+    async def assignments(self, submission: int, index: int) -> list[Row]:
+        """The events that may have assigned attempts of this task, in order."""
+        return await self.fetch(
+            "SELECT e.* FROM event e JOIN (SELECT DISTINCT seq FROM event_range WHERE submission = $1 AND lo <= $2 "
+            "AND hi >= $2) r ON r.seq = e.seq WHERE e.type = 'attempts-assigned' ORDER BY e.seq",
+            submission, index,
+        )  # fmt: skip
+
+    async def history_of_user(self, name: str, limit: int, after: int) -> list[Row]:
+        """What a user wrote, and what is set for it, past sequence `after`."""
+        return await self.fetch(
+            "SELECT * FROM ((SELECT * FROM event WHERE role = 'user' AND name = $1 AND seq > $3 ORDER BY seq LIMIT $2) "
+            "UNION (SELECT e.* FROM event_about a JOIN event e ON e.seq = a.seq WHERE a.kind = 'user' AND a.name = $1 "
+            "AND a.seq > $3 ORDER BY a.seq LIMIT $2)) x ORDER BY seq LIMIT $2",
+            name, limit, after,
+        )  # fmt: skip
+
+    async def history(self, chosen: Chronicle, limit: int, cursor: int | None) -> list[Row]:
+        """All events that the filters admit, past `cursor`, or before it if the newest are asked for; oldest first."""
+        args: list[object] = [limit, chosen.since, (1 << 62) if chosen.until is None else chosen.until]
+        where = ["seq >= $2 AND seq <= $3"]
+
+        def put(condition: str, value: object) -> None:
+            args.append(value)
+            where.append(condition.format(f"${len(args)}"))
+
+        if chosen.role is not None:
+            where.append(f"role = '{chosen.role}'")  # one of our own words; the partial index needs to see it
+        if chosen.name is not None:
+            put("name = {}", chosen.name)
+        if chosen.kinds:
+            put("type = ANY({}::text[])", list(chosen.kinds))
+        if cursor is not None:
+            put("seq < {}" if chosen.newest else "seq > {}", cursor)
+        order = "DESC" if chosen.newest else "ASC"
+        found = await self.fetch(
+            f"SELECT * FROM event WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT $1", *args
+        )
+        return found[::-1] if chosen.newest else found
+
+    async def authors(self, seqs: Iterable[int]) -> dict[int, str]:
+        """Who wrote the events at these sequences, where they are kept."""
+        found = await self.fetch("SELECT seq, name FROM event WHERE seq = ANY($1::bigint[])", list(seqs))
+        return {row["seq"]: row["name"] for row in found if row["name"]}
+
 _WORKERS: Final = (
     "SELECT w.*, f.running, f.assigned FROM worker w CROSS JOIN LATERAL (SELECT "
     "count(*) FILTER (WHERE t.state = 'running') AS running, count(*) AS assigned FROM task t WHERE t.worker = w.name "

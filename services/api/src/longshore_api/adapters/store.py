@@ -158,6 +158,7 @@ class Store:
             await self._write_submissions(changes)
             await self._write_tasks(changes)
             await self._run(t.WRITE_WORKERS, changes.workers)
+            await self._run(t.WRITE_GOVERNING, list(changes.governing.values()))
             if changes.batches:
                 await self._db.executemany(t.WRITE_BATCH, changes.batches)
 

@@ -34,8 +34,9 @@ BATCH: Final = (
 WORKER: Final = (
     "name", "state", "paused", "concurrency", "prefetch", "batch", "facts", "public_key", "hostname", "life",
     "enrolled_at", "joined_at", "seen_at", "drain", "pause_reason", "hindered", "evicted", "evicted_at", "held",
-    "remotes_at", "cares",
+    "remotes_at", "cares", "prefetch_percent",
 )  # fmt: skip
+GOVERNING: Final = ("kind", "name", "value", "seq", "at", "request")
 EVENT: Final = ("seq", "at", "role", "name", "type", "subject", "body")
 EVENT_RANGE: Final = ("submission", "lo", "hi", "seq")
 EVENT_ABOUT: Final = ("kind", "name", "seq")
@@ -43,7 +44,8 @@ EVENT_ABOUT: Final = ("kind", "name", "seq")
 _TYPES: Final = {
     **dict.fromkeys(
         ("state", "worker", "outcome", "cause", "reason", "report", "name", "status", "by_index", "batch", "facts",
-         "public_key", "hostname", "progress", "retention", "pause_reason", "hindered", "evicted", "cares"), "text",
+         "public_key", "hostname", "progress", "retention", "pause_reason", "hindered", "evicted", "cares", "kind",
+         "value"), "text",
     ),
     **dict.fromkeys(("assigned_at", "started_at", "ended_at", "not_before", "submitted_at", "enrolled_at", "joined_at",
                      "seen_at", "at", "evicted_at", "remotes_at"), "float8"),
@@ -87,6 +89,9 @@ REMOVE_RANGES: Final = (
     "WHERE r.submission = v.submission AND r.hi = v.hi"
 )
 WRITE_WORKERS: Final = _upsert("worker", WORKER, ("name",), f"SELECT {', '.join(WORKER)} FROM {_unnest(WORKER)}")
+WRITE_GOVERNING: Final = _upsert(
+    "governing", GOVERNING, ("kind", "name"), f"SELECT {', '.join(GOVERNING)} FROM {_unnest(GOVERNING)}"
+)
 #: Row by row: an array of arrays of different lengths is none in SQL.
 WRITE_BATCH: Final = _upsert(
     "batch", BATCH, ("name",), "VALUES (" + ", ".join(f"${i}" for i in range(1, len(BATCH) + 1)) + ")"
@@ -112,5 +117,5 @@ DROP_PARTS: Final = (
 )
 EMPTY: Final = (
     "TRUNCATE event_about, event_range, event, worker, batch, task_name, spec_part, part, attempt, task, task_range, "
-    "submission; UPDATE position SET seq = 0, at = 0"
+    "submission, governing; UPDATE position SET seq = 0, at = 0"
 )

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from longshore_common.model import TaskSpec
+from longshore_common.model import Request, TaskSpec
 
 
 class Progress(Struct):
@@ -82,7 +82,8 @@ class Stream(Struct):
 class Attempt(Struct, kw_only=True):
     """One try of a task on one worker; `kept`: its work directory is still on that host.
 
-    `reused`: the attempt whose outputs it took instead of running.
+    `reused`: the attempt whose outputs it took instead of running. `given`: what of its host it was given, of the task's
+    request and its alternatives, as far as it asked for anything.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Attempt(Struct, kw_only=True):
     kept: bool = False
     reused: str | None = None
     progress: Progress | None = None
+    given: Request | None = None
 
 
 class Attempts(Struct):
@@ -186,7 +188,9 @@ class Care(Struct, kw_only=True):
 
 
 class Worker(Struct, kw_only=True):
-    """A worker and its load; `prefetch` -1 = automatic. `held`: resources it keeps.
+    """A worker and its load. `held`: resources it keeps.
+
+    `concurrency` -1 = automatic: what tasks request decides; `prefetch` -1 = automatic, or `prefetch_percent` if not 0.
 
     `state`: enrolled, up, paused, draining, drained, hindered, evicted, lost or left; `reason` why it takes no work.
     """
@@ -196,6 +200,7 @@ class Worker(Struct, kw_only=True):
     concurrency: int
     prefetch: int
     batch: str
+    prefetch_percent: int
     public_key: str
     hostname: str
     facts: dict[str, Any]
@@ -222,6 +227,32 @@ class Metrics(Struct):
 
 
 class Workers(Struct):
+class Share(Struct, kw_only=True):
+    """What a batch or user gets beside others: `weight` of its share, tasks on workers at once (0 = any)."""
+
+    kind: Literal["batch", "user"]
+    name: str
+    weight: float
+    max_running: int
+    since: str | None
+    request: int
+
+
+class Shares(Struct):
+    """Batches and users whose share is not the usual one, by kind and name."""
+
+    items: list[Share]
+    position: int
+
+
+class Policy(Struct, kw_only=True):
+    """The operator's policy, the instant since which it holds, and the wish behind it (0 = nobody ever set one)."""
+
+    policy: dict[str, Any]
+    since: str | None
+    request: int
+
+
     """Workers by name."""
 
     items: list[Worker]

@@ -45,7 +45,7 @@ def joined(memory: Memory, record: Recorded, event: e.WorkerJoined) -> None:
     worker = memory.worker(record.author.name)
     worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", None, 0  # what still holds it says again
     worker.state, worker.life, worker.joined_at = "up", event.life, record.at
-    worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
+    _resize(worker, event)
     worker.batch, worker.facts = archive.clean(event.batch), _encode(event.facts).decode()
     held = set(event.held)
     for attempt, row in _current_of(memory, worker.name):
@@ -85,8 +85,12 @@ def worker_resumed(memory: Memory, record: Recorded, event: e.WorkerResumed) -> 
 
 def worker_resized(memory: Memory, record: Recorded, event: e.WorkerResized) -> None:
     """Its slots and prefetch from here on."""
-    worker = memory.worker(archive.addressee(record))
+    _resize(memory.worker(archive.addressee(record)), event)
+
+
+def _resize(worker: Worker, event: e.WorkerJoined | e.WorkerResized) -> None:
     worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
+    worker.prefetch_percent = event.prefetch_percent
 
 
 def hindered(memory: Memory, record: Recorded, event: e.WorkerHindered) -> None:

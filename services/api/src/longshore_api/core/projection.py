@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from longshore_api.core import archive, attempts, presence, submitting
+from longshore_api.core import archive, attempts, governing, presence, submitting
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import OPEN_STATES, Progress, Row, Submission
 from longshore_api.core.spans import Span, put, take
@@ -243,7 +243,8 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.SweepOrdered: _swept, e.WorkerHindered: presence.hindered, e.WorkerEvicted: presence.evicted,
     e.ResourcesHeld: presence.held, e.WorkerCared: presence.cared, e.SweepDone: _kept,
     e.EditRequested: _wished, e.UndoRequested: _kept, e.DeleteRequested: _wished, e.WorkerMoveRequested: _kept,
-    e.ShareRequested: _kept, e.PolicyRequested: _kept, e.TasksEdited: _kept, e.TasksHeld: _kept, e.TasksDeleted: _kept,
-    e.PlaceReserved: _kept, e.ShareSet: _kept, e.PolicySet: _kept, e.WorkerMoved: _kept, e.WorkerQuarantined: _kept,
-    e.WorkerTrusted: _kept, e.AttemptsReused: _kept,
+    e.ShareRequested: _kept, e.PolicyRequested: _kept, e.TasksEdited: _wished, e.TasksHeld: _wished, e.TasksDeleted: _wished,
+    e.PlaceReserved: _reserved, e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set,
+    e.WorkerMoved: _kept, e.WorkerQuarantined: _kept,
+    e.WorkerTrusted: _kept, e.AttemptsReused: _reused,
 }  # fmt: skip

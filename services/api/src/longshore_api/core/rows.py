@@ -145,6 +145,7 @@ class Worker(Struct, eq=False):
     held: int = 0
     remotes_at: float | None = None
     cares: str = "[]"
+    prefetch_percent: int = 0
     dirty: bool = False
 
 
@@ -182,6 +183,7 @@ class Changes(Struct):
     names: list[Tuple] = []
     batches: list[Tuple] = []
     workers: list[Tuple] = []
+    governing: dict[tuple[str, str], Tuple] = {}
     events: list[Tuple] = []
     links: list[Tuple] = []
     abouts: list[Tuple] = []
