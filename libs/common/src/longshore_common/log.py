@@ -1,10 +1,10 @@
-"""Ports to the world between services: the log, hints beside it, and named bytes.
+"""Ports to the world between services: the log, hints beside it, retained ones, and named bytes.
 
 Two implementations each, `adapters.nats_log` and `adapters.memory_log`, held to one contract suite. What must not
 enter: NATS words, retries by the caller (the adapter retries what is safe to repeat), decisions.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from longshore_common.events import Event
@@ -104,6 +104,31 @@ class Hints(Protocol):
         ...
 
 
+class Kept(NamedTuple):
+    """What is retained by subject: with `whole` all there is, else what changed; empty bytes: nothing any more."""
+
+    whole: bool
+    values: dict[str, bytes]
+
+
+class Retained(Protocol):
+    """Hints of which the last on each subject is kept for who comes later. The store may be emptied at any time: whoever
+    keeps something there says it again now and then.
+    """
+
+    async def keep(self, values: Mapping[str, bytes], *, deadline: float = 10) -> None:
+        """Keep the last word on each of these subjects; empty bytes forget it. `Unreachable` if not all is stored."""
+        ...
+
+    async def subjects(self, *, deadline: float = 10) -> set[str]:
+        """The subjects of which something is kept; `Unreachable` if the store does not answer."""
+        ...
+
+    def watch(self) -> AsyncIterator[Kept]:
+        """All there is, then changes as they come, for ever; all again after each reconnect and now and then."""
+        ...
+
+
 class Blobs(Protocol):
     """Named bytes in buckets."""
 
@@ -121,7 +146,7 @@ class Blobs(Protocol):
 
 
 class Transport(Protocol):
-    """One connection, three ports. Whoever opened it closes it."""
+    """One connection, four ports. Whoever opened it closes it."""
 
     @property
     def log(self) -> Log:
@@ -131,6 +156,11 @@ class Transport(Protocol):
     @property
     def hints(self) -> Hints:
         """Core messages beside it."""
+        ...
+
+    @property
+    def retained(self) -> Retained:
+        """Hints that stay."""
         ...
 
     @property

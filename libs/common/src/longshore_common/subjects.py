@@ -43,6 +43,10 @@ BEATS: Final = "beat.*"
 ASK_DISPATCH: Final = "ask.dispatch.explain"
 #: The leading dispatcher is heard here, by its standbys only.
 LEAD_BEAT: Final = "lead.beat"
+#: The stream of retained hints, what it holds, and the one that says whose these are.
+RETAINED: Final = "DEMAND"
+DEMANDS: Final = "demand.>"
+DEMAND_LEADER: Final = "demand.leader"
 
 #: No worker may have these names: `ask.<worker>.>` would be where a service is asked.
 RESERVED: Final = frozenset({ASK_DISPATCH.split(".")[1]})
@@ -120,6 +124,11 @@ def done(user: str, submission: int | str) -> str:
     return f"done.{_token(user)}.{submission}"
 
 
+def demand(batch: str) -> str:
+    """demand.batch.<batch>: what waits of it, retained"""
+    return f"demand.batch.{_token(batch)}"
+
+
 def consumer(worker: str) -> str:
     """agent-<worker>: the durable consumer of LOG that filters `dispatched_to(worker)`"""
     return f"agent-{_token(worker)}"
@@ -183,6 +192,12 @@ def _bucket_write(bucket: str) -> tuple[str, ...]:
     return (f"$O.{bucket}.>", f"$JS.API.STREAM.MSG.GET.{stream}", f"$JS.API.STREAM.PURGE.{stream}")
 
 
+#: What reading the retained hints takes, besides hearing new ones. No direct gets: see `_bucket_write`.
+_RETAINED: Final = (f"$JS.API.STREAM.INFO.{RETAINED}", f"$JS.API.STREAM.MSG.GET.{RETAINED}")
+#: What writing and forgetting them takes.
+_RETAIN: Final = (DEMANDS, f"$JS.API.STREAM.INFO.{RETAINED}", f"$JS.API.STREAM.PURGE.{RETAINED}")
+
+
 def permissions(role: Role, name: str = "") -> Permissions:
     """What this role may do, for `name` the user or worker; derived from the subjects its events have."""
     own_inbox = inbox(role, name) + ".>"
@@ -212,12 +227,12 @@ def permissions(role: Role, name: str = "") -> Permissions:
             )
         case "dispatch":
             return Permissions(
-                ("log.dispatch.>", "done.>", LEAD_BEAT, *_js_read(STREAM), *_bucket_write(SNAPSHOTS)),
+                ("log.dispatch.>", "done.>", LEAD_BEAT, *_js_read(STREAM), *_bucket_write(SNAPSHOTS), *_RETAIN),
                 (own_inbox, BEATS, ASK_DISPATCH, LEAD_BEAT),
                 responses=True,
             )
         case "recruit":
-            return Permissions(("log.recruit.>", *_js_read(STREAM)), (own_inbox,))
+            return Permissions(("log.recruit.>", *_js_read(STREAM), *_RETAINED), (own_inbox, DEMANDS))
         case "api":
             return Permissions(
                 ("log.api.>", "log.user.>", "ask.>", "$JS.API.>", "$JS.FC.>", "$O.>"),

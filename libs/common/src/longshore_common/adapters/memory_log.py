@@ -6,7 +6,7 @@ either. What must not enter: faults (`testing.faulty_log`) and permissions (a re
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 from longshore_common import codec, subjects
@@ -14,7 +14,7 @@ from longshore_common.adapters.records import read
 from longshore_common.clock import Clock, SystemClock
 from longshore_common.errors import BadInput, Conflict, Deposed, Unreachable
 from longshore_common.events import Role
-from longshore_common.log import Answer, Entry, Malformed, Recorded, Slice
+from longshore_common.log import Answer, Entry, Kept, Malformed, Recorded, Slice
 
 #: Most records of one slice.
 SLICE_RECORDS: Final = 1_000
@@ -66,6 +66,7 @@ class Hub:
         self.lead = 0
         self.handled: dict[str, int] = {}
         self.buckets: dict[str, dict[str, bytes]] = {}
+        self.retained: dict[str, bytes] = {}
         self.bell = Bell()
         self.listeners: list[tuple[str, Callable[[str, bytes], None]]] = []
         self.answers: list[tuple[str, Answer]] = []
@@ -120,6 +121,7 @@ class MemoryTransport:
         self.closed = False
         self.log = MemoryLog(self)
         self.hints = MemoryHints(self)
+        self.retained = MemoryRetained(self)
         self.blobs = MemoryBlobs(self)
 
     async def close(self) -> None:
@@ -245,6 +247,46 @@ class MemoryHints:
         """Nobody listens or answers here any more."""
         self._hub.answers = [a for a in self._hub.answers if a not in self._answering]
         self._bell.ring()
+
+
+class MemoryRetained:
+    """`Retained` on a dict."""
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self._transport = transport
+        self._hub = transport.hub
+
+    async def keep(self, values: Mapping[str, bytes], *, deadline: float = 10) -> None:
+        """As `Retained.keep`."""
+        self._transport.check()
+        for subject, body in values.items():
+            if body:
+                self._hub.retained[subject] = bytes(body)
+            else:
+                self._hub.retained.pop(subject, None)
+            await self._transport.hints.send(subject, body)
+
+    async def subjects(self, *, deadline: float = 10) -> set[str]:
+        """As `Retained.subjects`."""
+        self._transport.check()
+        return set(self._hub.retained)
+
+    async def watch(self) -> AsyncIterator[Kept]:
+        """As `Retained.watch`."""
+        listening = self._transport.hints.listen(subjects.DEMANDS)
+        following = asyncio.ensure_future(anext(listening))
+        try:
+            await asyncio.sleep(0)
+            yield Kept(whole=True, values=dict(self._hub.retained))
+            while not self._transport.closed:
+                try:
+                    subject, body = await following
+                except StopAsyncIteration:
+                    return
+                following = asyncio.ensure_future(anext(listening))
+                yield Kept(whole=False, values={subject: body})
+        finally:
+            following.cancel()
 
 
 class MemoryBlobs:

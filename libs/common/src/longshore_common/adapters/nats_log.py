@@ -1,4 +1,4 @@
-"""The log on NATS JetStream: appending with expectations, and the transport that holds all three ports.
+"""The log on NATS JetStream: appending with expectations, and the transport that holds all ports.
 
 What must not enter: what events mean, and any decision but whether a write is in.
 """
@@ -14,6 +14,7 @@ from longshore_common.adapters.nats_blobs import NatsBlobs
 from longshore_common.adapters.nats_deliveries import Deliveries
 from longshore_common.adapters.nats_hints import NatsHints
 from longshore_common.adapters.nats_read import Reader
+from longshore_common.adapters.nats_retained import NatsRetained
 from longshore_common.adapters.nats_wire import ApiError, Got, Lost, NoResponders, Wire, api
 from longshore_common.clock import SystemClock, iso
 from longshore_common.errors import BadInput, Deposed, Refused, Unreachable
@@ -264,6 +265,7 @@ class NatsTransport:
         self.wire = wire
         self.log = NatsLog(wire, source)
         self.hints = NatsHints(wire)
+        self.retained = NatsRetained(wire)
         self.blobs = NatsBlobs(wire)
 
     async def close(self) -> None:
@@ -274,7 +276,7 @@ class NatsTransport:
 async def connect(
     url: str, *, creds: str | None, role: Role, name: str = "", deadline: float | None = None
 ) -> NatsTransport:
-    """The three ports over NATS at `url` (several separated by commas), reconnecting for ever with back-off.
+    """The ports over NATS at `url` (several separated by commas), reconnecting for ever with back-off.
 
     `creds` is the path of a credentials file, read again at each reconnect. At first it tries for `deadline` seconds,
     None = for ever, then `Unreachable`. `BadInput` if the file or address is unusable, `Refused` if the server says so.

@@ -45,9 +45,12 @@ def check_server(transport: NatsTransport) -> None:
 
 
 async def ensure_log(transport: NatsTransport, *, replicas: int = 1) -> None:
-    """The stream of the log and the bucket of snapshots, as they should be. `Refused` if the server cannot hold them."""
+    """The stream of the log, the bucket of snapshots and the retained hints, as they should be. `Refused` if the server
+    cannot hold them.
+    """
     check_server(transport)
     await _bucket(transport.wire, subjects.SNAPSHOTS, replicas)  # before the log: who sees that may count on this
+    await _retained(transport.wire, replicas)
     await _stream(
         transport.wire,
         {
@@ -84,6 +87,23 @@ async def ensure_worker(transport: NatsTransport, worker: str, *, replicas: int 
         },
     )
     await _bucket(transport.wire, subjects.outputs(worker), replicas)
+
+
+async def _retained(wire: Wire, replicas: int) -> None:
+    """On file: a stream in memory is gone with its configuration after a restart of the server."""
+    await _stream(
+        wire,
+        {
+            "name": subjects.RETAINED,
+            "subjects": [subjects.DEMANDS],
+            "storage": "file",
+            "retention": "limits",
+            "max_msgs_per_subject": 1,
+            "allow_atomic": True,
+            "discard": "old",
+            "num_replicas": replicas,
+        },
+    )
 
 
 async def _bucket(wire: Wire, bucket: str, replicas: int) -> None:
