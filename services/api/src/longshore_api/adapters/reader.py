@@ -6,7 +6,7 @@ What must not enter: HTTP words, writes.
 import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
@@ -47,6 +47,17 @@ class Details(msgspec.Struct):
     spec: TaskSpec | None = None
     label: int | None = None
     entry: str | None = None
+
+
+class Chronicle(NamedTuple):
+    """Filters on all events, which all hold; None or empty = any. `since` and `until` are sequences, both included."""
+
+    since: int = 0
+    until: int | None = None
+    role: str | None = None
+    name: str | None = None
+    kinds: tuple[str, ...] = ()
+    newest: bool = False
 
 
 class Connections(Protocol):
@@ -205,17 +216,6 @@ class Reader:
             kind, list(names), limit, after,
         )  # fmt: skip
 
-    async def passed_over(self) -> int:
-        """How many events are archived that could not be read or projected."""
-        found = await self.fetch("SELECT count(*) AS n FROM event_about WHERE kind = $1", archive.PASSED_OVER)
-        return int(found[0]["n"])
-
-    def _one(self, rows: list[Row], what: str) -> Row:
-        if not rows:
-            raise NotFound(f"there is no {what}: list what there is")
-        return rows[0]
-
-
     async def governing(self, *kinds: str) -> list[Row]:
         """Shares or the policy, by kind and name."""
         return await self.fetch("SELECT * FROM governing WHERE kind = ANY($1::text[]) ORDER BY kind, name", list(kinds))
@@ -264,6 +264,17 @@ class Reader:
         """Who wrote the events at these sequences, where they are kept."""
         found = await self.fetch("SELECT seq, name FROM event WHERE seq = ANY($1::bigint[])", list(seqs))
         return {row["seq"]: row["name"] for row in found if row["name"]}
+
+    async def passed_over(self) -> int:
+        """How many events are archived that could not be read or projected."""
+        found = await self.fetch("SELECT count(*) AS n FROM event_about WHERE kind = $1", archive.PASSED_OVER)
+        return int(found[0]["n"])
+
+    def _one(self, rows: list[Row], what: str) -> Row:
+        if not rows:
+            raise NotFound(f"there is no {what}: list what there is")
+        return rows[0]
+
 
 _WORKERS: Final = (
     "SELECT w.*, f.running, f.assigned FROM worker w CROSS JOIN LATERAL (SELECT "

@@ -218,6 +218,15 @@ def _swept(memory: Memory, record: Recorded, event: e.SweepOrdered) -> None:
             memory.link(record.seq, order.submission, min(indices), max(indices))
 
 
+def _reserved(memory: Memory, record: Recorded, event: e.PlaceReserved) -> None:
+    memory.link(record.seq, event.submission, event.index, event.index)
+
+
+def _reused(memory: Memory, record: Recorded, event: e.AttemptsReused) -> None:
+    for row in filter(None, (memory.current.get(reuse.attempt) for reuse in event.attempts)):
+        memory.link(record.seq, row.submission.id, row.index, row.index)
+
+
 def _kept(memory: Memory, record: Recorded, event: e.Event) -> None:
     """In the archive, and in no row."""
 
