@@ -173,10 +173,10 @@ async def test_the_life_of_a_host_is_told_line_by_line(api: Api) -> None:
     lines = [line["text"] for line in (await api.json("workers/w1/history"))["items"]]
     assert lines[1:] == [
         "asked to remove kept work directories",
-        "told to remove kept work directories",
-        "did remove kept work directories, 2.5 MB freed (3 directories)",
+        "told to remove kept work directories, as ann asked at 2",
+        "did remove kept work directories, 2.5 MB freed (3 directories), as ann asked at 2",
         "storage configuration shared with 1 worker",
-        "given a storage configuration, sealed for it",
+        "given a storage configuration, sealed for it, as ann asked at 5",
         "keeps 2 resources",
         "takes no more work: no space",
         "takes work again",
@@ -226,7 +226,7 @@ async def test_a_batch_tells_how_long_its_things_are_kept(api: Api) -> None:
     lines = [line["text"] for line in (await api.json("batches/b/history"))["items"]]
     assert lines[1:] == [
         "asked to keep outputs 1 days, logs for ever, failed for ever, inputs for ever",
-        "keeps outputs 1 days, logs for ever, failed for ever, inputs for ever",
+        "keeps outputs 1 days, logs for ever, failed for ever, inputs for ever, as ann asked at 2",
     ]
 
 
@@ -265,5 +265,5 @@ async def test_more_memory_after_an_oom_stands_in_the_history(api: Api) -> None:
         "queued again after attempt 1 (oom, it ran out of 2 GB), with 3 GB of memory from here on",
         "attempt 2 assigned to w1, with 3 GB of memory",
         "asked to send it checkpoint",
-        "attempt 2 told to stop with a checkpoint",
+        "attempt 2 told to stop with a checkpoint, as ann asked at 6",
     ]

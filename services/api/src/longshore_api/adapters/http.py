@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from longshore_api.adapters import http_places, http_requests, http_tasks, views
+from longshore_api.adapters import http_governing, http_history, http_places, http_requests, http_tasks, views
 from longshore_api.adapters.back import placed, seen
 from longshore_api.adapters.doors import House, TheHouse, admit, caught_up, house, misused, problem, told
 from longshore_common.errors import LongshoreError, Unreachable
@@ -53,7 +53,11 @@ def application(built: House) -> Litestar:
     """The ASGI application over what was built."""
     api = Router(BASE, route_handlers=[
         Router(
-            "/", route_handlers=[http_tasks.router, http_places.guarded, http_requests.router], guards=[admit],
+            "/",
+            route_handlers=[
+                http_tasks.router, http_places.guarded, http_requests.router, http_governing.router, http_history.router,
+            ],
+            guards=[admit],
             security=[{"token": []}],
         ),
         http_places.enrol,

@@ -11,9 +11,8 @@ from longshore_api.adapters import present, views
 from longshore_api.adapters.back import Seen, View
 from longshore_api.adapters.doors import CaughtUp, Cursor, Limit, TheHouse, bearer
 from longshore_api.adapters.heard import Heard
-from longshore_api.adapters.http_tasks import sequence
 from longshore_api.adapters.reader import Row
-from longshore_api.core import archive, narrative, selection
+from longshore_api.core import selection
 from longshore_common.errors import BadInput
 
 Since = Annotated[str | None, QueryParameter(description="From this instant on, ISO 8601 or Unix seconds")]
@@ -38,17 +37,6 @@ async def batches(seen: Seen, limit: Limit = 1000, cursor: Cursor = None) -> vie
 async def batch(seen: Seen, name: FromPath[str]) -> views.Batch:
     """A batch with its counts."""
     return present.batch(await seen.reader.batch(name))
-
-
-@get("/batches/{name:str}/history", summary="What happened to it, oldest first", tags=["batches"])
-async def batch_history(
-    house: TheHouse, caught_up: CaughtUp, name: FromPath[str], limit: Limit = 1000, cursor: Cursor = None
-) -> views.History:
-    """Submissions, pauses and wishes."""
-    await house.reader.batch(name)
-    rows = await house.reader.history_of("batch", [name], limit, sequence(cursor))
-    lines = [present.line(r, narrative.of_batch(present.event(r), r["seq"])) for r in rows]
-    return views.History(lines, selection.written((rows[-1]["seq"],)) if len(rows) == limit else None)
 
 
 @get("/workers", summary="Workers by name", tags=["workers"])
@@ -83,17 +71,6 @@ async def worker_metrics(
     await house.reader.worker(name)
     rows = await house.reader.metrics(name, _instant(since), limit)
     return views.Metrics(house.heard.said(name), [present.minute(r) for r in rows])
-
-
-@get("/workers/{name:str}/history", summary="What happened to it, oldest first", tags=["workers"])
-async def worker_history(
-    house: TheHouse, caught_up: CaughtUp, name: FromPath[str], limit: Limit = 1000, cursor: Cursor = None
-) -> views.History:
-    """Enrolment, joins, losses, pauses, sizes."""
-    await house.reader.worker(name)
-    rows = await house.reader.history_of("worker", [name, archive.EVERY], limit, sequence(cursor))
-    lines = [present.line(r, narrative.of_worker(present.event(r))) for r in rows]
-    return views.History(lines, selection.written((rows[-1]["seq"],)) if len(rows) == limit else None)
 
 
 @post("/workers/enrol", status_code=200, summary="Become a worker (bearer: the join secret)", tags=["workers"])
@@ -139,11 +116,9 @@ guarded: Final = Router(
         submission,
         batches,
         batch,
-        batch_history,
         workers,
         worker,
         worker_metrics,
-        worker_history,
         rebuild,
     ],
 )

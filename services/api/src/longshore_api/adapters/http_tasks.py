@@ -13,7 +13,7 @@ from longshore_api.adapters.doors import CaughtUp, Cursor, House, Limit, TheHous
 from longshore_api.adapters.given import asks, given
 from longshore_api.adapters.output import LARGEST, Part, Span
 from longshore_api.core import selection
-from longshore_common.errors import BadInput, NotFound
+from longshore_common.errors import NotFound
 from longshore_common.ids import attempt_id, split_attempt, split_task
 from longshore_common.model import ON_WORKER, TERMINAL
 
@@ -88,7 +88,7 @@ async def spec(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> vie
 
 
 @get("/tasks/{task:str}/attempts", summary="Its attempts, the first one first")
-async def attempts(seen: Seen, task: FromPath[str]) -> views.Attempts:
+async def attempts(house: TheHouse, seen: Seen, task: FromPath[str]) -> views.Attempts:
     """Earlier attempts and the current one."""
     submission, index = split_task(task)
     row = await seen.reader.task(submission, index)
@@ -101,18 +101,6 @@ async def attempts(seen: Seen, task: FromPath[str]) -> views.Attempts:
             found = given(await house.reader.assignments(submission, index), submission, index)
             items = [structs.replace(item, given=found.get(item.n)) for item in items]
     return views.Attempts(items)
-
-
-@get("/tasks/{task:str}/history", summary="What happened to it, oldest first")
-async def history(
-    house: TheHouse, caught_up: CaughtUp, task: FromPath[str], limit: Limit = 1000, cursor: Cursor = None
-) -> views.History:
-    """The events of the log that say something about this task, as sentences."""
-    submission, index = split_task(task)
-    await house.reader.task(submission, index)
-    rows = await house.reader.history_of_task(submission, index, limit, sequence(cursor))
-    following = selection.written((rows[-1]["seq"],)) if len(rows) == limit else None
-    return views.History(present.history_of_task(rows, submission, index), following)
 
 
 def of_output(
@@ -174,17 +162,9 @@ async def _part(house: House, submission: int, index: int, wanted: _Wanted, left
     return Part(b"", ended=row["outcome"] is not None or row["state"] in TERMINAL)
 
 
-def sequence(cursor: str | None) -> int:
-    """The sequence a cursor of a history holds, 0 without one."""
-    words = selection.read(cursor) if cursor else ["0"]
-    if len(words) != 1 or not words[0].isdigit():
-        raise BadInput(f"{cursor!r} is not a cursor of a history: pass `next` of the page before, unchanged")
-    return int(words[0])
-
-
 router: Final = Router(
     "/",
-    route_handlers=[tasks, task, spec, attempts, history, output],
+    route_handlers=[tasks, task, spec, attempts, output],
     tags=["tasks"],
     dependencies={
         "base": Provide(of_submissions, sync_to_thread=False),

@@ -209,8 +209,8 @@ class Pasts:
         last = await self._event("WHERE seq <= $1 ORDER BY seq DESC LIMIT 1", min(position, moment.seq or position))
         if first is None or last is None or (moment.seq is None and first.at > moment.instant):
             begin = f"it begins at {first.seq}" if first else "it is empty"
-            raise BadInput(f"the log does not reach back so far: {begin}")
-        if moment.seq is None and last.at > moment.instant:
+            raise BadInput(f"the archive does not reach back so far: {begin}")
+        if moment.seq is None:
             last = await self._before(moment.instant, first, last)
         if first.seq > 1:
             await self._whole(first, last)
@@ -220,8 +220,18 @@ class Pasts:
         found = await self._reader.fetch(f"SELECT seq, at FROM event {where}", value)
         return Standing(found[0]["seq"], found[0]["at"]) if found else None
 
+    async def until(self, instant: float, position: int) -> int:
+        """The sequence of the last event not after this instant, 0 if there is none."""
+        first = await self._event("WHERE seq >= $1 ORDER BY seq LIMIT 1", 0)
+        last = await self._event("WHERE seq <= $1 ORDER BY seq DESC LIMIT 1", position)
+        if first is None or last is None or first.at > instant:
+            return 0
+        return (await self._before(instant, first, last)).seq
+
     async def _before(self, instant: float, low: Standing, high: Standing) -> Standing:
         """The last event not after the instant: the log's instants rise with its sequences."""
+        if high.at <= instant:
+            return high
         while high.seq - low.seq > 1:
             found = await self._event("WHERE seq <= $1 ORDER BY seq DESC LIMIT 1", (low.seq + high.seq) // 2)
             if found is None or found.seq <= low.seq:

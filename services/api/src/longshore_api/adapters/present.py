@@ -1,14 +1,12 @@
 """From rows to bodies: what a reader of the API sees of a task, an attempt, a submission, a batch, a worker, an event."""
 
 import zlib
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
 from longshore_api.adapters import views
 from longshore_api.adapters.reader import Details
-from longshore_api.core import narrative
 from longshore_api.core.rows import OPEN_STATES, TASK_STATES, Progress
 from longshore_common import codec
 from longshore_common import events as e
@@ -228,9 +226,9 @@ def worker(row: Row, heard_at: float | None, load: dict[str, Any] | None = None)
     return views.Worker(
         name=row["name"],
         state=state,
-        prefetch_percent=row["prefetch_percent"],
         concurrency=row["concurrency"],
         prefetch=row["prefetch"],
+        prefetch_percent=row["prefetch_percent"],
         batch=row["batch"],
         public_key=row["public_key"],
         hostname=row["hostname"],
@@ -276,13 +274,3 @@ def line(row: Row, text: str) -> views.Line:
     """A sentence with the place, time and author of its event."""
     author = f"{row['role']} {row['name']}" if row["name"] else row["role"]
     return views.Line(row["seq"], when(row["at"]) or "", author, row["type"], text)
-
-
-def history_of_task(rows: Iterable[Row], submission: int, index: int) -> list[views.Line]:
-    """What happened to one task; events that only named its neighbours fall out."""
-    result = []
-    for row in rows:
-        to = row["subject"].split(".")[2]
-        sentences = narrative.of_task(event(row), row["seq"], submission, index, worker=to)
-        result += [line(row, sentence) for sentence in sentences]
-    return result

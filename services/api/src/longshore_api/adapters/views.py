@@ -121,13 +121,14 @@ class Attempts(Struct):
 
 
 class Line(Struct):
-    """One event in a sentence."""
+    """One event in a sentence; `request`: the sequence of the wish that it answers."""
 
     seq: int
     at: str
     author: str
     type: str
     text: str
+    request: int | None = None
 
 
 class History(Struct):
@@ -199,8 +200,8 @@ class Worker(Struct, kw_only=True):
     state: str
     concurrency: int
     prefetch: int
-    batch: str
     prefetch_percent: int
+    batch: str
     public_key: str
     hostname: str
     facts: dict[str, Any]
@@ -226,7 +227,6 @@ class Metrics(Struct):
     minutes: list[dict[str, Any]]
 
 
-class Workers(Struct):
 class Share(Struct, kw_only=True):
     """What a batch or user gets beside others: `weight` of its share, tasks on workers at once (0 = any)."""
 
@@ -253,6 +253,7 @@ class Policy(Struct, kw_only=True):
     request: int
 
 
+class Workers(Struct):
     """Workers by name."""
 
     items: list[Worker]
