@@ -1,4 +1,4 @@
-"""`longshore explain`, `history`, `wait`: questions about anything that has a name."""
+"""`longshore explain` and `wait`: questions about anything that has a name."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +33,7 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no progress")]
 
 def register(root: typer.Typer) -> None:
     """Add these commands."""
-    for command in (explain, history, wait):
+    for command in (explain, wait):
         root.command()(command)
 
 
@@ -45,7 +45,7 @@ def explain(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_
     from longshore.cli.printing import data, raw_lines
 
     door = Door()
-    kind, name = _kind(door, what, batch=batch, worker=worker)
+    kind, name = kind_of(door, what, batch=batch, worker=worker)
     answer = door.write(lambda writer: writer.explain(kind, name))
     if as_json:
         raw_lines([msgspec.json.encode(answer)])
@@ -89,21 +89,7 @@ def _tell_cause(door: "Door", task: str) -> None:
         data(f"  cause {row['cause']}" + (f": {row['reason']}" if row.get("reason") else ""))
 
 
-def history(*, what: What, batch: IsBatch = False, worker: IsWorker = False, as_json: Json = False) -> None:
-    """Everything that happened to it, from the log, with author and time."""
-    from longshore.cli.door import Door
-    from longshore.cli.listing import Columns, show_list
-
-    door = Door()
-    kind, name = _kind(door, what, batch=batch, worker=worker)
-    if kind == "submission":
-        kind, name = "task", f"{name}.0"
-    path = {"task": "/tasks", "batch": "/batches", "worker": "/workers"}[kind]
-    columns = Columns(("seq", "at", "author", "type", "text"))
-    show_list(door.reader, f"{path}/{name}/history", {}, columns, None, as_json=as_json)
-
-
-def _kind(door: "Door", what: str, *, batch: bool, worker: bool) -> tuple[str, str]:
+def kind_of(door: "Door", what: str, *, batch: bool, worker: bool) -> tuple[str, str]:
     """(task, submission, batch or worker; its id or name) of a word; asks the api only where the word does not tell."""
     from longshore.selectors import looks_like_one
     from longshore_common.ids import token

@@ -15,7 +15,8 @@ MODULES: Final = {
     "up": "stack", "down": "stack", "status": "stack",
     "submit": "submit", "flush": "submit",
     "task": "task", "batch": "batch", "worker": "worker", "data": "data", "remote": "remote", "image": "image",
-    "explain": "ask", "history": "ask", "wait": "ask",
+    "share": "governing", "policy": "governing",
+    "explain": "ask", "history": "chronicle", "wait": "ask",
     "db": "admin", "config": "admin", "completion": "completion",
 }  # fmt: skip
 
