@@ -126,6 +126,25 @@ async def state(api: Api, name: str = "w1") -> tuple[str, str | None]:
     return worker["state"], worker["reason"]
 
 
+async def test_a_worker_in_quarantine_says_why_and_until_when(api: Api) -> None:
+    api.book.join()
+    api.book.write(e.WorkerQuarantined(reason="5 different tasks failed fast there", until=2000.5, pause=300), "w1")
+    assert await state(api) == ("quarantined", "5 different tasks failed fast there")
+    assert (await api.json("workers/w1"))["quarantined_until"] == "1970-01-01T00:33:20.500+00:00"
+    api.book.join()  # a new life proves nothing
+    assert (await state(api))[0] == "quarantined"
+    api.book.write(e.WorkerTrusted(reason="a probe went well"), "w1")
+    assert await state(api) == ("up", None)
+    assert (await api.json("workers/w1"))["quarantined_until"] is None
+    api.book.write(e.WorkerQuarantined(reason="again", until=2000.5), "w1")
+    api.book.write(e.WorkerResumed(), "w1")
+    assert await state(api) == ("up", None)
+    api.book.write(e.WorkerCareOrdered(care="doctor"), "w1")
+    api.book.write(e.WorkerCared(life=1, care="doctor", text="1 of 15 checks is broken"), "w1")
+    await api.shown()
+    assert [c["care"] for c in (await api.json("workers/w1"))["cares"]] == ["doctor"]
+
+
 async def test_a_worker_says_why_it_takes_no_work(api: Api) -> None:
     api.book.join()
     assert await state(api) == ("up", None)

@@ -181,6 +181,12 @@ def test_hosts_that_take_no_work_serve_nothing_until_they_do_again(story: Story)
     assert slots() == 0
     story.tell(e.WorkerHindered(life=1), "w1")
     assert slots() == 4
+    for quarantine, trusted in ((1, e.WorkerTrusted()), (2, e.WorkerResumed())):
+        story.tell(e.WorkerQuarantined(reason="it fails", until=2.0 * quarantine), "w1")
+        story.tell(e.WorkerJoined(life=1, facts=HostFacts(), concurrency=4), "w1")
+        assert slots() == 0
+        story.tell(trusted, "w1")
+        assert slots() == 4
     story.tell(e.WorkerEvicted(life=1, at=2.0), "w1")
     assert slots() == 0
     story.tell(e.WorkerJoined(life=1, facts=HostFacts(), concurrency=4), "w1")

@@ -129,8 +129,8 @@ class Care(Struct, frozen=True, kw_only=True):
 class Worker(Struct, frozen=True, kw_only=True):
     """A worker and its load; `prefetch` -1 = automatic. `public_key`: the nkey that its host made.
 
-    `state`: enrolled, up, paused, draining, drained, hindered, evicted, lost or left, and `reason` why. `held`: resources
-    it keeps; `load`: what its host does now.
+    `state`: enrolled, up, paused, draining, drained, hindered, quarantined, evicted, lost or left, and `reason` why. `held`:
+    resources it keeps; `load`: what its host does now. After `quarantined_until` it is tried out with one task.
     """
 
     name: str
@@ -150,6 +150,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     held: int = 0
     remotes_at: datetime | None = None
     cares: tuple[Care, ...] = ()
+    quarantined_until: datetime | None = None
     load: dict[str, object] | None = None
 
 

@@ -206,6 +206,8 @@ def _state_of(row: Row) -> tuple[str, str]:
         return "paused", row["pause_reason"]
     if row["evicted"]:
         return "evicted", row["evicted"]
+    if row["quarantine"]:
+        return "quarantined", row["quarantine"]
     return ("hindered", row["hindered"]) if row["hindered"] else ("up", "")
 
 
@@ -239,6 +241,7 @@ def worker(row: Row, heard_at: float | None, load: dict[str, Any] | None = None)
         joined_at=when(row["joined_at"]),
         reason=reason or None,
         evicted_at=when(row["evicted_at"]),
+        quarantined_until=when(row["quarantined_until"]),
         held=row["held"],
         remotes_at=when(row["remotes_at"]),
         cares=[_care(row["name"], told) for told in _cares(row["cares"])],

@@ -34,7 +34,7 @@ BATCH: Final = (
 WORKER: Final = (
     "name", "state", "paused", "concurrency", "prefetch", "batch", "facts", "public_key", "hostname", "life",
     "enrolled_at", "joined_at", "seen_at", "drain", "pause_reason", "hindered", "evicted", "evicted_at", "held",
-    "remotes_at", "cares", "prefetch_percent",
+    "remotes_at", "cares", "prefetch_percent", "quarantine", "quarantined_until",
 )  # fmt: skip
 GOVERNING: Final = ("kind", "name", "value", "seq", "at", "request")
 EVENT: Final = ("seq", "at", "role", "name", "type", "subject", "body")
@@ -45,10 +45,10 @@ _TYPES: Final = {
     **dict.fromkeys(
         ("state", "worker", "outcome", "cause", "reason", "report", "name", "status", "by_index", "batch", "facts",
          "public_key", "hostname", "progress", "retention", "pause_reason", "hindered", "evicted", "cares", "kind",
-         "value"), "text",
+         "value", "quarantine"), "text",
     ),
     **dict.fromkeys(("assigned_at", "started_at", "ended_at", "not_before", "submitted_at", "enrolled_at", "joined_at",
-                     "seen_at", "at", "evicted_at", "remotes_at"), "float8"),
+                     "seen_at", "at", "evicted_at", "remotes_at", "quarantined_until"), "float8"),
     **dict.fromkeys(("paused", "frozen", "drain"), "boolean"),
 }  # fmt: skip
 

@@ -193,7 +193,8 @@ class Worker(Struct, kw_only=True):
 
     `concurrency` -1 = automatic: what tasks request decides; `prefetch` -1 = automatic, or `prefetch_percent` if not 0.
 
-    `state`: enrolled, up, paused, draining, drained, hindered, evicted, lost or left; `reason` why it takes no work.
+    `state`: enrolled, up, paused, draining, drained, hindered, quarantined, evicted, lost or left; `reason` why it takes
+    no work.
     """
 
     name: str
@@ -214,6 +215,7 @@ class Worker(Struct, kw_only=True):
     held: int = 0
     remotes_at: str | None = None
     cares: list[Care] = []
+    quarantined_until: str | None = None
     load: dict[str, Any] | None = None
 
 

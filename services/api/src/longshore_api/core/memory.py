@@ -215,5 +215,5 @@ def worker_tuple(w: Worker) -> Tuple:
     return (
         w.name, w.state, w.paused, w.concurrency, w.prefetch, w.batch, w.facts, w.public_key, w.hostname, w.life,
         w.enrolled_at, w.joined_at, w.seen_at, w.drain, w.pause_reason, w.hindered, w.evicted, w.evicted_at, w.held,
-        w.remotes_at, w.cares, w.prefetch_percent,
+        w.remotes_at, w.cares, w.prefetch_percent, w.quarantine, w.quarantined_until,
     )  # fmt: skip

@@ -81,6 +81,19 @@ def worker_resumed(memory: Memory, record: Recorded, event: e.WorkerResumed) -> 
     """It is assigned work again."""
     worker = memory.worker(archive.addressee(record))
     worker.paused, worker.drain, worker.pause_reason = False, False, ""
+    worker.quarantine, worker.quarantined_until = "", None
+
+
+def quarantined(memory: Memory, record: Recorded, event: e.WorkerQuarantined) -> None:
+    """It is assigned nothing until then, and one task to try it out after that."""
+    worker = memory.worker(archive.addressee(record))
+    worker.quarantine, worker.quarantined_until = archive.clean(event.reason) or "it failed", event.until
+
+
+def trusted(memory: Memory, record: Recorded, event: e.WorkerTrusted) -> None:
+    """It is a worker as any other."""
+    worker = memory.worker(archive.addressee(record))
+    worker.quarantine, worker.quarantined_until = "", None
 
 
 def worker_resized(memory: Memory, record: Recorded, event: e.WorkerResized) -> None:

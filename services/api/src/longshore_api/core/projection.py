@@ -254,6 +254,6 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.EditRequested: _wished, e.UndoRequested: _kept, e.DeleteRequested: _wished, e.WorkerMoveRequested: _kept,
     e.ShareRequested: _kept, e.PolicyRequested: _kept, e.TasksEdited: _wished, e.TasksHeld: _wished, e.TasksDeleted: _wished,
     e.PlaceReserved: _reserved, e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set,
-    e.WorkerMoved: _kept, e.WorkerQuarantined: _kept,
-    e.WorkerTrusted: _kept, e.AttemptsReused: _reused,
+    e.WorkerMoved: _kept, e.WorkerQuarantined: presence.quarantined,
+    e.WorkerTrusted: presence.trusted, e.AttemptsReused: _reused,
 }  # fmt: skip

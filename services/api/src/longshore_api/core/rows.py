@@ -121,7 +121,8 @@ class Worker(Struct, eq=False):
     """A worker as the log knows it; when it was last heard of is a matter of beats, not of the log.
 
     `paused` and `drain` by a user (`pause_reason`), `hindered` and `evicted` (from `evicted_at` on) as its agent said, by
-    their reasons. `held`: how many resources it keeps. `cares`: JSON of the last few answers to care.
+    their reasons. `held`: how many resources it keeps. `cares`: JSON of the last few answers to care. `quarantine`: why the
+    dispatcher gives it nothing until then.
     """
 
     name: str
@@ -146,6 +147,8 @@ class Worker(Struct, eq=False):
     remotes_at: float | None = None
     cares: str = "[]"
     prefetch_percent: int = 0
+    quarantine: str = ""
+    quarantined_until: float | None = None
     dirty: bool = False
 
 

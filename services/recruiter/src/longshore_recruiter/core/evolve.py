@@ -189,7 +189,16 @@ def _worker_paused(state: State, record: Recorded, event: e.WorkerPaused) -> Non
 
 
 def _worker_resumed(state: State, record: Recorded, event: e.WorkerResumed) -> None:
-    _addressed(state, record).paused = False
+    hand = _addressed(state, record)
+    hand.paused = hand.quarantined = False
+
+
+def _quarantined(state: State, record: Recorded, event: e.WorkerQuarantined) -> None:
+    _addressed(state, record).quarantined = True
+
+
+def _trusted(state: State, record: Recorded, event: e.WorkerTrusted) -> None:
+    _addressed(state, record).quarantined = False
 
 
 def _resized(state: State, record: Recorded, event: e.WorkerResized) -> None:
@@ -205,5 +214,6 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.AttemptsReported: _reported, e.TasksRequeued: _requeued, e.TasksRetried: _retried, e.TasksFailed: _stopped,
     e.TasksCancelled: _stopped, e.BatchPaused: _paused, e.BatchResumed: _resumed, e.WorkerJoined: _joined_up,
     e.WorkerLeft: _left, e.WorkerLost: _lost, e.WorkerPaused: _worker_paused, e.WorkerResumed: _worker_resumed,
+    e.WorkerQuarantined: _quarantined, e.WorkerTrusted: _trusted,
     e.WorkerResized: _resized, e.WorkerHindered: _hindered, e.WorkerEvicted: _evicted,
 }  # fmt: skip

@@ -54,7 +54,8 @@ class Wanted(Struct):
 class Hand(Struct):
     """A worker: what it serves ("*" = every batch), its slots, and whether it takes work now.
 
-    `hindered` and `evicted`: its host says that it does not, until it joins again or says otherwise.
+    `hindered` and `evicted`: its host says that it does not, until it joins again or says otherwise. `quarantined`: the
+    dispatcher does not trust it.
     """
 
     batch: str = "*"
@@ -63,11 +64,12 @@ class Hand(Struct):
     paused: bool = False
     hindered: bool = False
     evicted: bool = False
+    quarantined: bool = False
 
     @property
     def takes_work(self) -> bool:
         """Whether the dispatcher may assign it anything."""
-        return self.up and not (self.paused or self.hindered or self.evicted)
+        return self.up and not (self.paused or self.hindered or self.evicted or self.quarantined)
 
 
 class State(Struct):
