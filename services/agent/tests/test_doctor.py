@@ -13,6 +13,7 @@ import pytest
 
 from longshore_agent.service import doctor
 from longshore_agent.service.settings import Settings
+from longshore_common import events as e
 
 from .conftest import until
 from .test_process import site  # noqa: F401  a fixture
@@ -151,3 +152,59 @@ async def test_hours_that_cannot_be_read_break_the_settings(tmp_path):
     check = (await seen(tmp_path, hours="Mo cpus=1"))["settings"]
     assert check.verdict == "broken"
     assert "'Mo'" in check.evidence
+
+
+async def visited(yard, request=7):
+    await yard.tell(e.WorkerCareOrdered(care="doctor", request=request))
+    (answer,) = await until(lambda: [x for x in yard.events(e.WorkerCared) if x.request == request])
+    assert answer.care == "doctor"
+    return answer.text
+
+
+async def test_an_agent_at_work_is_visited_by_the_doctor_and_goes_on(yard, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{yard.directory}/none")
+    agent = await yard.start_agent(settings={"api_url": "http://127.0.0.1:9"})
+    (running,) = await yard.assign("sleep", "600")
+    await yard.running(running)
+    text = await visited(yard)
+    assert " checks are broken" in text.split("\n")[0]
+    assert "\napi: http://127.0.0.1:9 does not answer" in text
+    assert "; fix: start it, or correct LONGSHORE_API_URL" in text
+    assert len(text) <= doctor.SUMMARY
+    assert running in agent.desk.attempts.held
+
+
+async def test_a_host_whose_work_directory_takes_no_files_any_more_is_told_so(yard):
+    await yard.start_agent()
+    attempts = yard.directory / "w1" / "attempts"
+    attempts.rename(yard.directory / "gone")
+    attempts.write_text("no directory any more")
+    assert f"work-directory: {attempts} takes no files: Not a directory; fix: make it a directory" in await visited(
+        yard
+    )
+    attempts.unlink()
+    (yard.directory / "gone").rename(attempts)
+    assert "work-directory" not in await visited(yard, 8)
+
+
+async def test_a_container_engine_that_was_there_and_is_not_any_more_is_broken(tmp_path):
+    environ = {"PATH": os.environ["PATH"], "DOCKER_HOST": f"unix://{tmp_path}/none"}
+    settings = Settings(worker="w1", worker_dir=str(tmp_path / "w1"), provider="none")
+
+    async def engine(had):
+        text = await doctor.visit(settings, environ, engine=had)
+        number = int(text.split(" of ")[0])
+        return number, [line for line in text.split("\n") if line.startswith("container-engine")]
+
+    (before, (line,)), (after, (same,)) = await engine(False), await engine(True)
+    assert line == same
+    assert after == before + 1
+
+
+def test_a_summary_is_short_whatever_is_wrong():
+    checks = [doctor.Check(f"check-{k}", "broken" if k % 2 else "note", "x\n" * 500, "y" * 500) for k in range(15)]
+    text = doctor.summary(checks)
+    assert len(text) <= doctor.SUMMARY
+    assert text.startswith("7 of 15 checks are broken, 8 could be better\ncheck-1: x x")
+    assert text.endswith(" more")
+    assert doctor.summary([doctor.Check("a", "ok", "fine")]) == "0 of 1 checks are broken"

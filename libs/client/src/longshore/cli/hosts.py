@@ -46,7 +46,11 @@ def show_worker(found: dict[str, Any]) -> None:
         pairs(_load({"load": load}))
     if cares:
         data("")
-        table(("at", "care", "text", "freed"), ([c["at"], c["care"], c["text"], _freed(c["freed"])] for c in cares))
+        lines = ((c, k, line) for c in cares for k, line in enumerate(c["text"].split("\n")))
+        table(
+            ("at", "care", "text", "freed"),
+            ([c["at"], c["care"], line, _freed(c["freed"])] if k == 0 else ["", "", line, ""] for c, k, line in lines),
+        )
 
 
 def _load(worker: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +64,15 @@ def _load(worker: dict[str, Any]) -> dict[str, Any]:
     for k, gpu in enumerate(load.get("gpus") or []):
         lines[f"gpu {k}"] = gpu
     return {**lines, "slots": load.get("slots"), "hindered": load.get("hindered")}
+
+
+def _came_of_it(worker: str, text: str, freed: int) -> None:
+    """What one worker says; several lines, such as a doctor's, are printed whole."""
+    lines = text.split("\n")
+    if len(lines) == 1:
+        table(("worker", "text", "freed"), [(worker, text, _freed(freed))])
+    for line in lines if len(lines) > 1 else ():
+        data(f"{worker}\t{line}")
 
 
 def _freed(size: int) -> str | None:
@@ -77,7 +90,7 @@ def care(door: "Door", event: "WorkerCareRequested", patience: float) -> int:
         for one in answer.cares:
             if one.worker not in told:
                 told.add(one.worker)
-                table(("worker", "text", "freed"), [(one.worker, one.text or event.care, _freed(one.freed))])
+                _came_of_it(one.worker, one.text or event.care, one.freed)
         silent = [name for name in answer.workers if name not in told]
         if answer.answer != "none" and not silent:
             return 0

@@ -26,7 +26,7 @@ def register(root: typer.Typer) -> None:
     """Add this noun."""
     app = new_app("workers, the hosts that run tasks")
     app.command("list")(list_workers)
-    for command in (show, pause, drain, resume, resize, clean, forget_resources, prune_images, restart):
+    for command in (show, pause, drain, resume, resize, clean, forget_resources, prune_images, restart, doctor):
         app.command()(command)
     add_noun(root, "worker", app)
 
@@ -133,6 +133,11 @@ def prune_images(*, names: Names = None, everyone: All = False, timeout: Timeout
 def restart(*, names: Names = None, everyone: All = False, timeout: Timeout = "60s") -> int:
     """Restart their agents, as after an upgrade; attempts go on."""
     return _care("restart", names, everyone=everyone, timeout=timeout)
+
+
+def doctor(*, names: Names = None, everyone: All = False, timeout: Timeout = "120s") -> int:
+    """Have their agents look for what is wrong with their hosts, and tell the fixes. `resume` ends a quarantine."""
+    return _care("doctor", names, everyone=everyone, timeout=timeout)
 
 
 def _care(care: "Care", names: list[str] | None, *, everyone: bool, timeout: str) -> int:

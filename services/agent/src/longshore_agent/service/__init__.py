@@ -121,6 +121,7 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
         Holding(reporter, outside.cache),
     )
     keeping.wire(beside, dirs, outside.cache, outside.engine)
+    beside.errands.chores["doctor"] = lambda: _visit(settings, engine=bool(engines.names))
     agent = Agent(desk, outside.transport, reporter, (bare, contained, transfers), beside)
     agent.facts, agent.batch = facts, settings.batch
     if outside.remotes is not None:
@@ -129,6 +130,13 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
         memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id)
     )
     return agent
+
+
+async def _visit(settings: Settings, *, engine: bool) -> tuple[str, int]:
+    """The doctor comes to the agent at work; it frees nothing."""
+    from longshore_agent.service import doctor
+
+    return await doctor.visit(settings, os.environ, engine=engine), 0
 
 
 async def _cards() -> tuple[gpus.Gpus | None, str]:

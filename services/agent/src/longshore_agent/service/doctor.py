@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from longshore_agent.adapters import cgroups, enrolment, eviction, gpus, host
 from longshore_agent.core import capacity, hours, watermark
@@ -32,6 +32,8 @@ Verdict = Literal["ok", "note", "broken"]
 DEADLINE: Final = 10.0
 #: Seconds by which the host's clock may differ from the api's.
 SKEW: Final = 5.0
+#: Characters of a summary and of a line of it.
+SUMMARY, LINE = 1000, 240
 #: Files that a busy agent may have open, at least.
 FILES: Final = 4096
 
@@ -57,6 +59,7 @@ async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Check]
         ("credentials", lambda: _credentials(settings)),
         ("nats", lambda: _nats(settings)),
         ("spawner", lambda: _spawner(settings)),
+        ("processes", _processes),
         ("container-engine", lambda: _engine(environ)),
         ("control-groups", _groups),
         ("rclone", lambda: _rclone(environ)),
@@ -72,6 +75,38 @@ def broken(checks: list[Check]) -> bool:
     return any(check.verdict == "broken" for check in checks)
 
 
+def summary(checks: list[Check]) -> str:
+    """For an operator far away: how many checks found what, then those, a line each, the worst first."""
+    told = [check for wanted in ("broken", "note") for check in checks if check.verdict == wanted]
+    bad = sum(check.verdict == "broken" for check in told)
+    lines = [
+        f"{bad} of {len(checks)} checks {'is' if bad == 1 else 'are'} broken"
+        + (f", {len(told) - bad} could be better" if len(told) > bad else "")
+    ]
+    left = SUMMARY - len(lines[0])
+    for k, check in enumerate(told):
+        line = f"{check.name}: {check.evidence}" + (f"; fix: {check.fix}" if check.fix else "")
+        line = " ".join(line.split())[:LINE]
+        left -= len(line) + 1
+        if left < 20 and k < len(told):
+            lines.append(f"and {len(told) - k} more")
+            break
+        lines.append(line)
+    return "\n".join(lines)
+
+
+async def visit(settings: Settings, environ: Mapping[str, str], *, engine: bool) -> str:
+    """The summary for an agent at work, whose event loop goes on. `engine`: it had a container engine when it joined."""
+    checks = await examine(settings, environ)
+    if engine:
+        checks = [structs.replace(c, verdict="broken") if _engine_gone(c) else c for c in checks]
+    return summary(checks)
+
+
+def _engine_gone(check: Check) -> bool:
+    return check.name == "container-engine" and check.verdict != "ok"
+
+
 def text(checks: list[Check]) -> str:
     """For people: a line per check, and below it the fix."""
     lines = []
@@ -85,7 +120,7 @@ def text(checks: list[Check]) -> str:
 async def _guarded(name: str, look: Callable[[], Awaitable[Check] | Check]) -> Check:
     try:
         async with asyncio.timeout(DEADLINE):
-            seen = look()
+            seen = await asyncio.to_thread(look)  # a disk that hangs must not hold up the agent
             return seen if isinstance(seen, Check) else await seen
     except TimeoutError:
         return Check(name, "broken", f"no answer within {DEADLINE:.0f} s", "see what hangs there")
@@ -130,10 +165,15 @@ def _directory(settings: Settings) -> Check:
     if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
         fix = "choose a directory that the agent's user may write to: LONGSHORE_WORKER_DIR"
         return Check("work-directory", "broken", f"user {os.geteuid()} cannot write to {path}", fix)
-    with tempfile.TemporaryFile(dir=path) as file:
-        file.write(b"x" * 4096)
-        file.flush()
-        os.fsync(file.fileno())
+    for place in (path, *(p for p in (path / "attempts", path / "cache") if p.exists())):
+        try:
+            with tempfile.TemporaryFile(dir=place) as file:
+                file.write(b"x" * 4096)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as err:
+            fix = "make it a directory of the agent's user on a disk that can be written to and has room"
+            return Check("work-directory", "broken", f"{place} takes no files: {err.strerror}", fix)
     return Check("work-directory", "ok", f"{path} takes files and syncs them")
 
 
@@ -240,6 +280,18 @@ def _spawner(settings: Settings) -> Check:
         return Check("spawner", "ok", f"one listens at {path}")
     fix = "start `longshore-agent spawner` with this LONGSHORE_SPAWNER_SOCKET"
     return Check("spawner", "broken", f"nobody listens at {path}", fix)
+
+
+async def _processes() -> Check:
+    """Whether a command starts and ends as any should."""
+    started = time.monotonic()
+    process = await asyncio.create_subprocess_exec("/bin/sh", "-c", "exit 7", stdin=asyncio.subprocess.DEVNULL)
+    code = await process.wait()
+    took = time.monotonic() - started
+    if code != 7:
+        fix = "see what ends processes here: memory, limits of the unit, a security module"
+        return Check("processes", "broken", f"/bin/sh -c 'exit 7' ended with {code}", fix)
+    return Check("processes", "ok", f"a command starts and ends within {took:.2f} s")
 
 
 async def _engine(environ: Mapping[str, str]) -> Check:
