@@ -30,7 +30,7 @@ def test_sizes_and_durations_are_read():
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"cpuz": 1}, "cpuz"), ({"cpus": "many"}, "cpus"), ({"retries": -1}, "retries"), ({"uid": -1}, "uid"),
-     ({"inputs": 3}, "inputs"), ({"use_cache": True}, "use_cache"), ({"memory": "lots"}, "size")],
+     ({"inputs": 3}, "inputs"), ({"use_cache": True}, "use-cache"), ({"memory": "lots"}, "size")],
 )  # fmt: skip
 def test_what_is_wrong_is_named(options, said):
     with pytest.raises(BadInput, match=said):

@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from longshore import records
+from longshore.amounts import resized
 from longshore.bookmark import Bookmark, home
 from longshore.chance import new_key
+from longshore.governing import Governing
 from longshore.quantities import array as parse_array
 from longshore.quantities import duration
 from longshore.reader import Reader
@@ -84,6 +86,7 @@ class AsyncClient:
         self.reader = Reader(self.profile, self.bookmark)
         self.writer = Writer(self.profile, self.bookmark, transport=transport, deadline=deadline)
         self._waiter: Waiter | None = None
+        self.governing = Governing(self.reader, self.writer)
 
     async def __aenter__(self) -> Self:
         return self
@@ -336,13 +339,13 @@ class AsyncClient:
         """Undo a pause of these, or of all if none is named."""
         return await self.writer.wish(e.WorkerResumeRequested(workers=tuple(map(WorkerId, workers))))
 
-    async def resize_workers(self, *workers: str, concurrency: int | None = None, prefetch: int | None = None) -> int:
-        """Change slots or prefetch of these, or of all if none is named; lowering never kills."""
-        if (concurrency is not None and concurrency < 0) or (prefetch is not None and prefetch < -1):
-            raise BadInput("concurrency is 0 or more; prefetch is 0 or more, or -1 for automatic")
-        return await self.writer.wish(
-            e.WorkerResizeRequested(workers=tuple(map(WorkerId, workers)), concurrency=concurrency, prefetch=prefetch)
-        )
+    async def resize_workers(
+        self, *workers: str, concurrency: int | str | None = None, prefetch: int | str | None = None
+    ) -> int:
+        """Change slots (`auto`: what tasks request decides) or prefetch (a number, `50%`, `auto`) of these, or of all if
+        none is named; lowering never kills.
+        """
+        return await self.writer.wish(resized(tuple(map(WorkerId, workers)), concurrency, prefetch))
 
     async def _some_ranges(self, tasks: Tasks, batch: str | None) -> tuple[TaskRange, ...]:
         ranges = await self.ranges(tasks) if tasks else ()

@@ -127,7 +127,8 @@ class Care(Struct, frozen=True, kw_only=True):
 
 
 class Worker(Struct, frozen=True, kw_only=True):
-    """A worker and its load; `prefetch` -1 = automatic. `public_key`: the nkey that its host made.
+    """A worker and its load; `concurrency` -1 = automatic: by requests; `prefetch` -1 = automatic, or `prefetch_percent`
+    if not 0. `public_key`: the nkey that its host made.
 
     `state`: enrolled, up, paused, draining, drained, hindered, quarantined, evicted, lost or left, and `reason` why. `held`:
     resources it keeps; `load`: what its host does now. After `quarantined_until` it is tried out with one task.
@@ -139,6 +140,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     hostname: str = ""
     concurrency: int = 0
     prefetch: int = -1
+    prefetch_percent: int = 0
     batch: str = "*"
     facts: dict[str, object] = {}
     running: int = 0

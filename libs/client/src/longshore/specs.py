@@ -6,17 +6,19 @@ the limit in the text.
 
 import os.path
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypedDict
 
 import msgspec
 
+from longshore import amounts
+from longshore.amounts import request
 from longshore.quantities import duration, size
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
 from longshore_common.ids import token
-from longshore_common.model import Pull, TaskSpec
+from longshore_common.model import Pull, Request, TaskSpec
 
 #: Linux: MAX_ARG_STRLEN is 32 pages, the terminating NUL included.
 MAX_ARGUMENT: Final = 131_071
@@ -41,6 +43,14 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "memory": size, "disk": size, "run_timeout": duration, "download_timeout": duration, "upload_timeout": duration,
     "inputs": _alone, "resources": _alone, "container_options": _alone, "secrets": _alone, "grace": duration,
 }  # fmt: skip
+#: What is read whatever it is written as.
+_READ_ALWAYS: Final[dict[str, Callable[[Any], Any]]] = {
+    "custom": amounts.custom, "alternatives": lambda given: [request(one) for one in _several(given)],
+}  # fmt: skip
+
+
+def _several(given: Any) -> Sequence[Any]:
+    return [given] if isinstance(given, str | dict) else given
 
 
 class SpecOptions(TypedDict, total=False):
@@ -58,6 +68,8 @@ class SpecOptions(TypedDict, total=False):
     memory: int | str
     gpus: int
     disk: int | str
+    custom: Mapping[str, float] | Sequence[str]
+    alternatives: Sequence[Request | Mapping[str, Any] | str]
     retries: int
     run_timeout: float | str | timedelta
     download_timeout: float | str | timedelta
@@ -91,13 +103,22 @@ def _convert(values: dict[str, Any]) -> TaskSpec:
         values["command"], values["shell"] = [values["command"]], True
     if isinstance(values.get("stop_signal"), str) and values["stop_signal"]:
         values["stop_signal"] = stop_signal(values["stop_signal"])
-    for key, read in _READ.items():
-        if isinstance(values.get(key), str | timedelta):
-            values[key] = read(values[key])
     try:
-        return msgspec.convert(values, TaskSpec)
+        return msgspec.convert(_read(values), TaskSpec)
     except msgspec.ValidationError as err:
         raise BadInput(f"a task is wrong: {err}") from err
+
+
+def _read(values: dict[str, Any]) -> dict[str, Any]:
+    """What is written as words, as the spec has it."""
+    found = dict(values)
+    for key, read in _READ.items():
+        if isinstance(values.get(key), str | timedelta):
+            found[key] = read(values[key])
+    for key, read in _READ_ALWAYS.items():
+        if values.get(key):
+            found[key] = read(values[key])
+    return found
 
 
 def checked(made: TaskSpec) -> TaskSpec:
@@ -114,13 +135,21 @@ def checked(made: TaskSpec) -> TaskSpec:
         _check_numbers(made)
     if made.secrets:
         raise BadInput("secrets are not there yet: leave them out")
-    if made.use_cache and made.output is None:
-        raise BadInput("what --use-cache uses again are outputs: give an --output too, or leave it out")
     if made.inputs or made.resources or made.output is not None:
         _check_uris(made)
+    if made.checkpoint or made.stop_signal or made.custom or made.alternatives or made.use_cache:
+        _check_rest(made)
+    return made
+
+
+def _check_rest(made: TaskSpec) -> None:
+    """What few tasks have."""
+    if made.use_cache and made.output is None:
+        raise BadInput("what --use-cache uses again are outputs: give an --output too, or leave it out")
     if made.checkpoint or made.stop_signal:
         _check_end(made)
-    return made
+    if made.custom or made.alternatives:
+        _check_requests(made)
 
 
 def _check_uris(made: TaskSpec) -> None:
@@ -152,6 +181,18 @@ def _check_end(made: TaskSpec) -> None:
         )
     if made.stop_signal:
         stop_signal(made.stop_signal)
+
+
+def _check_requests(made: TaskSpec) -> None:
+    """Of lines that were read as they are: the border is here for them too."""
+    amounts.custom(made.custom)
+    own = Request(cpus=made.cpus, memory=made.memory, gpus=made.gpus, disk=made.disk, custom=made.custom)
+    if made.alternatives and own == Request():
+        raise BadInput(
+            "it asks for nothing, so there is nothing to be had instead: say with --cpus … what --or replaces"
+        )
+    for one in made.alternatives:
+        request({k: v for k, v in msgspec.structs.asdict(one).items() if v})
 
 
 def stop_signal(word: str) -> str:

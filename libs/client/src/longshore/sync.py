@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from longshore import records
 from longshore.client import AsyncClient, SubmitOptions, Tasks, Time
+from longshore.governing import Kind, Ruling, Shared
 from longshore.waiting import Watch
 from longshore_common import model as m
 from longshore_common.ids import TaskRange
@@ -214,6 +215,28 @@ class Client:
         """See `AsyncClient.resume_workers`."""
         return self._run(self._client.resume_workers(*workers))
 
-    def resize_workers(self, *workers: str, concurrency: int | None = None, prefetch: int | None = None) -> int:
+    def set_share(self, kind: Kind, name: str, *, weight: float | None = None, max_running: int | None = None) -> int:
+        """See `Governing.set_share`."""
+        return self._run(self._client.governing.set_share(kind, name, weight=weight, max_running=max_running))
+
+    def shares(self) -> tuple[Shared, ...]:
+        """See `Governing.shares`."""
+        return self._run(self._client.governing.shares())
+
+    def policy(self) -> Ruling:
+        """See `Governing.policy`."""
+        return self._run(self._client.governing.policy())
+
+    def set_policy(self, **changes: object) -> int:
+        """See `Governing.set_policy`."""
+        return self._run(self._client.governing.set_policy(**changes))
+
+    def reset_policy(self, *names: str) -> int:
+        """See `Governing.reset_policy`."""
+        return self._run(self._client.governing.reset_policy(*names))
+
+    def resize_workers(
+        self, *workers: str, concurrency: int | str | None = None, prefetch: int | str | None = None
+    ) -> int:
         """See `AsyncClient.resize_workers`."""
         return self._run(self._client.resize_workers(*workers, concurrency=concurrency, prefetch=prefetch))

@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 _WAIT = 10.0
 
 
+def concurrency(worker: dict[str, Any]) -> str | int | None:
+    """Slots, or `auto` where what tasks request decides."""
+    slots: int | None = worker.get("concurrency")
+    return "auto" if slots is not None and slots < 0 else slots
+
+
+def prefetch(worker: dict[str, Any]) -> str | int | None:
+    """Attempts, `50%`, or `auto`."""
+    attempts: int | None = worker.get("prefetch")
+    if percent := worker.get("prefetch_percent"):
+        return f"{percent}%"
+    return "auto" if attempts is not None and attempts < 0 else attempts
+
+
 def cpu(worker: dict[str, Any]) -> str | None:
     """`37 %` of all processors, and what waits for disks: `37 % + 12 % iowait`."""
     shares = (worker.get("load") or {}).get("cpu") or {}
@@ -40,6 +54,8 @@ def disk(worker: dict[str, Any]) -> str | None:
 def show_worker(found: dict[str, Any]) -> None:
     """One worker: what it is, what its host does, what it was told."""
     load, cares = found.pop("load", None), found.pop("cares", None) or []
+    found |= {"concurrency": concurrency(found), "prefetch": prefetch(found)}
+    found.pop("prefetch_percent", None)
     pairs(found)
     if load:
         data("")

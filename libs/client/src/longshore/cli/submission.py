@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 import msgspec
 
-from longshore import quantities, specs
+from longshore import amounts, quantities, specs
 from longshore.chance import new_key
 from longshore.cli.configured import configured
 from longshore.cli.door import Door
@@ -52,6 +52,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     memory: str
     gpus: int
     disk: str
+    custom: list[str] = []
+    otherwise: list[str] = []
     priority: int
     run_timeout: str
     download_timeout: str
@@ -149,6 +151,8 @@ def _running(given: Given) -> dict[str, Any]:
         "memory": quantities.size(given.memory),
         "gpus": given.gpus,
         "disk": quantities.size(given.disk),
+        "custom": amounts.custom(given.custom),
+        "alternatives": tuple(map(amounts.request, given.otherwise)),
         "retries": given.retry,
         "run_timeout": quantities.duration(given.run_timeout),
         "download_timeout": quantities.duration(given.download_timeout),

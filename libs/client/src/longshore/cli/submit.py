@@ -60,6 +60,17 @@ Memory = Annotated[
 ]
 Gpus = Annotated[int, typer.Option("--gpus", metavar="N", min=0, show_default=False, help="how many")]
 Disk = Annotated[str, typer.Option("--disk", metavar="SIZE", show_default=False, help="such as 20G")]
+Custom = Annotated[
+    list[str] | None,
+    typer.Option("--custom", metavar="NAME=AMOUNT", help="of a resource the operator named; may be repeated"),
+]
+Otherwise = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--or", metavar="cpus=8,memory=32G,…",
+        help="instead of --cpus, --memory, --gpus, --disk and --custom, if that is free first; may be repeated",
+    ),
+]  # fmt: skip
 Priority = Annotated[int, typer.Option("--priority", metavar="N", help="higher goes first")]
 RunTimeout = Annotated[
     str, typer.Option("--run-timeout", metavar="TIME", show_default=False, help="such as 1h30m, 90s, 2-03:00:00")
@@ -139,6 +150,8 @@ def submit(  # noqa: PLR0913 -- one per option
     memory: Memory = "0",
     gpus: Gpus = 0,
     disk: Disk = "0",
+    custom: Custom = None,
+    otherwise: Otherwise = None,
     priority: Priority = 0,
     run_timeout: RunTimeout = "0",
     download_timeout: Download = "0",

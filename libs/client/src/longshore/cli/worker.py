@@ -17,9 +17,15 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="the workers", autocompletion=live.workers)
 ]
 All = Annotated[bool, typer.Option("--all", help="all workers that are known")]
-Concurrency = Annotated[int | None, typer.Option("-c", "--concurrency", metavar="N", min=0, help="tasks at once")]
+Concurrency = Annotated[
+    str | None,
+    typer.Option("-c", "--concurrency", metavar="N|auto", help="tasks at once; auto: what they request decides"),
+]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="wait so long for what they say")]
-Prefetch = Annotated[str | None, typer.Option("-p", "--prefetch", metavar="N|auto", help="attempts taken in advance")]
+Prefetch = Annotated[
+    str | None,
+    typer.Option("-p", "--prefetch", metavar="N|P%|auto", help="attempts taken in advance, P% of what it has"),
+]
 
 
 def register(root: typer.Typer) -> None:
@@ -51,7 +57,13 @@ def list_workers(*, at: At = None, as_json: Json = False, limit: Limit = 50, eve
             "disk",
             "last_seen_at",
         ),
-        {"cpu": hosts.cpu, "memory": hosts.memory, "disk": hosts.disk},
+        {
+            "cpu": hosts.cpu,
+            "memory": hosts.memory,
+            "disk": hosts.disk,
+            "concurrency": hosts.concurrency,
+            "prefetch": hosts.prefetch,
+        },
     )
     show_list(Door().reader, "/workers", {"at": at}, columns, None if everything else limit, as_json=as_json)
 
@@ -104,14 +116,13 @@ def resize(
     *, names: Names = None, everyone: All = False, concurrency: Concurrency = None, prefetch: Prefetch = None
 ) -> None:
     """Change slots and prefetch at once; lowering kills nothing."""
+    from longshore.amounts import resized
     from longshore.cli.door import Door
-    from longshore_common.events import WorkerResizeRequested
 
-    ahead = None if prefetch is None else -1 if prefetch == "auto" else _whole(prefetch)
-    if concurrency is None and ahead is None:
-        raise BadInput("say what to change: --concurrency N, --prefetch N or --prefetch auto")
+    if concurrency is None and prefetch is None:
+        raise BadInput("say what to change: --concurrency N, --concurrency auto, --prefetch N, 50% or auto")
     workers = _workers(names, everyone=everyone)
-    Door().wish(WorkerResizeRequested(workers=workers, concurrency=concurrency, prefetch=ahead))
+    Door().wish(resized(workers, concurrency, prefetch))
     _tell(names)
 
 
@@ -148,12 +159,6 @@ def _care(care: "Care", names: list[str] | None, *, everyone: bool, timeout: str
 
     patience = duration(timeout)
     return hosts.care(Door(), WorkerCareRequested(care=care, workers=_workers(names, everyone=everyone)), patience)
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise BadInput(f"--prefetch is a number or `auto`, not {text!r}")
-    return int(text)
 
 
 def _workers(names: list[str] | None, *, everyone: bool) -> tuple[WorkerId, ...]:
