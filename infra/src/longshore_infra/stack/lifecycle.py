@@ -34,9 +34,10 @@ def up(state_dir: Path, *, detach: bool, workers: int, concurrency: int, environ
 
     1 if it did not come to serve; its parts' last words are on stderr and nothing is left running. `Refused` if it runs
     already or something outside is unfit, `BadInput` for impossible numbers. State of an earlier run is taken up again.
+    `concurrency` -1: what tasks request decides how many a worker runs at once.
     """
-    if workers < 0 or concurrency < 0:
-        raise BadInput("a stack has 0 or more workers, and each 0 or more slots")
+    if workers < 0 or concurrency < -1:
+        raise BadInput("a stack has 0 or more workers, and each 0 or more slots, or -1 if what tasks request decides")
     began = time.monotonic()
     layout = Layout(state_dir.absolute())
     layout.create()

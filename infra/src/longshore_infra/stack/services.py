@@ -96,7 +96,7 @@ def workers(layout: Layout, places: Places, concurrency: int, count: int, enviro
             "LONGSHORE_JOIN_SECRET_FILE": str(layout.secrets / "join"),
             "LONGSHORE_WORKER_DIR": str(directory),
             "LONGSHORE_WORKER": worker,
-            "LONGSHORE_CONCURRENCY": str(concurrency),
+            "LONGSHORE_CONCURRENCY": "auto" if concurrency < 0 else str(concurrency),
             "LONGSHORE_STOP": "kill",  # `down` stops containers too; the supervisor asks an agent to stop at no other time
         }
         parts.append(

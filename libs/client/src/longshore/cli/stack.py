@@ -17,7 +17,10 @@ StateDir = Annotated[
 Detach = Annotated[bool, typer.Option("--detach", help="return when everything is ready")]
 Workers = Annotated[int, typer.Option("--workers", metavar="N", min=0, help="agents on this host")]
 Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", metavar="N", min=0, help="slots of each; default: CPUs")
+    str | None,
+    typer.Option(
+        "--concurrency", metavar="N|auto", help="slots of each; default: CPUs; auto: what tasks request decides"
+    ),
 ]
 
 
@@ -31,7 +34,9 @@ def up(
     *, detach: Detach = False, directory: StateDir = None, workers: Workers = 1, concurrency: Concurrency = None
 ) -> int:
     """Start a whole stack under one directory: NATS, PostgreSQL, the services and local workers."""
-    slots = (os.cpu_count() or 1) if concurrency is None else concurrency
+    from longshore.amounts import concurrency as parsed
+
+    slots = (os.cpu_count() or 1) if concurrency is None else parsed(concurrency)
     return int(
         _stack().up(_where(directory), detach=detach, workers=workers, concurrency=slots, environ=dict(os.environ)) or 0
     )
