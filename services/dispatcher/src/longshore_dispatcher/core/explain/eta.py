@@ -42,7 +42,7 @@ def crew(state: State, batch: str, need: Need) -> Crew:
 def at_once(worker: Worker, need: Need) -> int:
     """How many tasks of this need fit on the host beside nothing else."""
     facts = worker.facts
-    most = worker.concurrency
+    most = worker.concurrency if worker.concurrency >= 0 else facts.cpus
     for wants, has in ((need.cpus, facts.cpus * 1000), (need.memory, facts.memory), (need.gpus, facts.gpus)):
         if wants:
             most = min(most, int(has // wants))

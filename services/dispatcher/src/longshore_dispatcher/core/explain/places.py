@@ -124,6 +124,9 @@ def closed(worker: Worker) -> Hindrance | None:
     if worker.paused:
         what = "draining" if worker.drain else "paused"
         return Hindrance(CLOSED, f"is {what}", f"are {what}", "longshore worker resume {names}")
+    if worker.trust.quarantine:
+        fix = "longshore worker resume {names}, once their hosts are well; else each is tried out with one task after a while"
+        return Hindrance(CLOSED, "is in quarantine", "are in quarantine", fix, worker.trust.quarantine)
     if worker.hindered:
         fix = "see to their disks, such as by longshore worker clean {names}"
         return Hindrance(CLOSED, "takes no more work", "take no more work", fix, worker.hindered)

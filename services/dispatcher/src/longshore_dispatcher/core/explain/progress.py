@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from longshore_dispatcher.core.content import Need
-from longshore_dispatcher.core.explain import places
+from longshore_dispatcher.core.explain import places, waiting
 from longshore_dispatcher.core.explain.answer import Reason, nothing, number
 from longshore_dispatcher.core.explain.task import LEADERLESS, held_back
+from longshore_dispatcher.core.ranges import Ranges
 from longshore_dispatcher.core.state import State, Submission
 
 #: Needs that are held against every worker in one answer, those of most tasks.
@@ -25,7 +26,7 @@ def counts(subs: Iterable[Submission]) -> dict[str, int]:
     for sub in subs:
         untouched = sum(lot.fresh.count for lot in sub.lots)
         found["waiting" if sub.waiting or not sub.accepted else "queued"] += untouched
-        found["waiting"] += sub.kept.count
+        found["waiting"] += sub.kept.count + (sub.ties.blocked.count if sub.ties is not None else 0)
         found["succeeded"] += sub.succeeded
         found["failed"] += sub.failed.count
         found["cancelled"] += sub.cancelled.count
@@ -69,12 +70,23 @@ def _delayed(subs: list[Submission], now: float) -> Iterator[Reason]:
 
 
 def _waiting(state: State, subs: list[Submission]) -> Iterator[Reason]:
-    waiting = [sub for sub in subs if sub.waiting]
-    if tasks := sum(lot.fresh.count for sub in waiting for lot in sub.lots):
-        first = next((str(sub.requires[0]) for sub in waiting if sub.requires), "")
-        fix = nothing(f"they are queued when these have ended well; longshore explain {first} says why they have not")
-        why = f"{number(tasks, 'task')} waiting for the tasks that {'it requires' if tasks == 1 else 'they require'}"
-        yield Reason(why, fix, tasks)
+    for sub in subs:
+        if not (tasks := _blocked(sub)):
+            continue
+        index = next(lo for ranges in _untouched(sub) for lo, _ in ranges.first(1))
+        reason = next(waiting.reasons(state, sub, index))
+        text = f"{number(tasks, 'task')} waiting for others; of {sub.id}.{index}: {reason.text}"
+        yield Reason(text, reason.fix, tasks)
+
+
+def _untouched(sub: Submission) -> list[Ranges]:
+    """Where the tasks are that wait for others."""
+    fresh = [lot.fresh for lot in sub.lots] if sub.waiting else []
+    return [*fresh, sub.ties.blocked] if sub.ties is not None else fresh
+
+
+def _blocked(sub: Submission) -> int:
+    return sum(ranges.count for ranges in _untouched(sub))
 
 
 def _held(subs: list[Submission]) -> Iterator[Reason]:

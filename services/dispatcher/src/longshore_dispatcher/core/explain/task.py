@@ -8,8 +8,8 @@ from typing import Final
 
 from longshore_common.ids import split_task
 from longshore_dispatcher.core import changes, escalation
-from longshore_dispatcher.core.explain import eta, places
-from longshore_dispatcher.core.explain.answer import Answer, Eta, Reason, nothing, number, some, span
+from longshore_dispatcher.core.explain import eta, places, waiting
+from longshore_dispatcher.core.explain.answer import Answer, Eta, Reason, nothing, number, span
 from longshore_dispatcher.core.state import Closed, State, Submission, Task
 
 #: Seconds to a next try within which only the wait is worth telling, not who could take it meanwhile.
@@ -70,7 +70,7 @@ def task_reasons(state: State, sub: Submission, index: int, now: float) -> Itera
     elif task is not None and task.placed:
         yield from _on_worker(state, task, now)
     elif where == "waiting":
-        yield from _waiting(state, sub, index)
+        yield from waiting.reasons(state, sub, index)
     else:
         yield from _queued(state, sub, index, now)
 
@@ -135,21 +135,6 @@ def _told(task: Task) -> Iterator[Reason]:
 
 
 # --- not on a worker ----------------------------------------------------------------------------------------------------
-
-
-def _waiting(state: State, sub: Submission, index: int) -> Iterator[Reason]:
-    if sub.kept.has(index):
-        yield Reason("it was submitted to be held", f"longshore task retry {sub.id}.{index}", sub.kept.count)
-        return
-    still = max(1, state.open.get(sub.id, [0, 0])[0])
-    needs = some([str(r) for r in sub.requires], 5)
-    what = "none of the tasks" if not sub.requires else number(still, "of the tasks", "of the tasks")
-    first = sub.requires[0] if sub.requires else ""
-    yield Reason(
-        f"{what} that it requires {'has' if still == 1 else 'have'} not ended well yet ({needs})",
-        nothing(f"it is queued when they have ended well; longshore explain {first} says why they have not"),
-        still,
-    )
 
 
 def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:

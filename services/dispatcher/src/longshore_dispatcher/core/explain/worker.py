@@ -29,7 +29,8 @@ def answer(state: State, name: str, now: float) -> Answer:
 
 
 def _most(worker: Worker) -> int:
-    return worker.concurrency
+    """Slots; where requests alone decide, as many as it has CPUs."""
+    return worker.concurrency if worker.concurrency >= 0 else worker.facts.cpus
 
 
 def _held(load: Load) -> int:
@@ -50,19 +51,36 @@ def _shut(worker: Worker, load: Load, now: float) -> Iterator[Reason]:
         yield Reason(why, nothing("what it runs saves its checkpoints and goes to others"))
     if worker.state != "up" or (shut := places.closed(worker)) is None:
         return
+    if worker.trust.quarantine and worker.willing:
+        yield _tried_out(worker, now)
     held = _held(load)
     why = worker.pause_reason if worker.paused else worker.evicted or shut.why
     text = "it is drained" if worker.paused and worker.drain and not held else f"it {shut.one}"
     yield Reason(text + (f": {why}" if why else ""), shut.fix.format(names=worker.name), max(1, held))
 
 
+def _tried_out(worker: Worker, now: float) -> Reason:
+    """What ends a quarantine by itself."""
+    trust = worker.trust
+    if trust.probe:
+        return Reason(f"the task {trust.probe} tries it out", nothing("if that goes well, it is given work again"))
+    if trust.until > now:
+        why = f"it is tried out with one task in {span(trust.until - now)}"
+    else:
+        why = "it is tried out with the next task that fits"
+    return Reason(why, nothing("if that goes well, it is given work again"))
+
+
 def _load(worker: Worker, load: Load) -> Reason:
-    text = f"{load.running} of {number(worker.concurrency, 'slot')} in use, {number(load.unstarted, 'attempt')} not started"
+    slots = f"{load.running} of {number(worker.concurrency, 'slot')} in use"
+    if worker.concurrency < 0:
+        slots = f"{load.running} running (what tasks ask for decides how many)"
+    text = f"{slots}, {number(load.unstarted, 'attempt')} not started"
     if load.phases[2]:
         text += f", {load.phases[2]} delivering"
-    full = load.running >= worker.concurrency
+    full = load.running >= worker.concurrency > 0
     fix = nothing("it is at work") if _held(load) else nothing("it holds no work")
-    if full and worker.concurrency:
+    if full:
         fix = nothing(f"it is full; longshore worker resize {worker.name} gives it more slots")
     return Reason(text, fix, max(1, _held(load)))
 
@@ -105,13 +123,13 @@ def _away(state: State, worker: Worker, batch: str, need: Need) -> tuple[str, st
 
 def _eta(state: State, worker: Worker, load: Load) -> Eta | None:
     """When it will have done what it holds."""
-    if worker.state != "up" or not (load.running or load.unstarted) or not worker.concurrency:
+    if worker.state != "up" or not (load.running or load.unstarted) or not _most(worker):
         return None
     work = eta.held(state, worker)
     if work <= 0:
         return None
-    basis = f"{load.running} running, {load.unstarted} not started, {number(worker.concurrency, 'slot')}"
-    return Eta("end", work / worker.concurrency, basis)
+    basis = f"{load.running} running, {load.unstarted} not started, {number(_most(worker), 'slot')}"
+    return Eta("end", work / _most(worker), basis)
 
 
 def _called(worker: Worker, held: int) -> str:
@@ -122,4 +140,6 @@ def _called(worker: Worker, held: int) -> str:
         return "paused"
     if worker.state != "up":
         return worker.state
+    if worker.trust.quarantine:
+        return "quarantined"
     return "evicted" if worker.evicted else "hindered" if worker.hindered else "up"
