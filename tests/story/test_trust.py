@@ -410,16 +410,6 @@ def test_all_of_it_is_the_same_from_a_snapshot(desk):
     assert again.workers["w1"].trust == desk.state.workers["w1"].trust
 
 
-def test_why_it_gets_nothing_is_told_with_the_fix(desk):
-    broken(desk)
-    text, fix = trust.why(desk.state.workers["w1"], desk.now)
-    assert "in quarantine for 300 s more: 5 different tasks failed fast" in text
-    assert "worker doctor w1" in fix
-    desk.later(400)
-    assert "tried out" in trust.why(desk.state.workers["w1"], desk.now)[0]
-    assert trust.why(desk.state.workers["w2"], desk.now) is None
-
-
 CAUSES = [*sorted(trust.CAUSES - {"exit"}), "exit", "exit", "oom", "timeout-running"]
 
 

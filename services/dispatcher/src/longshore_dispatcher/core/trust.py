@@ -165,16 +165,6 @@ def _instants(state: State, worker: Worker) -> Iterator[float]:
             yield probe.started + fast
 
 
-def why(worker: Worker, now: float) -> tuple[str, str] | None:
-    """Why a quarantine keeps this worker from work, and the fix; None if none does."""
-    trust = worker.trust
-    if not trust.quarantine:
-        return None
-    left = trust.until - now if changes.waits(trust.until, now, trust.pause) else 0
-    text = f"is in quarantine for {left:.0f} s more" if left else "is tried out with one task after its quarantine"
-    return f"{text}: {trust.quarantine}", f"longshore worker doctor {worker.name}; then longshore worker resume it"
-
-
 # --- the fold -----------------------------------------------------------------------------------------------------------
 
 
