@@ -4,7 +4,7 @@ import pytest
 
 from longshore_common import events as e
 from longshore_common.ids import TaskRange
-from longshore_common.model import Array, Parts, Specs, TaskSpec
+from longshore_common.model import Array, Parts, Request, Specs, TaskSpec
 
 TRUE = TaskSpec(command=("true",))
 
@@ -173,3 +173,18 @@ def test_an_array_gives_each_task_its_label_and_entry(desk):
     desk.when_settled()
     starts = desk.then(e.AttemptsAssigned).orders[0].starts
     assert [(s.index, s.n, s.label, s.entry) for s in starts] == [(0, 1, 10, "a"), (1, 1, 15, "b"), (2, 1, 20, "c")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"custom": {"license": -1.0}}, "license"), ({"custom": {"Lic ense": 1.0}}, "can name no resource"),
+        ({"custom": {"license": 1e300}}, "license"), ({"alternatives": (Request(cpus=-1),)}, "cpus"),
+        ({"alternatives": (Request(cpus=1), Request(custom={"": 1.0}))}, "can name no resource"),
+    ],
+)  # fmt: skip
+def test_amounts_that_no_host_can_be_asked_for_are_refused(desk, fields, said):
+    desk.submitted(spec=TaskSpec(command=("true",), **fields))
+    desk.when_settled()
+    rejected = desk.then(e.SubmissionRejected)
+    assert said in f"{rejected.reason} {rejected.by_index}"

@@ -18,21 +18,26 @@ Amounts = Mapping[str, int]
 NOTHING: Final[Amounts] = {}
 #: What a task that asks for nothing counts as where requests alone decide.
 ONE_CPU: Final[Amounts] = {"cpus": 1000}
-_THOUSANDTHS: Final = ("cpus", "custom ")
+_IN_THOUSANDTHS: Final = ("cpus", "custom ")
 
 
 def asked(spec: TaskSpec, memory: int) -> Amounts:
     """What an attempt of this spec asks for, given the memory (bytes) that counts for it; what it does not is left out."""
-    amounts = {"cpus": round(spec.cpus * 1000), "memory": memory, "gpus": spec.gpus, "disk": spec.disk}
+    amounts = {"cpus": _thousandths(spec.cpus), "memory": memory, "gpus": spec.gpus, "disk": spec.disk}
     for name, amount in spec.custom.items():
-        amounts[f"custom {name}"] = round(amount * 1000)
+        amounts[f"custom {name}"] = _thousandths(amount)
     return {what: amount for what, amount in amounts.items() if amount > 0}
+
+
+def _thousandths(amount: float) -> int:
+    """As the dispatcher reckons with it: what is asked for is never rounded to nothing."""
+    return max(1, round(amount * 1000)) if amount > 0 else 0
 
 
 def offered(facts: HostFacts) -> Amounts:
     """All that this host has for tasks."""
     amounts = {"cpus": facts.cpus * 1000, "memory": facts.memory, "gpus": facts.gpus, "disk": facts.disk}
-    return {**amounts, **{f"custom {name}": round(amount * 1000) for name, amount in facts.custom.items()}}
+    return {**amounts, **{f"custom {name}": _thousandths(amount) for name, amount in facts.custom.items()}}
 
 
 def beyond(ask: Amounts, offer: Amounts) -> str:
@@ -45,7 +50,7 @@ def beyond(ask: Amounts, offer: Amounts) -> str:
 
 
 def _shown(what: str, amount: int) -> str:
-    return f"{amount / 1000:g}" if what.startswith(_THOUSANDTHS) else str(amount)
+    return f"{amount / 1000:g}" if what.startswith(_IN_THOUSANDTHS) else str(amount)
 
 
 class Admission:

@@ -3,11 +3,12 @@
 What must not enter: whether a host, image or file exists; that is found out where the task runs.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from longshore_common.ids import TOKEN
-from longshore_common.model import Array, Retention, TaskSpec
+from longshore_common.model import Array, Request, Retention, TaskSpec
 from longshore_dispatcher.core import budgets
 
 #: Largest submission, in tasks.
@@ -18,6 +19,10 @@ MAX_ARGUMENT = 131_071
 MAX_SPEC = 1_500_000
 #: What a spec says that says nothing of its grace.
 GRACE: Final = TaskSpec(command=()).grace
+#: More of anything that a host is asked for is no request but a slip.
+MOST_AMOUNT: Final = 10**15
+#: What a resource that the operator names can be called; as in LONGSHORE_CUSTOM of an agent.
+RESOURCE: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 #: Problems told per submission; the rest are as likely the same.
 TOLD = 20
 
@@ -50,7 +55,7 @@ def plain(spec: TaskSpec) -> bool:
         spec.env or spec.inputs or spec.resources or spec.output or spec.container or spec.container_options
         or spec.cpus or spec.memory or spec.gpus or spec.disk or spec.retries or spec.run_timeout
         or spec.download_timeout or spec.upload_timeout or spec.uid or spec.gid or spec.secrets or spec.name
-        or spec.checkpoint or spec.stop_signal or spec.grace != GRACE
+        or spec.checkpoint or spec.stop_signal or spec.grace != GRACE or spec.custom or spec.alternatives
         or spec.retry_on or spec.retry_exits or spec.fail_exits or spec.backoff
     )  # fmt: skip
 
@@ -64,6 +69,18 @@ def _asked(spec: TaskSpec) -> str:
     for name, value in numbers.items():
         if not 0 <= value < 2**53:
             return f"{name} is {value}: give 0 (none) or a positive number"
+    requests: tuple[TaskSpec | Request, ...] = (spec, *spec.alternatives)
+    return next((fault for fault in map(_request_fault, requests) if fault), "")
+
+
+def _request_fault(request: TaskSpec | Request) -> str:
+    """What is wrong with amounts that a host is asked for, "" if nothing is."""
+    amounts = {"cpus": request.cpus, "memory": request.memory, "gpus": request.gpus, "disk": request.disk}
+    for name, value in (*amounts.items(), *request.custom.items()):
+        if not 0 <= value <= MOST_AMOUNT:
+            return f"{name[:80]} is {value}: give 0 (none) or a positive number"
+    if wrong := [name for name in request.custom if not RESOURCE.fullmatch(name)]:
+        return f"{wrong[0][:80]!r} can name no resource: use 1-63 of a-z, 0-9, '.', '-' and '_'"
     return ""
 
 
