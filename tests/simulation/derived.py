@@ -16,5 +16,7 @@ def derived(state: State) -> dict[str, object]:
         "delayed": {entry for entry in state.delayed if changes.is_delayed(state, entry)},
         "verdicts": set(state.verdicts), "grants": set(state.grants), "frozen": state.frozen,
         "due": {(key, entry) for key, heap in state.due.items() for entry in heap if sweeping.is_due(state, entry)},
+        "graphs": {sub: (graph.open, graph.broken) for sub, graph in state.tied.graphs.items()},
+        "ready": state.tied.ready, "doomed": state.tied.doomed,
         "open": state.open, "ripe": state.ripe, "dependents": state.dependents, "keys": state.keys,
     }  # fmt: skip

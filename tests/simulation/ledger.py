@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from longshore_common import events as e
 from longshore_common.ids import TaskRange, split_attempt
 from longshore_common.log import Recorded
-from longshore_common.model import Retention, Specs, TaskSpec
+from longshore_common.model import Edge, Retention, Specs, TaskSpec
 
 Task = tuple[int, int]
+ENDED = ("succeeded", "failed", "cancelled")
 
 
 class Ledger:
@@ -36,6 +37,9 @@ class Ledger:
         self.retention: dict[str, Retention] = {}
         self.ended_at: dict[Task, float] = {}
         self.memory: dict[Task, int] = {}  # what a task was given after it ran out of memory
+        self.sent: dict[tuple[str, str], dict[int, tuple[Edge, ...]]] = {}
+        self.edges: dict[int, tuple[Edge, ...]] = {}
+        self.first: dict[int, int] = {}  # duplicates
 
     def fold(self, record: Recorded) -> None:
         event = record.event
@@ -45,12 +49,15 @@ class Ledger:
                 self.leader = record.seq
             case e.SubmissionPartSent():
                 self.parts.setdefault((record.author.name, event.key), {})[event.part] = event.specs
+                self.sent.setdefault((record.author.name, event.key), {})[event.part] = event.edges
             case e.TasksSubmitted():
                 self.submitted[record.seq] = event
                 self._specs(record, event)
+            case e.SubmissionDuplicated():
+                self.first[event.submission] = event.first
             case e.SubmissionAccepted():
                 wish = self.submitted[event.submission]
-                waiting = wish.requires or wish.held
+                waiting = wish.requires or wish.held or self.edges.get(event.submission)
                 for index in range(event.size):
                     self.state[(event.submission, index)] = "waiting" if waiting else "queued"
                     if wish.held:
@@ -60,6 +67,7 @@ class Ledger:
                 for task, where in self.state.items():
                     if task[0] in event.submissions and where == "waiting" and task not in self.held:
                         self.state[task] = "queued"
+                self._met_alone(event)
             case e.TasksRequeued():
                 for task in event.tasks:
                     assert self.current.get((task.submission, task.index)) is None
@@ -72,9 +80,14 @@ class Ledger:
                 for task in self._tasks(event.tasks):
                     self.held.discard(task)
                     waiting = self.submitted[task[0]].requires and task[0] not in self.met
+                    waiting = waiting or self.waits_alone(task[0])
                     self.state[task] = "waiting" if waiting else "queued"
+                    named = any(r.submission == task[0] and r.lo <= task[1] <= r.hi for r in event.waiting)
+                    assert named == bool(waiting), f"{task} is told to be waiting or not, wrongly"
                     self.granted.pop(task, None)
             case e.TasksFailed():
+                if event.cause == "requirement":
+                    self._fallen(event)
                 self._end(event.tasks, "failed")
             case e.TasksCancelled():
                 self._end(event.tasks, "cancelled")
@@ -103,6 +116,54 @@ class Ledger:
             specs = tuple(spec for k in sorted(parts) for spec in parts[k])
         for index, spec in enumerate(specs):
             self.spec[(record.seq, index)] = spec
+        sent = self.sent.pop((record.author.name, event.key), {})
+        own = event.body.edges if isinstance(event.body, Specs) else ()
+        self.edges[record.seq] = own or tuple(edge for k in sorted(sent) for edge in sent[k])
+
+    # --- what requires what -------------------------------------------------------------------------------------
+
+    def waits_alone(self, submission: int) -> bool:
+        """Whether the tasks of this submission wait each for its own."""
+        wish = self.submitted[submission]
+        return bool(self.edges.get(submission) or (wish.requires and wish.each_requires))
+
+    def required(self, task: Task) -> Iterator[Task]:
+        """What this task requires, as a whole or by itself."""
+        wish = self.submitted[task[0]]
+        for r in wish.requires:
+            source = r.submission
+            while source in self.first:
+                source = self.first[source]
+            if wish.each_requires:
+                yield source, r.lo + task[1]
+            else:
+                yield from ((source, index) for index in range(r.lo, r.hi + 1))
+        yield from ((task[0], r) for d, r in self.edges.get(task[0], ()) if d == task[1])
+
+    def _met_alone(self, event: e.RequirementsMet) -> None:
+        before = frozenset(self.met)
+        for task in self._tasks(event.tasks):
+            self.met.add(task[0])
+            if self.state[task] != "waiting":
+                continue
+            assert task not in self.held, f"{task} is held"
+            for required in self.required(task):
+                old = task[0] in before and required[0] != task[0] and not self.submitted[task[0]].each_requires
+                assert old or self.is_met(task, required), f"{task} is queued, but {required} is not done"
+            self.state[task] = "queued"
+
+    def is_met(self, task: Task, required: Task) -> bool:
+        """Whether the required task is as this one wants it; what nobody accepted never is."""
+        where = self.state.get(required, "failed")
+        return where == "succeeded" or (self.submitted[task[0]].requires_any_outcome and where in ENDED)
+
+    def _fallen(self, event: e.TasksFailed) -> None:
+        """They fail with something that failed before, or with one another; and only where that was wanted."""
+        together = set(self._tasks(event.tasks))
+        for task in together:
+            assert self.submitted[task[0]].on_failed_requirement == "fail"
+            lost = {"failed", "cancelled"}
+            assert any(r in together or self.state.get(r, "failed") in lost for r in self.required(task)), task
 
     def _swept(self, record: Recorded, event: e.SweepOrdered) -> None:
         """Only what ended long enough ago, as its last attempt left it."""

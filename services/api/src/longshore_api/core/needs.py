@@ -9,11 +9,12 @@ from longshore_api.core.memory import Memory
 from longshore_api.core.rows import Needs
 from longshore_api.core.spans import covers
 from longshore_common import events as e
-from longshore_common.ids import TaskRange
+from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.log import Recorded
 
 _OPEN = ("waiting", "queued")
 _ENDED = ("failed", "cancelled")
+_WAITING = ("waiting",)
 
 
 def mentioned(event: object) -> Iterable[int]:
@@ -26,7 +27,7 @@ def mentioned(event: object) -> Iterable[int]:
         case e.SubmissionAccepted() | e.SubmissionRejected() | e.SubmissionDuplicated():
             return [event.submission]
         case e.RequirementsMet():
-            return event.submissions
+            return (*event.submissions, *(t.submission for t in event.tasks))
         case _:
             return ()
 
@@ -58,6 +59,9 @@ def needs(memory: Memory, records: Iterable[Recorded]) -> Needs:
                 ]
             case e.TasksRetried() as event:
                 ranges += [(t.submission, t.lo, t.hi, _ENDED) for t in _touched(memory, event.tasks)]
+            case e.RequirementsMet() as event:
+                named = (*_whole(memory, event.submissions), *event.tasks)
+                ranges += [(t.submission, t.lo, t.hi, _WAITING) for t in _touched(memory, named)]
             case e.TasksFailed() | e.TasksCancelled() as event:
                 ranges += [(t.submission, t.lo, t.hi, _OPEN) for t in _touched(memory, event.tasks)]
             case _:
@@ -79,6 +83,12 @@ def _assigned(memory: Memory, order: e.Order) -> list[tuple[int, int]]:
 def _stored(memory: Memory, submission: int, index: int) -> bool:
     found = memory.submissions.get(submission)
     return found is not None and index not in found.rows
+
+
+def _whole(memory: Memory, submissions: Iterable[SubmissionId]) -> Iterable[TaskRange]:
+    for sid in submissions:
+        if (found := memory.submissions.get(sid)) is not None:
+            yield TaskRange(sid, 0, found.size - 1)
 
 
 def _touched(memory: Memory, ranges: Iterable[TaskRange]) -> Iterable[TaskRange]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from longshore_api.core import archive, attempts, governing, presence, submitting
+from longshore_api.core import archive, attempts, governing, presence, submitting, waiting
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import OPEN_STATES, Progress, Row, Submission
 from longshore_api.core.spans import Span, put, take
@@ -51,7 +51,7 @@ def weight(record: Recorded) -> int:
             return 1 + sum(len(order.starts) for order in event.orders)
         case e.SubmissionPartSent() as event:
             return 1 + len(event.specs) // 4
-        case e.TasksRequeued() | e.TasksRetried() | e.TasksFailed() | e.TasksCancelled() as event:
+        case e.TasksRequeued() | e.TasksRetried() | e.TasksFailed() | e.TasksCancelled() | e.RequirementsMet() as event:
             return 1 + len(event.tasks)
         case _:
             return 1
@@ -83,18 +83,19 @@ def _retried(memory: Memory, record: Recorded, event: e.TasksRetried) -> None:
     admits = frozenset({"waiting", "failed", "cancelled"})
     for submission, lo, hi in _known(memory, record, event.tasks):
         _retag(memory, submission, (lo, hi), admits, Span(0, 0, "queued"))
-        for row in _rows(submission, lo, hi):
+        for row in submission.rows_of(lo, hi):
             if row.state in admits:
                 memory.close(row, "superseded")
                 row.not_before = 0
                 memory.enter(row, "queued")
+    waiting.move(memory, record, event.waiting, "queued", "waiting")
 
 
 def _failed(memory: Memory, record: Recorded, event: e.TasksFailed) -> None:
     reason = archive.clean(event.reason)
     for submission, lo, hi in _known(memory, record, event.tasks):
         _retag(memory, submission, (lo, hi), OPEN_STATES, Span(0, 0, "failed", event.cause, reason, record.at))
-        for row in _rows(submission, lo, hi):
+        for row in submission.rows_of(lo, hi):
             if row.state in OPEN_STATES:
                 row.cause, row.reason = event.cause, reason or row.reason
                 memory.close(row, "failed")
@@ -105,7 +106,7 @@ def _cancelled(memory: Memory, record: Recorded, event: e.TasksCancelled) -> Non
     reason = archive.clean(event.reason)
     for submission, lo, hi in _known(memory, record, event.tasks):
         _retag(memory, submission, (lo, hi), OPEN_STATES, Span(0, 0, "cancelled", None, reason, record.at))
-        for row in _rows(submission, lo, hi):
+        for row in submission.rows_of(lo, hi):
             if row.state in OPEN_STATES:
                 row.reason = reason or row.reason
                 memory.close(row, "superseded")
@@ -125,13 +126,6 @@ def _known(memory: Memory, record: Recorded, tasks: Iterable[TaskRange]) -> Iter
             hi = min(hi, submission.size - 1)
             memory.link(record.seq, sid, lo, hi)
             yield submission, lo, hi
-
-
-def _rows(submission: Submission, lo: int, hi: int) -> list[Row]:
-    rows = submission.rows
-    if hi - lo < len(rows):
-        return [rows[i] for i in range(lo, hi + 1) if i in rows]
-    return [row for i, row in rows.items() if lo <= i <= hi]
 
 
 def _retag(memory: Memory, submission: Submission, at: tuple[int, int], admits: frozenset[Any], to: Span) -> None:
@@ -180,14 +174,6 @@ def _answered(memory: Memory, record: Recorded, sid: int) -> Submission | None:
     memory.link(record.seq, sid, 0, submission.size - 1)
     memory.change(submission)
     return submission
-
-
-def _met(memory: Memory, record: Recorded, event: e.RequirementsMet) -> None:
-    for sid in event.submissions:
-        submission = memory.submissions.get(sid)
-        if submission is not None:
-            memory.link(record.seq, sid, 0, submission.size - 1)
-            _retag(memory, submission, (0, submission.size - 1), frozenset({"waiting"}), Span(0, 0, "queued"))
 
 
 # --- kept as history ------------------------------------------------------------------------------------------------------
@@ -240,7 +226,7 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.WorkerPauseRequested: _kept, e.WorkerResumeRequested: _kept, e.WorkerResizeRequested: _kept,
     e.WorkerEnrolled: presence.enrolled, e.LeaderElected: _kept,
     e.SubmissionAccepted: _accepted, e.SubmissionRejected: _rejected, e.SubmissionDuplicated: _duplicated,
-    e.RequestRefused: _kept, e.RequirementsMet: _met,
+    e.RequestRefused: _kept, e.RequirementsMet: waiting.met,
     e.TasksRequeued: _requeued, e.TasksRetried: _retried, e.TasksFailed: _failed, e.TasksCancelled: _cancelled,
     e.BatchPaused: presence.batch_paused, e.BatchResumed: presence.batch_resumed,
     e.AttemptsAssigned: attempts.assigned, e.AttemptsRecalled: _signalled, e.AttemptsSignalled: _signalled,

@@ -57,6 +57,13 @@ class Submission(Struct, eq=False):
         """How many of its tasks have not ended."""
         return sum(self.counts[s] for s in OPEN_STATES)
 
+    def rows_of(self, lo: int, hi: int) -> list["Row"]:
+        """The touched tasks from `lo` to `hi` that are in memory."""
+        rows = self.rows
+        if hi - lo < len(rows):
+            return [rows[i] for i in range(lo, hi + 1) if i in rows]
+        return [row for i, row in rows.items() if lo <= i <= hi]
+
 
 class Row(Struct, eq=False):
     """A touched task with its current (or last) attempt. Instants are Unix seconds.

@@ -4,7 +4,7 @@ A list of spans is sorted, without overlap. What must not enter: single tasks th
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,6 +54,44 @@ def put(spans: list[Span], span: Span) -> None:
     if at and replace(spans[at - 1], lo=span.lo, hi=span.hi) == span and spans[at - 1].hi == span.lo - 1:
         span, at = replace(span, lo=spans[at - 1].lo), at - 1
     spans[at:stop] = [span]
+
+
+def rewrite(spans: list[Span], runs: Sequence[tuple[int, int]], become: Callable[[Span], Span]) -> None:
+    """Whatever is there of these ascending, disjoint `runs` becomes something else, in one walk over what they touch."""
+    if not runs:
+        return
+    start = bisect_left(spans, runs[0][0], key=_last)
+    stop = bisect_left(spans, runs[-1][1], key=_last) + 1
+    start = max(0, start - 1)  # neighbours may be joined with
+    made: list[Span] = []
+    at = 0
+    for span in spans[start : stop + 1]:
+        lo = span.lo
+        while at < len(runs) and runs[at][1] < lo:
+            at += 1
+        while at < len(runs) and runs[at][0] <= span.hi:
+            first, last = max(runs[at][0], lo), min(runs[at][1], span.hi)
+            if first > lo:
+                _join(made, _piece(span, lo, first - 1))
+            _join(made, become(_piece(span, first, last)))
+            lo = last + 1
+            if runs[at][1] > span.hi:
+                break
+            at += 1
+        if lo <= span.hi:
+            _join(made, _piece(span, lo, span.hi))
+    spans[start : stop + 1] = made
+
+
+def _piece(span: Span, lo: int, hi: int) -> Span:
+    return span if (lo, hi) == (span.lo, span.hi) else Span(lo, hi, span.state, span.cause, span.reason, span.at)
+
+
+def _join(made: list[Span], span: Span) -> None:
+    if made and made[-1].hi == span.lo - 1 and replace(made[-1], lo=span.lo, hi=span.hi) == span:
+        made[-1] = replace(made[-1], hi=span.hi)
+    else:
+        made.append(span)
 
 
 def covers(spans: Sequence[Span], lo: int, hi: int) -> bool:

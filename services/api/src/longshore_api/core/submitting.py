@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from longshore_api.core import archive
+from longshore_api.core import archive, waiting
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import Submission
 from longshore_api.core.spans import Span
@@ -39,7 +39,7 @@ def submitted(memory: Memory, record: Recorded, event: e.TasksSubmitted) -> None
     _keep_body(memory, record, submission, event)
     memory.submissions[sid] = submission
     if submission.size:
-        state = "waiting" if event.requires or event.held else "queued"
+        state = "waiting" if waiting.begins_waiting(event) else "queued"
         submission.spans.append(Span(0, submission.size - 1, state))
         submission.counts[state] = submission.size
         memory.link(sid, sid, 0, submission.size - 1)

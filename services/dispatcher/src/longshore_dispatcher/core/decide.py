@@ -31,8 +31,8 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
     wished = _wished(decisions)
     if state.verdicts:
         decisions += judge.judge(state, now, wished)
-    if state.ripe or state.tied:
-        decisions += resolving.resolve(state, wished, mended=bool(_retried(decisions)))
+    if (state.ripe or state.tied) and not _retried(decisions):  # what is retried may be what they require
+        decisions += resolving.resolve(state, wished)
     if silent:
         decisions += workers.lost(state, silent, lost_after)
     decisions += trust.decisions(state, now)

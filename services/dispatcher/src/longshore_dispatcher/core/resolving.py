@@ -31,13 +31,9 @@ class _Fallen(NamedTuple):
     runs: list[Run]
 
 
-def resolve(state: State, wished: Collection[int], *, mended: bool) -> Iterator[Decision]:
-    """The tasks that are queued, or fail with what they require.
-
-    Those of submissions `wished` come next turn; so do failures while this turn has tasks run again (`mended`).
-    """
-    if not mended:
-        yield from _fallen(state, wished)
+def resolve(state: State, wished: Collection[int]) -> Iterator[Decision]:
+    """The tasks that are queued, or fail with what they require; those of submissions `wished` come next turn."""
+    yield from _fallen(state, wished)
     met, single = _whole_met(state, wished)
     for waiting in sorted(state.tied.ready.keys() - wished):
         if not state.open.get(waiting, (0,))[0]:

@@ -5,7 +5,7 @@ What must not enter: what workers could run it; a submission nobody can run yet 
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId
-from longshore_dispatcher.core.state import State, Submission, Wish
+from longshore_dispatcher.core.state import Closed, State, Submission, Wish
 
 
 def answer_submission(state: State, wish: Wish) -> e.Event | None:
@@ -52,4 +52,6 @@ def _unmeetable(state: State, sub: Submission, source: int, run: tuple[int, int]
         return "which nobody knows (or finished too long ago): correct the id, or leave it out"
     if not 0 <= run[0] <= run[1] < known.size:
         return f"but {original} has tasks 0 to {known.size - 1}"
+    if sub.ties is not None and sub.ties.patient and isinstance(known, Closed) and known.rejected:
+        return "which was rejected, so that it would wait for ever: submit that one again first"
     return ""

@@ -32,7 +32,8 @@ def _submitted(state: State, record: Recorded, event: e.TasksSubmitted) -> None:
     runs, size = _runs(state, record.author.name, event)
     wanted = Wanted(event.batch, runs, size, since=record.at)
     if size > 0:
-        (wanted.waiting if event.requires or event.held else wanted.queued).add(0, size - 1)
+        edges = event.body.edges if isinstance(event.body, Specs | Parts) else ()
+        (wanted.waiting if event.requires or event.held or edges else wanted.queued).add(0, size - 1)
         state.submissions[record.seq] = wanted
 
 
@@ -69,6 +70,9 @@ def _met(state: State, record: Recorded, event: e.RequirementsMet) -> None:
         if wanted := state.submissions.get(sid):
             for lo, hi in wanted.waiting.take():
                 _queue(wanted, lo, hi, record.at)
+    for wanted, task in _known(state, event.tasks):
+        wanted.waiting.remove(task.lo, task.hi)
+        _queue(wanted, task.lo, min(task.hi, wanted.size - 1), record.at)
 
 
 def _assigned(state: State, record: Recorded, event: e.AttemptsAssigned) -> None:
@@ -120,6 +124,9 @@ def _retried(state: State, record: Recorded, event: e.TasksRetried) -> None:
     for wanted, task in _known(state, event.tasks):
         wanted.waiting.remove(task.lo, task.hi)
         _queue(wanted, task.lo, min(task.hi, wanted.size - 1), record.at)
+    for wanted, task in _known(state, event.waiting):
+        wanted.queued.remove(task.lo, task.hi)
+        wanted.waiting.add(task.lo, min(task.hi, wanted.size - 1))
 
 
 def _stopped(state: State, record: Recorded, event: e.TasksFailed | e.TasksCancelled) -> None:
