@@ -38,5 +38,9 @@ class Deposed(Conflict):
     """Another dispatcher leads: stop deciding at once and follow as a standby."""
 
 
+class Trimmed(LongshoreError):
+    """The log begins later than where it is asked for: begin from a snapshot, or from the archive."""
+
+
 class Unreadable(LongshoreError):
     """Bytes at a border that are no known event, field or state: shown in the text, never guessed at."""

@@ -65,7 +65,10 @@ class Log(Protocol):
         ...
 
     def follow(self, after: int, subjects: str = "log.>") -> AsyncIterator[Slice]:
-        """All events past sequence `after`, for ever, in order, none twice, across reconnects; waits when there are none."""
+        """All events past sequence `after`, for ever, in order, none twice, across reconnects; waits when there are none.
+
+        `Trimmed` if the log begins later than that.
+        """
         ...
 
     def deliveries(self, worker: str, after: int) -> AsyncIterator[Slice]:

@@ -11,7 +11,7 @@ from typing import Final
 from longshore_common import logs, subjects
 from longshore_common.adapters.nats_wire import ApiError, Lost, NoResponders, Subscribed, Wire, api
 from longshore_common.adapters.records import read
-from longshore_common.errors import Conflict, Refused, Unreachable
+from longshore_common.errors import Conflict, Refused, Trimmed, Unreachable
 from longshore_common.log import Recorded, Slice
 
 log = logs.get_logger()
@@ -133,11 +133,14 @@ class Reader:
         self._discard()
 
     async def _check_end(self) -> None:
-        """A log that ends before what was already read is another log: waiting for it to catch up would lose events."""
+        """A log that ends before what was already read is another log, one that begins later would skip events."""
         info = await api(self._wire, f"STREAM.INFO.{subjects.STREAM}", None, API_PATIENCE)
         last = info["state"]["last_seq"]
         if last < self._last:
             raise Conflict(f"the log ends at {last} but was read up to {self._last}: it was replaced by an older one")
+        first = info["state"]["first_seq"]
+        if first > self._last + 1 and self._filter == subjects.ALL:
+            raise Trimmed(f"the log begins at {first}, and was read up to {self._last}: what is between was trimmed")
 
     def _create_subject(self) -> str:
         subject = f"CONSUMER.CREATE.{subjects.STREAM}.{self._name}"

@@ -65,6 +65,7 @@ async def ensure_log(transport: NatsTransport, *, replicas: int = 1) -> None:
             "deny_purge": True,
             "max_consumers": MOST_CONSUMERS,
             "max_msg_size": -1,
+            "max_age": 0,  # only while `nats_trim` works
             "duplicate_window": DUPLICATES * _S,
         },
     )
