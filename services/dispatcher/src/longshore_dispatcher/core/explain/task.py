@@ -99,7 +99,7 @@ def _held_back(state: State, sub: Submission) -> bool:
 
 
 def _on_worker(state: State, task: Task, now: float) -> Iterator[Reason]:
-    yield from _told(task)
+    yield from _told(state, task)
     worker = state.workers[task.worker]
     since = span(now - (task.started if task.state == "running" and task.started else task.at))
     if task.state not in ("assigned", "staging"):
@@ -117,7 +117,7 @@ def _on_worker(state: State, task: Task, now: float) -> Iterator[Reason]:
     yield Reason(f"it is {task.state} on {task.worker} since {since}; {slots}{why}", fix)
 
 
-def _told(task: Task) -> Iterator[Reason]:
+def _told(state: State, task: Task) -> Iterator[Reason]:
     """What somebody wants of it meanwhile."""
     if task.cancel:
         yield Reason(f"it is being cancelled on {task.worker}", nothing("its agent reports the end"))
@@ -125,7 +125,10 @@ def _told(task: Task) -> Iterator[Reason]:
         why = f"its checkpoint is being saved on {task.worker}, its next attempt goes on from there"
         yield Reason(why, nothing("it is queued again as soon as the checkpoint is stored"))
     if task.wanted == "pause" and task.frozen:
-        yield Reason(f"it is paused on {task.worker} with its batch", "longshore batch resume")
+        yield Reason(
+            f"it is paused on {task.worker} with its batch",
+            f"longshore batch resume {state.submissions[task.submission].batch}",
+        )
     elif task.wanted == "pause":
         yield Reason(f"it is paused on {task.worker}", f"longshore task resume {task.submission}.{task.index}")
     elif task.wanted in ("stop", "kill"):
