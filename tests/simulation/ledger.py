@@ -211,14 +211,19 @@ class Ledger:
         self._promises(worker)
 
     def _promises(self, worker: str) -> None:
-        """Nothing of a host is promised twice (invariant 3)."""
+        """Nothing of a host is promised twice (invariant 3): beyond what it holds there is no more than once as much in
+        advance.
+        """
         mine = [task for task, held in self.current.items() if held is not None and held[1] == worker]
         working = [task for task in mine if self.state[task] in ("assigned", "staging", "running")]
         busy = [self.spec[task] for task in working]
         if worker in self.facts:
             facts = self.facts[worker].facts
-            assert sum(spec.cpus for spec in busy) <= facts.cpus
-            assert sum(self.memory.get(task) or self.spec[task].memory for task in working) <= facts.memory
+            assert sum(spec.cpus for spec in busy) <= 2 * facts.cpus
+            assert sum(self.memory.get(task) or self.spec[task].memory for task in working) <= 2 * facts.memory
+            for spec in busy:
+                assert spec.cpus <= facts.cpus
+                assert spec.memory <= facts.memory
             if any(spec.container for spec in busy):
                 assert facts.engines
 

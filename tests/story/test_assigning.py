@@ -78,7 +78,7 @@ def test_containers_go_only_where_an_engine_answers(desk):
 
 
 def test_what_tasks_ask_of_a_host_is_never_promised_twice(desk):
-    desk.worker("w1", slots=8, facts=SMALL)
+    desk.worker("w1", slots=8, prefetch=0, facts=SMALL)
     sub = desk.accepted(5, spec=TaskSpec(command=("true",), cpus=0.5, memory=1 << 30))
     desk.when_settled()
     assert len(desk.starts()["w1"]) == 4

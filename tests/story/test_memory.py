@@ -60,7 +60,7 @@ def test_nothing_known_nothing_changed(desk):
 
 
 def test_what_needs_more_goes_only_where_there_is_so_much(desk):
-    desk.worker("w1", facts=HostFacts(cpus=2, memory=2 * GB))
+    desk.worker("w1", prefetch=0, facts=HostFacts(cpus=2, memory=2 * GB))
     sub = desk.accepted(2, spec=hungry())
     desk.when_settled()
     desk.worker("w2", slots=0, facts=HostFacts(cpus=2, memory=4 * GB))

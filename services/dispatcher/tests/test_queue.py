@@ -9,7 +9,7 @@ from longshore_dispatcher.core.queue import Key, Queue
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=80))
 def test_a_line_is_its_members_in_order(steps):
-    queue, key, model = Queue(), Key(0, "b", PLAIN), set()
+    queue, key, model = Queue(), Key(0, "ada", "b", PLAIN), set()
     for put, submission in steps:
         if put:
             queue.put(key, submission)
@@ -22,7 +22,7 @@ def test_a_line_is_its_members_in_order(steps):
 
 
 def test_a_line_of_many_that_left_from_the_middle_does_not_grow_for_ever():
-    queue, key = Queue(), Key(0, "b", PLAIN)
+    queue, key = Queue(), Key(0, "ada", "b", PLAIN)
     for submission in range(1, 5001):
         queue.put(key, submission)
     for submission in range(2, 5000):

@@ -179,13 +179,15 @@ class TasksDeleted(Event, frozen=True):
 
 class PlaceReserved(Event, frozen=True):
     """The next task of this submission that needs what task `index` needs has a claim on `worker`: what is assigned there
-    meanwhile leaves room for it, or ends before the room is there. An empty worker: the claim is given up.
+    meanwhile leaves room for it, or ends before `until` (Unix seconds), when the room is expected to be there. An empty
+    worker: the claim is given up.
     """
 
     submission: SubmissionId
     index: int
     worker: str = ""
     reason: str = ""
+    until: float = 0
 
 
 class ShareSet(Event, frozen=True):

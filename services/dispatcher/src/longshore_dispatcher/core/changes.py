@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from longshore_common.ids import TaskRange
-from longshore_dispatcher.core import blocked, bulk, content, graph, requirements, sweeping
-from longshore_dispatcher.core.content import Need
+from longshore_dispatcher.core import blocked, bulk, content, graph, requirements, shares, sweeping
+from longshore_dispatcher.core.content import with_memory
 from longshore_dispatcher.core.queue import Key
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.state import PHASE, Closed, End, Lot, State, Submission, Task
@@ -31,11 +31,6 @@ def lot_at(sub: Submission, index: int) -> Lot:
         need = with_memory(lot.need, memory)
         return next(other for other in sub.lots if other.need == need)
     return lot
-
-
-def with_memory(need: Need, memory: int) -> Need:
-    """The same need with so many bytes of memory."""
-    return Need(need.container, need.cpus, memory, need.gpus)
 
 
 def give_memory(sub: Submission, index: int, memory: int) -> None:
@@ -62,7 +57,7 @@ def lot_runs(sub: Submission, lo: int, hi: int) -> Iterable[tuple[Lot, int, int]
 def stand(state: State, sub: Submission) -> None:
     """Let the submission stand in the lines of those lots that have tasks to hand out now, and in no other."""
     for lot in sub.lots:
-        key = Key(-sub.priority, sub.batch, lot.need)
+        key = Key(-sub.priority, sub.user, sub.batch, lot.need)
         if sub.accepted and not sub.waiting and (tasks := lot.fresh.count + len(lot.again)):
             state.queue.put(key, sub.id, tasks, state.at)
         else:
@@ -78,9 +73,10 @@ def lift(state: State, sub: Submission, task: Task) -> None:
     if task.recalled:
         load.recalls -= 1
         task.recalled = False
-    need = lot_at(sub, task.index).need
-    if phase < 2 and not need.plain:
-        load.charge(need, -1)
+    if phase < 2 and task.need is not None:
+        load.charge(task.need, -1)
+    shares.lifted(state, sub, task, phase)
+    state.roster.touched.add(task.worker)
     sub.placed -= 1
     if task.frozen:
         state.frozen.discard(task.attempt)

@@ -6,13 +6,14 @@ What must not enter: the progress of tasks.
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from longshore_common.model import TaskSpec, resource_key
+from longshore_common.model import Request, TaskSpec, resource_key
 
 #: Specs or entries per blob where we cut them ourselves; parts that users send stay as they are.
 CHUNK = 1000
@@ -27,21 +28,28 @@ _specs = msgspec.msgpack.Decoder(tuple[TaskSpec, ...]).decode
 _entries = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
-class Need(Struct, frozen=True, array_like=True):
-    """What a worker must offer: a container engine, thousandths of a CPU, bytes of memory, GPUs; 0 = not asked for."""
+class Need(Struct, frozen=True, array_like=True, cache_hash=True):
+    """What a worker must offer: a container engine, thousandths of a CPU, bytes of memory, GPUs, bytes of disk, and
+    thousandths of resources that the operator named, by name; 0 = not asked for. `alternatives`: what would do instead,
+    the most wanted first; they have none of their own.
+    """
 
     container: bool = False
     cpus: int = 0
     memory: int = 0
     gpus: int = 0
+    disk: int = 0
+    custom: tuple[tuple[str, int], ...] = ()
+    alternatives: tuple["Need", ...] = ()
 
     @property
     def plain(self) -> bool:
         """Whether nothing is asked for but a slot."""
-        return not (self.cpus or self.memory or self.gpus)
+        return not (self.cpus or self.memory or self.gpus or self.disk or self.custom or self.alternatives)
 
 
 PLAIN = Need()
+CONTAINED = Need(container=True)
 
 
 class Content(Struct, array_like=True, gc=False):
@@ -60,9 +68,51 @@ class Content(Struct, array_like=True, gc=False):
 
 def need_of(spec: TaskSpec) -> Need:
     """What this spec asks of a worker."""
-    if spec.container is None and not (spec.cpus or spec.memory or spec.gpus):
-        return PLAIN
-    return Need(spec.container is not None, round(spec.cpus * 1000), spec.memory, spec.gpus)
+    asks = spec.cpus or spec.memory or spec.gpus or spec.disk or spec.custom or spec.alternatives
+    if not asks:
+        return PLAIN if spec.container is None else CONTAINED
+    others = tuple(_request(spec.container is not None, other) for other in spec.alternatives)
+    return msgspec.structs.replace(_request(spec.container is not None, spec), alternatives=others)
+
+
+def _request(container: bool, asked: TaskSpec | Request) -> Need:  # noqa: FBT001 - it is a field of the result
+    custom = tuple(sorted((name, thousandths(amount)) for name, amount in asked.custom.items() if amount))
+    return Need(container, thousandths(asked.cpus), asked.memory, asked.gpus, asked.disk, custom)
+
+
+def thousandths(amount: float) -> int:
+    """An amount as it is reckoned with: what is asked for is never rounded to nothing."""
+    return max(1, round(amount * 1000)) if amount > 0 else 0
+
+
+@lru_cache(4096)
+def variants(need: Need) -> tuple[Need, ...]:
+    """What the need asks for itself, then its alternatives, each without any."""
+    if not need.alternatives:
+        return (need,)
+    return msgspec.structs.replace(need, alternatives=()), *need.alternatives
+
+
+def with_memory(need: Need, memory: int) -> Need:
+    """The same need with so many bytes of memory, whichever alternative it gets."""
+    others = tuple(msgspec.structs.replace(other, memory=memory) for other in need.alternatives)
+    return msgspec.structs.replace(need, memory=memory, alternatives=others)
+
+
+def granted(spec: TaskSpec, variant: int) -> TaskSpec:
+    """The spec as an attempt gets it that was given its `variant`-th request (0: its own): without alternatives."""
+    if not spec.alternatives:
+        return spec
+    asked = spec if variant == 0 else spec.alternatives[variant - 1]
+    return msgspec.structs.replace(
+        spec,
+        cpus=asked.cpus,
+        memory=asked.memory,
+        gpus=asked.gpus,
+        disk=asked.disk,
+        custom=asked.custom,
+        alternatives=(),
+    )
 
 
 def shared_resources(specs: Iterable[TaskSpec]) -> tuple[str, ...]:

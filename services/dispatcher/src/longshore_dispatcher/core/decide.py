@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterator
 
 from longshore_common import events as e
 from longshore_common.ids import split_attempt
-from longshore_dispatcher.core import judge, resolving, reuse, sweeping, trust, workers
-from longshore_dispatcher.core.plan import plan
+from longshore_dispatcher.core import judge, reserve, resolving, reuse, sweeping, trust, workers
+from longshore_dispatcher.core.plan import Turn
 from longshore_dispatcher.core.recall import recall
-from longshore_dispatcher.core.seats import seats
 from longshore_dispatcher.core.state import State
 from longshore_dispatcher.core.wishes import answers
 
@@ -64,14 +63,16 @@ def _retried(so_far: list[Decision]) -> set[int]:
 
 
 def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) -> Iterator[Decision]:
-    """Assignments and recalls, on workers and of batches that this turn does not change."""
+    """Claims, assignments and recalls, on workers and of batches that this turn does not change."""
     if any(isinstance(event, e.BatchPaused) for event, _ in so_far):
         return
     accepted = [state.submissions[event.submission] for event, _ in so_far if isinstance(event, e.SubmissionAccepted)]
     told = {name for event, name in so_far if isinstance(event, _CHANGES)}
-    free = [seat for seat in (*seats(state), *trust.probe_seats(state, now)) if seat.name not in told]
-    yield from plan(state, now, free, accepted, wished)
-    yield from recall(state, now, free)
+    if state.reservations:
+        yield from reserve.given_up(state, told, wished)
+    turn = Turn(state, now, told, wished, trust.probe_seats(state, now))
+    yield from turn.decisions(accepted)
+    yield from recall(state, now, turn.places.idle())
 
 
 def next_instant(state: State) -> float | None:

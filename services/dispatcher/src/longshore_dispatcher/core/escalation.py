@@ -6,6 +6,7 @@ What must not enter: changes of state, verdicts.
 from typing import Final
 
 from longshore_dispatcher.core import changes
+from longshore_dispatcher.core.content import with_memory
 from longshore_dispatcher.core.seats import able
 from longshore_dispatcher.core.state import State, Submission
 
@@ -31,7 +32,7 @@ def roomier(state: State, sub: Submission, index: int, peak: int) -> int:
 
 def most(state: State, sub: Submission, index: int) -> int:
     """Bytes of memory of the largest worker that could run this task; of those that are up, if any of them could."""
-    need = changes.with_memory(changes.lot_at(sub, index).need, 0)
+    need = with_memory(changes.lot_at(sub, index).need, 0)
     could = [worker for worker in state.workers.values() if able(worker, sub.batch, need)]
     up = [worker.facts.memory for worker in could if worker.state == "up"]
     return max(up or [worker.facts.memory for worker in could], default=0)

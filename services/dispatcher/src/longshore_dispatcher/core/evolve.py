@@ -9,8 +9,20 @@ from typing import Any, Final
 from longshore_common import events as e
 from longshore_common.log import Malformed, Recorded
 from longshore_common.model import OWN_CAUSES, Cause
-from longshore_dispatcher.core import blocked, changes, governing, intake, reports, requirements, reuse, sweeping, trust
-from longshore_dispatcher.core.state import Batch, Closed, End, State, Submission, Task, Wish, Worker
+from longshore_dispatcher.core import (
+    blocked,
+    changes,
+    governing,
+    intake,
+    placing,
+    reports,
+    requirements,
+    reserve,
+    reuse,
+    sweeping,
+    trust,
+)
+from longshore_dispatcher.core.state import Batch, Closed, State, Submission, Task, Wish, Worker
 
 #: Seconds for which finished submissions and their keys are remembered; those with something to retry, longer.
 REMEMBERED: Final = 8 * 86_400
@@ -34,6 +46,10 @@ def evolve(state: State, record: Recorded) -> None:
     apply = _APPLY.get(type(event))
     if apply is not None:
         apply(state, record, event)
+        if record.author.name or (name := record.subject.split(".")[2]) in state.workers:
+            state.roster.touched.add(record.author.name or name)
+        if state.roster.touched:
+            state.roster.refresh(state)
 
 
 def evolve_all(state: State, records: Iterable[Recorded]) -> None:
@@ -178,73 +194,6 @@ def _batch_resumed(state: State, _record: Recorded, event: e.BatchResumed) -> No
     state.wishes.pop(event.request, None)
 
 
-def _assigned(state: State, record: Recorded, event: e.AttemptsAssigned) -> None:
-    name = record.subject.split(".")[2]
-    worker = state.workers.setdefault(name, Worker(name))
-    for order in event.orders:
-        sub = state.submissions.get(order.submission)
-        if sub is None:
-            worker.kill.update((f"{order.submission}.{s.index}.{s.n}", record.seq) for s in order.starts)
-            continue
-        begun = _begin(state, sub, name, order)
-        trust.probed(state, worker, begun)
-        changes.stand(state, sub)
-        if worker.state != "up":  # it went between the decision and its place in the log
-            for task in begun:
-                worker.lost[task.attempt] = record.seq
-                changes.await_verdict(state, task, End("lost", "worker-lost", f"{name} is {worker.state}"))
-
-
-def _begin(state: State, sub: Submission, name: str, order: e.Order) -> list[Task]:
-    """Make the order's attempts the current ones of their tasks."""
-    taken = _take(state, sub, order)
-    load, tasks, seq, at = state.load(name), sub.tasks, state.seq, state.at
-    attempts, head = load.attempts, f"{sub.id}."
-    begun = []
-    for start in order.starts:
-        index, n = start.index, start.n
-        task = tasks.get(index)
-        if task is None:
-            if index not in taken:  # it ended meanwhile: nobody wants this attempt
-                state.workers[name].kill[f"{head}{index}.{n}"] = seq
-                continue
-            task = tasks[index] = Task(sub.id, index, n, "assigned", name, seq, at)
-        else:
-            task.n, task.state, task.worker, task.seq, task.at, task.started = n, "assigned", name, seq, at, 0.0
-        attempts[f"{head}{index}.{n}"] = task
-        begun.append(task)
-    sub.ran[name] = None
-    load.phases[0] += len(begun)
-    sub.placed += len(begun)
-    if len(sub.lots) > 1 or not sub.lots[0].need.plain:
-        for task in begun:
-            load.charge(changes.lot_at(sub, task.index).need, 1)
-    return begun
-
-
-def _take(state: State, sub: Submission, order: e.Order) -> set[int] | range:
-    """Take the order's tasks out of the queue; the untouched ones of them that were really there."""
-    first, last = order.starts[0].index, order.starts[-1].index
-    if len(sub.lots) == 1 and last - first + 1 == len(order.starts):
-        runs = sub.lots[0].fresh.cut(first, last)
-        if len(runs) == 1 and runs[0] == (first, last):
-            return range(first, last + 1)
-    else:
-        runs = []
-    taken = {index for lo, hi in runs for index in range(lo, hi + 1)}
-    for start in order.starts:
-        index = start.index
-        lot = changes.lot_at(sub, index)
-        if (task := sub.tasks.get(index)) is None:
-            taken.update(lo for lo, _ in lot.fresh.cut(index, index))
-            continue
-        lot.again.pop(index, None)
-        state.verdicts.pop((sub.id, index), None)
-        if task.placed:
-            changes.lift(state, sub, task)
-    return taken
-
-
 def _recalled(state: State, record: Recorded, event: e.AttemptsRecalled) -> None:
     load = state.load(record.subject.split(".")[2])
     for attempt in event.attempts:
@@ -351,7 +300,8 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.RequestRefused: _refused, e.RequirementsMet: _met, e.TasksRequeued: _requeued, e.TasksRetried: _retried,
     e.TasksFailed: _failed, e.TasksCancelled: _cancelled,
     e.BatchPaused: _batch_paused, e.BatchResumed: _batch_resumed,
-    e.AttemptsAssigned: _assigned, e.AttemptsRecalled: _recalled, e.AttemptsSignalled: _signalled,
+    e.PlaceReserved: reserve.placed,
+    e.AttemptsAssigned: placing.assigned, e.AttemptsRecalled: _recalled, e.AttemptsSignalled: _signalled,
     e.WorkerPaused: _worker_set, e.WorkerResumed: _worker_set, e.WorkerResized: _worker_set,
     e.WorkerLost: reports.lost, e.WorkerJoined: reports.joined, e.AttemptsReported: reports.reported,
     e.WorkerLeft: reports.left, e.WorkerHindered: reports.hindered, e.WorkerEvicted: reports.evicted,

@@ -4,18 +4,21 @@ What must not enter: which worker gets what.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId
 from longshore_common.model import TaskSpec
 from longshore_dispatcher.core import edits
+from longshore_dispatcher.core.content import granted
 from longshore_dispatcher.core.ranges import Run
 from longshore_dispatcher.core.state import State, Submission, Task
 
 #: Attempts, and estimated bytes, per event.
 PER_EVENT: Final = 2000
 BYTES_PER_EVENT: Final = 512 * 1024
+#: Orders of a worker that another attempt may still join: shares make submissions take turns.
+RECENT: Final = 8
 
 
 class _Open:
@@ -28,6 +31,15 @@ class _Open:
         self.starts: list[e.Start] = []
 
 
+class _Nth(NamedTuple):
+    """Attempt `n` of a task, which gets the `variant`-th of its requests."""
+
+    task: int
+    n: int
+    variant: int
+    publish_of: int = 0
+
+
 class Orders:
     """What each worker is to run, in the order it was planned."""
 
@@ -35,29 +47,31 @@ class Orders:
         self._state = state
         self._by_worker: dict[str, list[_Open]] = {}
         self._given: dict[int, int] = {}
+        self._granted: dict[tuple[int, int], tuple[TaskSpec, TaskSpec]] = {}
+        self.count = 0
 
     def given(self, submission: int) -> int:
         """Attempts of this submission ordered so far."""
         return self._given.get(submission, 0)
 
-    def fresh(self, worker: str, sub: Submission, run: Run) -> None:
-        """Order the untouched tasks of a run."""
+    def fresh(self, worker: str, sub: Submission, run: Run, variant: int = 0) -> None:
+        """Order the untouched tasks of a run, which get the `variant`-th of their requests (0: the first)."""
         lo, hi = run
-        self._given[sub.id] = self._given.get(sub.id, 0) + hi - lo + 1
+        self._count(sub, hi - lo + 1)
         content = sub.content
         if content.spec is None or content.blobs or sub.tried.count or sub.last:
             for index in range(lo, hi + 1):
-                self._one(worker, sub, index, sub.number(index) + 1, 0)
+                self._one(worker, sub, _Nth(index, sub.number(index) + 1, variant))
             return
         start, step = content.start, content.step
         starts = [e.Start(i, 1, start + i * step) for i in range(lo, hi + 1)]
-        self._order(worker, sub, content.spec, 0).starts += starts
+        self._order(worker, sub, self._spec(content.spec, variant), 0).starts += starts
 
-    def again(self, worker: str, sub: Submission, tasks: list[Task]) -> None:
+    def again(self, worker: str, sub: Submission, tasks: list[Task], variant: int = 0) -> None:
         """Order tasks that were queued again; one whose outputs were granted is to be published, not run."""
-        self._given[sub.id] = self._given.get(sub.id, 0) + len(tasks)
+        self._count(sub, len(tasks))
         for task in tasks:
-            self._one(worker, sub, task.index, task.n + 1, task.granted)
+            self._one(worker, sub, _Nth(task.index, task.n + 1, variant, task.granted))
 
     def events(self) -> Iterator[tuple[e.Event, str]]:
         """Everything ordered, as events that fit in a message each."""
@@ -77,20 +91,33 @@ class Orders:
             if orders:
                 yield e.AttemptsAssigned(orders=tuple(orders)), worker
 
-    def _one(self, worker: str, sub: Submission, index: int, n: int, publish_of: int) -> None:
+    def _count(self, sub: Submission, count: int) -> None:
+        self._given[sub.id] = self._given.get(sub.id, 0) + count
+        self.count += count
+
+    def _one(self, worker: str, sub: Submission, nth: _Nth) -> None:
         shelf, content = self._state.shelf, sub.content
-        spec = edits.spec_of(self._state, sub, index)
-        order = self._order(worker, sub, spec, publish_of)
-        label = content.start + index * content.step
-        memory = sub.memory.get(index, 0) if sub.memory else 0
-        order.starts.append(e.Start(index, n, label, shelf.entry(sub.id, content, index), memory))
+        spec = self._spec(edits.spec_of(self._state, sub, nth.task), nth.variant)
+        order = self._order(worker, sub, spec, nth.publish_of)
+        label = content.start + nth.task * content.step
+        memory = sub.memory.get(nth.task, 0) if sub.memory else 0
+        order.starts.append(e.Start(nth.task, nth.n, label, shelf.entry(sub.id, content, nth.task), memory))
+
+    def _spec(self, spec: TaskSpec, variant: int) -> TaskSpec:
+        """As the attempt gets it; made once per turn."""
+        if not spec.alternatives:
+            return spec
+        known = self._granted.get((id(spec), variant))
+        if known is None:  # the spec itself is kept as well, so that its id stays its own
+            known = self._granted[(id(spec), variant)] = spec, granted(spec, variant)
+        return known[1]
 
     def _order(self, worker: str, sub: Submission, spec: TaskSpec, publish_of: int) -> _Open:
-        opened = self._by_worker.setdefault(worker, [])
-        if opened:
-            last = opened[-1]
-            same = last.spec is spec or (last.sub is sub and last.spec == spec)
-            if last.sub is sub and same and last.publish_of == publish_of:
+        opened = self._by_worker.get(worker)
+        if opened is None:
+            opened = self._by_worker[worker] = []
+        for last in reversed(opened[-RECENT:]):
+            if last.sub is sub and last.publish_of == publish_of and (last.spec is spec or last.spec == spec):
                 return last
         opened.append(_Open(sub, spec, publish_of))
         return opened[-1]

@@ -1,80 +1,301 @@
-"""Which task goes to which worker: by priority, then in order of submission, taken from the front of ranges.
+"""Which task goes to which worker: by priority, then fair share, then in order of submission, from the front of ranges.
 
-Only what is queued and due is planned, and only onto places that are free by this turn's seats. What must not enter:
-changes of state; the plan is applied when its events come back from the log.
+Places where something can start now are filled first, then what is fetched in advance. Only what is queued and due is
+planned. What must not enter: changes of state; the plan is applied when its events come back from the log.
 """
 
-from collections.abc import Collection, Iterator
-from heapq import heapify, heappop, heappush, merge
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator
+from heapq import heapify, heappop, heapreplace, merge
+from typing import Final
 
 from longshore_common import events as e
-from longshore_dispatcher.core import changes
-from longshore_dispatcher.core.content import Need
+from longshore_dispatcher.core import reserve, shares
+from longshore_dispatcher.core.content import Need, variants
+from longshore_dispatcher.core.deal import Ask, Places, Shares
+from longshore_dispatcher.core.heads import Due, Head, due
 from longshore_dispatcher.core.orders import Orders
-from longshore_dispatcher.core.queue import Key
-from longshore_dispatcher.core.seats import Seat, Wanted, able, deal
-from longshore_dispatcher.core.state import Lot, State, Submission, Task
+from longshore_dispatcher.core.overtaking import Overtaken
+from longshore_dispatcher.core.seats import Seat
+from longshore_dispatcher.core.state import State, Submission
 
 Decision = tuple[e.Event, str]
 
-#: Seconds for which a task queued again keeps away from the host that failed it while there is another.
-AVOIDED = 60.0
-
-#: Tasks whose back-off is over, by submission and need.
-Due = dict[tuple[int, Need], list[Task]]
-
-
-class _First(NamedTuple):
-    """What stands first in a line; these sort by priority, then submission, then a number of the line."""
-
-    rank: int
-    submission: int
-    line: int
-    key: Key
-    rest: Iterator[int]
+#: Tasks assigned in one turn; the next follows at once.
+PER_TURN: Final = 2000
+#: Each of those who are in line gets one of so many parts of its equal part of the free places at a time.
+PARTS: Final = 8
+#: Seconds of work of one slot that are not worth to be shared more finely.
+FINE: Final = 0.05
 
 
-def plan(
-    state: State, now: float, free: list[Seat], accepted: Collection[Submission], untouchable: Collection[int]
-) -> Iterator[Decision]:
-    """Assignments onto `free`. This same turn accepts `accepted` and changes the tasks of `untouchable` otherwise."""
-    turn = _Turn(state, now, free)
-    if not turn.open:
-        return
-    heads = _heads(state, accepted, turn.due)
-    while heads:
-        head = heappop(heads)
-        taken = head.submission in untouchable or turn.take(head.key, state.submissions[head.submission])
-        if not taken:
-            continue  # no place for this line in this turn
-        following = next(head.rest, None)
-        if following is not None:
-            heappush(heads, head._replace(submission=following))
-    yield from turn.orders.events()
+class _Line:
+    """Submissions that wait for the same, the first of them with what it has."""
+
+    __slots__ = ("_subs", "at", "first", "need", "rest")
+
+    def __init__(self, need: Need, ids: Iterator[int], subs: dict[int, Submission]) -> None:
+        self.need, self.rest, self._subs = need, ids, subs
+        self.first = self.at = 0
+        self.go_on()
+
+    def __lt__(self, other: "_Line") -> bool:
+        return (self.first, self.at) < (other.first, other.at)
+
+    def go_on(self) -> bool:
+        """To the next submission; False if there is none."""
+        following = next(self.rest, None)
+        if following is None:
+            return False
+        self.first = following
+        lots = self._subs[following].lots
+        self.at = 0 if len(lots) == 1 else next(k for k, lot in enumerate(lots) if lot.need == self.need)
+        return True
 
 
-def _heads(state: State, accepted: Collection[Submission], due: Due) -> list[_First]:
-    """The first submission of every line that is not paused, as a heap."""
-    extra: dict[Key, set[int]] = {}
-    for submission, need in due:
-        sub = state.submissions[submission]
-        extra.setdefault(Key(-sub.priority, sub.batch, need), set()).add(submission)
-    for sub in accepted:
-        for lot in sub.lots:
-            if lot.fresh.count and not sub.requires:
-                extra.setdefault(Key(-sub.priority, sub.batch, lot.need), set()).add(sub.id)
-    heads = []
-    for number, key in enumerate({**state.queue.lines, **extra}):
-        batch = state.batches.get(key.batch)
-        if batch is not None and batch.paused:
-            continue
-        ids = iter(state.queue.lines.get(key, ()))
-        if key in extra:
-            ids = _distinct(merge(ids, sorted(extra[key])))
-        heads.append(_First(key.rank, next(ids), number, key, ids))
-    heapify(heads)
-    return heads
+class _Batch:
+    """A user's batch with its lines: the one whose first submission is oldest comes first."""
+
+    __slots__ = ("lines", "name", "score", "weight")
+
+    def __init__(self, name: str, score: float, weight: float, lines: list[_Line]) -> None:
+        self.name, self.score, self.weight, self.lines = name, score, weight, lines
+
+    def __lt__(self, other: "_Batch") -> bool:
+        return (self.score, self.name) < (other.score, other.name)
+
+
+class _User:
+    """A user with its batches, the one that used least first; they are looked up when it is its turn."""
+
+    __slots__ = ("batches", "name", "score", "weight")
+
+    def __init__(self, name: str, score: float, weight: float) -> None:
+        self.name, self.score, self.weight = name, score, weight
+        self.batches: list[_Batch] | None = None
+
+    def __lt__(self, other: "_User") -> bool:
+        return (self.score, self.name) < (other.score, other.name)
+
+
+class Turn:
+    """One plan in the making. This same turn accepts `accepted`, tells `told` otherwise and changes the tasks of
+    `untouchable`; `probes` are seats of workers that are tried out.
+    """
+
+    def __init__(
+        self, state: State, now: float, told: Collection[str], untouchable: Collection[int], probes: Iterable[Seat] = ()
+    ) -> None:
+        self.state, self.now, self.untouchable = state, now, untouchable
+        self.places = Places(state, told, probes)
+        self.orders = Orders(state)
+        self.overtaken = Overtaken(state, now, self.places)
+        self.due: Due = {}
+        self._extra: dict[int, dict[str, dict[str, dict[Need, set[int]]]]] = {}
+        self._heads: dict[tuple[int, Need], Head] = {}
+        self._stuck: set[tuple[Need, str]] = set()
+        self._given: dict[tuple[str, str], int] = {}
+        self._ahead = False
+
+    def decisions(self, accepted: Iterable[Submission]) -> Iterator[Decision]:
+        """Claims and assignments; afterwards `places` has what is left."""
+        state = self.state
+        if not len(state.roster) and not self.places.probes:
+            return
+        self._look_up(accepted)
+        if state.queue.lines or self._extra:
+            for ahead in (False, True):
+                self._ahead = ahead
+                self._stuck.clear()
+                for rank in sorted({*state.queue.tree, *self._extra}):
+                    self._serve_rank(rank)
+        yield from self.overtaken.claims()
+        yield from self.orders.events()
+
+    def _look_up(self, accepted: Iterable[Submission]) -> None:
+        """What stands in no line yet: back-offs that are over, and submissions that this turn accepts."""
+        self.due = due(self.state, self.now)
+        for submission, need in self.due:
+            self._put(self.state.submissions[submission], need)
+        for sub in accepted:
+            if not (sub.requires or sub.ties):
+                for lot in sub.lots:
+                    if lot.fresh.count:
+                        self._put(sub, lot.need)
+
+    def _put(self, sub: Submission, need: Need) -> None:
+        batches = self._extra.setdefault(-sub.priority, {}).setdefault(sub.user, {})
+        batches.setdefault(sub.batch, {}).setdefault(need, set()).add(sub.id)
+
+    # --- order ------------------------------------------------------------------------------------------------------
+
+    def _serve_rank(self, rank: int) -> None:
+        """All with one priority, whoever used least first."""
+        users = [self._user(name) for name in {**self.state.queue.tree.get(rank, {}), **self._extra.get(rank, {})}]
+        heapify(users)
+        while users and self.orders.count < PER_TURN:
+            user = users[0]
+            if user.batches is None:
+                user.batches = self._batches(rank, user.name)
+            if not user.batches or self._capped("user", user.name):
+                heappop(users)
+                continue
+            charge = self._serve(user.batches, self._quantum(users, user.batches))
+            if charge:
+                user.score += charge / user.weight
+                heapreplace(users, user)
+
+    def _user(self, name: str) -> _User:
+        weight = shares.share_of(self.state, "user", name).weight
+        return _User(name, shares.user_score(self.state, name, self.now), weight)
+
+    def _batches(self, rank: int, user: str) -> list[_Batch]:
+        """The batches of a user that have something for which there may be room."""
+        standing = self.state.queue.tree.get(rank, {}).get(user, {})
+        extra = self._extra.get(rank, {}).get(user, {})
+        found, subs = [], self.state.submissions
+        for name in {**standing, **extra}:
+            if (paused := self.state.batches.get(name)) is not None and paused.paused:
+                continue
+            lines = [
+                _Line(need, _ids(standing.get(name, {}).get(need, ()), extra.get(name, {}).get(need, ())), subs)
+                for need in {**standing.get(name, {}), **extra.get(name, {})}
+                if (need, name) not in self._stuck and (need, "") not in self._stuck
+            ]
+            if lines:
+                heapify(lines)
+                weight = shares.share_of(self.state, "batch", name).weight
+                found.append(_Batch(name, shares.batch_score(self.state, user, name, self.now), weight, lines))
+        heapify(found)
+        return found
+
+    def _quantum(self, users: list[_User], batches: list[_Batch]) -> tuple[float, int]:
+        """(use that the first batch may add until it is another one's turn, tasks that it may have in any case)"""
+        use = float("inf")
+        if len(users) > 1:
+            use = (min(users[1:3]).score - users[0].score) * users[0].weight
+        if len(batches) > 1:
+            use = min(use, (min(batches[1:3]).score - batches[0].score) * batches[0].weight)
+        return use, max(1, self.state.roster.places // (PARTS * (len(users) + len(batches))))
+
+    def _capped(self, kind: str, name: str) -> bool:
+        return self._cap_room(kind, name) <= 0
+
+    def _cap_room(self, kind: str, name: str) -> int:
+        most = shares.share_of(self.state, kind, name).max_running
+        if not most:
+            return PER_TURN
+        return most - shares.placed(self.state, kind, name) - self._given.get((kind, name), 0)
+
+    # --- serving ----------------------------------------------------------------------------------------------------
+
+    def _serve(self, batches: list[_Batch], quantum: tuple[float, int]) -> float:
+        """Give the first batch's first submission what it may have; the use it is charged, 0: it was none's turn."""
+        batch = batches[0]
+        if not batch.lines or self._capped("batch", batch.name):
+            heappop(batches)
+            return 0.0
+        line = batch.lines[0]
+        head = self._head(line)
+        if head is None or not head.left or self._room(head.sub) <= 0:
+            _go_on(batch.lines)
+            return 0.0
+        charge = self._charge(head)
+        want = max(
+            int(min(PER_TURN, quantum[0] / charge)) + 1, quantum[1], int(FINE / head.pace) if head.pace > 0 else 1
+        )
+        given = self._give(head, min(want, self._room(head.sub), PER_TURN - self.orders.count))
+        if given < 0:
+            _go_on(batch.lines)
+            return 0.0
+        if not given:
+            heappop(batch.lines)
+            self._stuck.add((line.need, batch.name))
+            if not self._ahead:
+                self.overtaken.blocked(head)
+            return 0.0
+        batch.score += given * charge / batch.weight
+        heapreplace(batches, batch)
+        return given * charge
+
+    def _head(self, line: _Line) -> Head | None:
+        """What the first submission of a line has to give in this turn, which it may have begun to give before."""
+        key = (line.first, line.need)
+        head = self._heads.get(key)
+        if head is None and line.first not in self.untouchable:
+            sub = self.state.submissions[line.first]
+            head = self._heads[key] = Head(self.state, sub, line.need, self.due.get(key, []))
+        return head
+
+    def _room(self, sub: Submission) -> int:
+        """How many more tasks of this submission may be on workers."""
+        most = min(self._cap_room("user", sub.user), self._cap_room("batch", sub.batch))
+        if sub.max_running:
+            most = min(most, sub.max_running - sub.placed - self.orders.given(sub.id))
+        return most
+
+    def _charge(self, head: Head) -> float:
+        """What one task of it is expected to use."""
+        share = shares.one(self.state.roster.total, variants(head.need)[0])
+        return max(share * (head.pace if head.pace >= 0 else shares.UNKNOWN), 1e-12)
+
+    def _give(self, head: Head, want: int) -> int:
+        """Place up to `want` tasks; how many found a place, -1: none, but others of the line may."""
+        given, refused = 0, False
+        for avoid, tasks in head.groups(self.now):
+            if (more := min(want - given, tasks)) > 0:
+                shy = avoid if avoid and self._elsewhere(head, avoid) else ""
+                placed = self._again(head, more, (avoid, shy))
+                refused |= not placed and not shy
+                given += placed
+        if (more := min(want - given, head.fresh)) > 0:
+            placed = 0
+            for variant, found in self._find(head, more, ""):
+                for seat, count in found:
+                    placed += count
+                    for run in head.cut(count):
+                        self.orders.fresh(seat.name, head.sub, run, variant)
+            refused |= not placed
+            given += placed
+        for whose in (("user", head.sub.user), ("batch", head.sub.batch)):
+            self._given[whose] = self._given.get(whose, 0) + given
+        return given if given or refused else -1
+
+    def _again(self, head: Head, want: int, where: tuple[str, str]) -> int:
+        """Place tasks queued again that failed on one host, away from there if they are shy of it."""
+        failed, shy = where
+        placed = 0
+        for variant, found in self._find(head, want, shy):
+            for seat, count in found:
+                self.orders.again(seat.name, head.sub, head.take(failed, count), variant)
+                placed += count
+        return placed
+
+    def _find(self, head: Head, want: int, avoid: str) -> Iterator[tuple[int, Shares]]:
+        """(number of the variant, places), the most wanted variant first."""
+        ends = reserve.surely(head.sub, self.now) if self.places.claims else 0.0
+        for variant, need in enumerate(variants(head.need)):
+            ask = Ask(head.sub, head.need, need, head.pace, ends, avoid)
+            found = self.places.prefetch(ask, want) if self._ahead else self.places.start(ask, want)
+            yield variant, found
+            want -= sum(count for _, count in found)
+            if want <= 0:
+                return
+
+    def _elsewhere(self, head: Head, avoid: str) -> bool:
+        """Whether another worker, busy or not, could run it."""
+        return any(name != avoid for name in self.overtaken.able(head))
+
+
+def _go_on(lines: list[_Line]) -> None:
+    """The first line's first submission has nothing more to give in this turn."""
+    if lines[0].go_on():
+        heapreplace(lines, lines[0])
+    else:
+        heappop(lines)
+
+
+def _ids(standing: Iterable[int], extra: Collection[int]) -> Iterator[int]:
+    return _distinct(merge(iter(standing), sorted(extra))) if extra else iter(standing)
 
 
 def _distinct(ids: Iterator[int]) -> Iterator[int]:
@@ -83,110 +304,3 @@ def _distinct(ids: Iterator[int]) -> Iterator[int]:
         if submission != last:
             last = submission
             yield submission
-
-
-def due(state: State, now: float) -> Due:
-    """The queued tasks whose back-off is over: the top of the heap, which is left as it is, and what no clock that is
-    right can have put so far down.
-    """
-    found: Due = {}
-    for entry in (*_top(state.delayed, now), *changes.set_back(state, now)):
-        if changes.is_delayed(state, entry):
-            sub = state.submissions[entry[1]]
-            task = sub.tasks[entry[2]]
-            tasks = found.setdefault((sub.id, changes.lot_at(sub, task.index).need), [])
-            if task not in tasks[-1:]:
-                tasks.append(task)
-    return found
-
-
-def _top(heap: list[tuple[float, int, int]], now: float) -> Iterator[tuple[float, int, int]]:
-    at = [0]
-    while at:
-        k = at.pop()
-        if k < len(heap) and heap[k][0] <= now:
-            yield heap[k]
-            at += (2 * k + 1, 2 * k + 2)
-
-
-class _Turn:
-    """One plan in the making: seats, and the orders made so far."""
-
-    def __init__(self, state: State, now: float, free: list[Seat]) -> None:
-        self.state, self.now = state, now
-        self.free = [seat for seat in free if seat.room(0) > 0]
-        self.open = bool(self.free)
-        self.due = due(state, now) if self.open else {}
-        self.orders = Orders(state)
-        self._able: dict[tuple[str, Need], list[Seat]] = {}
-
-    def take(self, key: Key, sub: Submission) -> bool:
-        """Plan what this submission has in this line; False if the line finds no place any more."""
-        lot = next(lot for lot in sub.lots if lot.need == key.need)
-        pace = sub.pace if sub.pace >= 0 else self.state.paces.get(sub.batch, -1)
-        seats = self._seats(key)
-        room = self._room(sub)
-        places = sum(max(0, min(s.room(pace), s.fits(key.need))) for s in seats)
-        if not places:
-            return False
-        again = self._again(sub, lot)
-        if again and room > 0:
-            room -= self._give_again(sub, lot, again[: min(room, places)], (seats, pace))
-        if room > 0 and lot.fresh.count:
-            self._give_fresh(sub, lot, (seats, pace), min(room, lot.fresh.count))
-        return True
-
-    def _seats(self, key: Key) -> list[Seat]:
-        """The seats that could take from this line."""
-        group = (key.batch, key.need)
-        found = self._able.get(group)
-        if found is None:
-            found = self._able[group] = [s for s in self.free if able(s.worker, key.batch, key.need)]
-        return found
-
-    def _room(self, sub: Submission) -> int:
-        """How many more tasks of this submission may be on workers."""
-        if not sub.max_running:
-            return sub.size
-        return max(0, sub.max_running - sub.placed - self.orders.given(sub.id))
-
-    def _again(self, sub: Submission, lot: Lot) -> list[Task]:
-        tasks = [sub.tasks[index] for index in sorted(lot.again)] if lot.again else []
-        return tasks + self.due.get((sub.id, lot.need), [])
-
-    def _give_again(self, sub: Submission, lot: Lot, tasks: list[Task], where: tuple[list[Seat], float]) -> int:
-        """Tasks queued again keep away, for a while, from the host that failed them if another could take them."""
-        groups: dict[str, list[Task]] = {}
-        for task in tasks:
-            old = self.now - max(task.not_before, task.at) > AVOIDED
-            groups.setdefault("" if old else task.avoid, []).append(task)
-        given = 0
-        free, pace = where
-        for avoid, group in groups.items():
-            shy = [s for s in free if s.name != avoid] if avoid and self._elsewhere(sub, lot, avoid) else free
-            at = 0
-            for seat, share in deal(shy, Wanted(lot.need, len(group), pace, sub.resources)):
-                self.orders.again(seat.name, sub, group[at : at + share])
-                at += share
-            given += at
-        return given
-
-    def _elsewhere(self, sub: Submission, lot: Lot, avoid: str) -> bool:
-        """Whether another worker, busy or not, could run it."""
-        return any(
-            worker.takes_work and name != avoid and able(worker, sub.batch, lot.need)
-            for name, worker in self.state.workers.items()
-        )
-
-    def _give_fresh(self, sub: Submission, lot: Lot, where: tuple[list[Seat], float], count: int) -> None:
-        shares = deal(where[0], Wanted(lot.need, count, where[1], sub.resources))
-        runs = lot.fresh.first(sum(share for _, share in shares))
-        runs.reverse()
-        for seat, share in shares:
-            while share > 0 and runs:
-                lo, hi = runs.pop()
-                end = min(hi, lo + share - 1)
-                self.orders.fresh(seat.name, sub, (lo, end))
-                share -= end - lo + 1
-                if end < hi:
-                    runs.append((end + 1, hi))

@@ -1,4 +1,4 @@
-"""Who has tasks to hand out, in order: lines of submissions that share priority, batch and need.
+"""Who has tasks to hand out, in order: lines of submissions that share priority, user, batch and need.
 
 Lines let a paused batch or an unmet need be passed over at once, however long they are. What must not enter: tasks.
 """
@@ -19,6 +19,7 @@ class Key(NamedTuple):
     """What the submissions of one line share; `rank` is the negated priority, so that lines sort by it."""
 
     rank: int
+    user: str
     batch: str
     need: Need
 
@@ -76,16 +77,21 @@ class Line:
 
 
 class Queue:
-    """All lines that are not empty."""
+    """All lines that are not empty: by key, and as turns go through them; `needs`: how many lines have each need."""
 
     def __init__(self) -> None:
         self.lines: dict[Key, Line] = {}
+        self.tree: dict[int, dict[str, dict[str, dict[Need, Line]]]] = {}
+        self.needs: dict[Need, int] = {}
 
     def put(self, key: Key, submission: int, tasks: int = 1, at: float = 0.0) -> None:
         """Let a submission stand in a line with so many tasks; `at` is the instant, should the line be empty so far."""
         line = self.lines.get(key)
         if line is None:
             line = self.lines[key] = Line(at)
+            batches = self.tree.setdefault(key.rank, {}).setdefault(key.user, {})
+            batches.setdefault(key.batch, {})[key.need] = line
+            self.needs[key.need] = self.needs.get(key.need, 0) + 1
         line.put(submission, tasks)
 
     def drop(self, key: Key, submission: int) -> None:
@@ -95,3 +101,24 @@ class Queue:
             line.drop(submission)
             if not line.members:
                 del self.lines[key]
+                self._prune(key)
+
+    def of(self, rank: int, user: str, batch: str) -> dict[Need, Line]:
+        """The lines of a user's batch with one priority, by need."""
+        return self.tree.get(rank, {}).get(user, {}).get(batch, {})
+
+    def _prune(self, key: Key) -> None:
+        users = self.tree[key.rank]
+        batches = users[key.user]
+        lines = batches[key.batch]
+        del lines[key.need]
+        if not lines:
+            del batches[key.batch]
+            if not batches:
+                del users[key.user]
+                if not users:
+                    del self.tree[key.rank]
+        if self.needs[key.need] == 1:
+            del self.needs[key.need]
+        else:
+            self.needs[key.need] -= 1

@@ -4,10 +4,13 @@ A report about an attempt that is not current changes nothing: attempts are foun
 holds, so nobody can report on another's. What must not enter: verdicts.
 """
 
+from collections.abc import Collection
+
 from longshore_common import events as e
 from longshore_common.log import Recorded
-from longshore_common.model import Cause
-from longshore_dispatcher.core import changes, requirements, reuse, sweeping, trust
+from longshore_common.model import Cause, Usage
+from longshore_dispatcher.core import changes, requirements, reuse, shares, sweeping, trust
+from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.state import PHASE, End, Load, State, Submission, Task, Worker
 
 #: Weight of the newest run time in a submission's pace.
@@ -31,7 +34,7 @@ def reported(state: State, record: Recorded, event: e.AttemptsReported) -> None:
     for delivered in event.delivered:
         _delivered(state, load, delivered)
     if event.ended:
-        _ended(state, load, event.ended)
+        _ended(state, load, event)
     if event.identified:
         reuse.identified(state, record, event)
 
@@ -54,9 +57,9 @@ def _move(state: State, load: Load, task: Task, move: e.Move) -> None:
         if task.recalled:
             load.recalls -= 1
             task.recalled = False
-        if after == 2:
-            sub = state.submissions[task.submission]
-            load.charge(changes.lot_at(sub, task.index).need, -1)
+        if after == 2 and task.need is not None:
+            load.charge(task.need, -1)
+        shares.moved(state, state.submissions[task.submission], task, (before, after))
     if move.state == "running" and task.state != "running":
         task.started = move.at
         if task.n > 1:
@@ -64,24 +67,32 @@ def _move(state: State, load: Load, task: Task, move: e.Move) -> None:
     task.state, task.reason = move.state, move.reason[:400]
 
 
-def _ended(state: State, load: Load, ended: tuple[e.Ended, ...]) -> None:
+def _ended(state: State, load: Load, event: e.AttemptsReported) -> None:
     touched: dict[int, Submission] = {}
     attempts, submissions = load.attempts, state.submissions
-    for end in ended:
+    unseen: dict[tuple[int, Need | None], float] = {}  # seconds of those that were not known to run before
+    just = {move.attempt for move in event.moved}
+    for end in event.ended:
         task = attempts.get(end.attempt)
         if task is None:
             continue
         sub = submissions[task.submission]
         touched[sub.id] = sub
-        usage = end.usage
-        if usage.started_at is not None and usage.ended_at is not None:
-            took = max(_least(sub, task), usage.ended_at - usage.started_at)
+        if (took := _took(sub, task, end.usage)) is not None:
             sub.pace = took if sub.pace < 0 else sub.pace + NEWEST * (took - sub.pace)
+            if end.attempt in just or not PHASE[task.state]:
+                unseen[(sub.id, task.need)] = unseen.get((sub.id, task.need), 0.0) + took
         if end.outcome == "succeeded":
             _succeeded(state, sub, task, end)
         else:
             _not_well(state, sub, task, end)
-    for sub in touched.values():
+    for (submission, need), seconds in unseen.items():
+        shares.ran(state, submissions[submission], need, seconds)
+    _all_changed(state, touched.values())
+
+
+def _all_changed(state: State, touched: Collection[Submission]) -> None:
+    for sub in touched:
         if sub.pace >= 0:
             _learn(state, sub)
         changes.changed(state, sub)
@@ -110,16 +121,19 @@ def _succeeded(state: State, sub: Submission, task: Task, end: e.Ended) -> None:
         reuse.learn(state, sub, end)
 
 
-def _least(sub: Submission, task: Task) -> float:
-    """Seconds for which such a task takes its slot, however short it runs."""
+def _took(sub: Submission, task: Task, usage: Usage) -> float | None:
+    """Seconds for which it took its place, which for a container is longer than it ran; None: it did not run."""
+    if usage.started_at is None or usage.ended_at is None:
+        return None
     lots = sub.lots
     lot = lots[0] if len(lots) == 1 else changes.lot_at(sub, task.index)
-    return CONTAINER if lot.need.container else 0.0
+    return max(CONTAINER if lot.need.container else 0.0, usage.ended_at - usage.started_at)
 
 
 def _learn(state: State, sub: Submission) -> None:
     """The batch's pace is what its submissions begin with; only the last few batches are remembered."""
     state.paces[sub.batch] = sub.pace
+    shares.learn(state, sub)
     if len(state.paces) > PACES:
         del state.paces[next(iter(state.paces))]
 

@@ -1,49 +1,85 @@
-"""What workers have to give in one turn: free slots, room for prefetch, and what is left of the host.
+"""What a worker has to give: free slots, what is left of its host, and room for what is fetched in advance.
 
-A seat is a turn's own copy of the sums, so that a plan never promises twice. What must not enter: tasks' order.
+A seat is the sums of one worker at one place in the log; a turn takes from copies, so that it never promises twice. What
+must not enter: tasks' order, and which seat a task gets.
 """
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from itertools import islice
+from math import ceil
+from typing import TYPE_CHECKING, Final
 
-from longshore_dispatcher.core.content import Need
-from longshore_dispatcher.core.state import Load, State, Worker
+from longshore_common.model import HostFacts
+from longshore_dispatcher.core.content import Need, thousandths, variants
+from longshore_dispatcher.core.load import Load
+
+if TYPE_CHECKING:
+    from longshore_dispatcher.core.state import State, Worker
 
 #: Seconds of work that automatic prefetch keeps queued on a worker.
 AHEAD: Final = 0.25
-#: Attempts on a worker at most, beyond its slots.
+#: Attempts on a worker at most, beyond those that run.
 MOST: Final = 2000
+#: More than any worker runs at once.
+MANY: Final = 1 << 40
+#: Bytes of memory and GPUs that count as much as one CPU when hosts are compared by size, and the largest size told apart.
+MEMORY_PER_CPU: Final = 4 << 30
+CPUS_PER_GPU: Final = 16
+LARGEST: Final = 4095
+#: Attempts looked at to see whether one of them is large enough to make room for another.
+LOOKED_AT: Final = 32
 
 
 class Seat:
-    """One worker's free places in this turn."""
+    """One worker's free places. Negative amounts: so much is promised beyond what runs at once.
 
-    __slots__ = ("busy", "cpus", "gpus", "load", "memory", "name", "slots", "worker")
+    `limit`: free slots, `MANY` if what tasks request decides alone; `given`: what a turn placed there last.
+    """
 
-    def __init__(self, worker: Worker, load: Load) -> None:
+    __slots__ = ("busy", "cpus", "custom", "disk", "given", "gpus", "limit", "load", "memory", "name", "worker")
+
+    def __init__(self, worker: "Worker", load: Load, most: int = MANY) -> None:
+        """`most` places; with such a limit nothing is taken in advance."""
         self.name, self.worker, self.load = worker.name, worker, load
-        delivering = max(0, load.phases[2] - 2 * worker.concurrency - 8)  # a worker that cannot deliver gets no more
-        self.busy = load.phases[0] + load.phases[1] + delivering
-        self.slots = worker.concurrency - self.busy
-        facts = worker.facts
-        self.cpus = facts.cpus * 1000 - load.cpus
+        self.given: Need | None = None
+        facts, slots = worker.facts, worker.concurrency
+        width = slots if slots >= 0 else facts.cpus
+        delivering = max(0, load.phases[2] - 2 * width - 8)  # a worker that cannot deliver gets no more
+        held = load.phases[0] + load.phases[1]
+        self.busy = held + delivering
+        self.limit = min(most, slots - self.busy if slots >= 0 else MANY)
+        plain = (held - load.asking + delivering) * 1000 if slots < 0 else 0
+        self.cpus = facts.cpus * 1000 - load.cpus - plain
         self.memory = facts.memory - load.memory
         self.gpus = facts.gpus - load.gpus
+        self.disk = facts.disk - load.disk
+        self.custom: dict[str, int] | None = None
+        if facts.custom:
+            self.custom = {name: thousandths(has) - load.custom.get(name, 0) for name, has in facts.custom.items()}
 
-    def room(self, pace: float) -> int:
-        """How many more may be assigned at all, with prefetch for tasks that run `pace` seconds (negative: unknown)."""
-        worker = self.worker
-        prefetch = worker.prefetch
-        if prefetch < 0:
-            prefetch = worker.concurrency
-            if pace >= 0:
-                prefetch = max(prefetch, int(min(MOST, AHEAD * worker.concurrency / max(pace, 1e-4))))
-        return min(worker.concurrency + prefetch, worker.concurrency + MOST) - self.busy
+    def copy(self) -> "Seat":
+        """The same, to take from."""
+        other = Seat.__new__(Seat)
+        other.name, other.worker, other.load, other.given = self.name, self.worker, self.load, self.given
+        other.busy, other.limit, other.cpus, other.memory = self.busy, self.limit, self.cpus, self.memory
+        other.gpus, other.disk = self.gpus, self.disk
+        other.custom = None if self.custom is None else dict(self.custom)
+        return other
+
+    @property
+    def slots(self) -> int:
+        """How many tasks that ask for nothing could start now; below 0: so many are there in advance."""
+        return self.limit if self.limit < MANY else self.cpus // 1000
+
+    @property
+    def size(self) -> int:
+        """How much of the host is left, as one number: no need that fits has a larger one."""
+        left = max(0, self.cpus) / 1000 + max(0, self.memory) / MEMORY_PER_CPU + max(0, self.gpus) * CPUS_PER_GPU
+        return min(LARGEST, int(left))
 
     def fits(self, need: Need) -> int:
-        """How many tasks of this need the host has left to give."""
+        """How many tasks of this need (without alternatives) what is left of the host holds; see `Seat` for negative ones."""
         if need.plain:
-            return MOST
+            return self.cpus // 1000 if self.limit >= MANY else MOST
         least = MOST
         if need.cpus:
             least = min(least, self.cpus // need.cpus)
@@ -51,79 +87,119 @@ class Seat:
             least = min(least, self.memory // need.memory)
         if need.gpus:
             least = min(least, self.gpus // need.gpus)
-        return max(0, least)
+        if need.disk:
+            least = min(least, self.disk // need.disk)
+        for name, amount in need.custom:
+            least = min(least, (self.custom or {}).get(name, 0) // amount)
+        return least
+
+    def starts(self, need: Need) -> int:
+        """How many of this need could start now; not positive: none."""
+        return min(self.limit, self.fits(need))
+
+    def room(self, need: Need, pace: float) -> int:
+        """How many may be assigned at all, with prefetch for tasks that run `pace` seconds (negative: unknown)."""
+        worker = self.worker
+        starts = self.starts(need)
+        if starts <= 0 and not (need.plain or self._comes_free(need)):
+            return 0
+        if worker.prefetch >= 0 and not worker.prefetch_percent:
+            prefetch = worker.prefetch
+        else:
+            at_once = capacity(worker, need)
+            prefetch = ceil(at_once * worker.prefetch_percent / 100) if worker.prefetch_percent else at_once
+            if pace >= 0 and not worker.prefetch_percent:
+                prefetch = max(prefetch, int(min(MOST, AHEAD * at_once / max(pace, 1e-4))))
+        return min(starts + min(prefetch, MOST), MOST + max(worker.concurrency, 0) - self.busy)
+
+    def _comes_free(self, need: Need) -> bool:
+        """Whether a task like this fits once one of those there ends: only such are taken in advance."""
+        if self.given is not None and self._holds(need, self.given):
+            return True
+        return any(
+            self._holds(need, task.need)
+            for task in islice(self.load.attempts.values(), LOOKED_AT)
+            if task.need is not None
+        )
+
+    def _holds(self, need: Need, freed: Need) -> bool:
+        there = dict(freed.custom)
+        return (
+            need.cpus <= max(0, self.cpus) + freed.cpus
+            and need.memory <= max(0, self.memory) + freed.memory
+            and need.gpus <= max(0, self.gpus) + freed.gpus
+            and need.disk <= max(0, self.disk) + freed.disk
+            and all(n <= max(0, (self.custom or {}).get(name, 0)) + there.get(name, 0) for name, n in need.custom)
+        )
 
     def take(self, need: Need, count: int) -> None:
         """Promise `count` places."""
         self.busy += count
-        self.slots -= count
+        self.given = need
+        if self.limit < MANY:
+            self.limit -= count
+        elif need.plain:
+            self.cpus -= count * 1000
         self.cpus -= count * need.cpus
         self.memory -= count * need.memory
         self.gpus -= count * need.gpus
+        self.disk -= count * need.disk
+        for name, amount in need.custom:
+            if self.custom is not None:
+                self.custom[name] = self.custom.get(name, 0) - count * amount
 
 
-def able(worker: Worker, batch: str, need: Need) -> bool:
-    """Whether this worker serves this batch and its host could ever run such a task."""
-    if worker.batch not in ("*", batch) or (need.container and not worker.facts.engines):
-        return False
+def size_of(need: Need) -> int:
+    """See `Seat.size`."""
+    asked = need.cpus / 1000 + need.memory / MEMORY_PER_CPU + need.gpus * CPUS_PER_GPU
+    return min(LARGEST, int(asked))
+
+
+def capacity(worker: "Worker", need: Need) -> int:
+    """How many tasks of this need (without alternatives) the worker runs at once when it has nothing else."""
     facts = worker.facts
-    return need.cpus <= facts.cpus * 1000 and need.memory <= facts.memory and need.gpus <= facts.gpus
+    least = worker.concurrency if worker.concurrency >= 0 else MOST
+    if need.plain:
+        return min(least, facts.cpus) if worker.concurrency < 0 else least
+    for asked, has in _offers(facts, need):
+        if asked:
+            least = min(least, has // asked)
+    return least
 
 
-def seats(state: State) -> list[Seat]:
-    """A seat for each worker that may be assigned work."""
+def serves(worker: "Worker", batch: str, need: Need) -> bool:
+    """Whether this worker serves this batch, and containers if it must."""
+    return worker.batch in ("*", batch) and (not need.container or bool(worker.facts.engines))
+
+
+def able(worker: "Worker", batch: str, need: Need) -> bool:
+    """Whether this worker serves this batch and its host could ever run such a task, by one of its alternatives."""
+    return serves(worker, batch, need) and any(not lacking(worker.facts, variant) for variant in variants(need))
+
+
+def lacking(facts: HostFacts, need: Need) -> list[str]:
+    """What a host has too little of for this need (without alternatives): `cpus`, `memory`, `gpus`, `disk`, or names of
+    custom resources.
+    """
+    names = ("cpus", "memory", "gpus", "disk", *(name for name, _ in need.custom))
+    return [name for name, (asked, has) in zip(names, _offers(facts, need), strict=True) if asked > has]
+
+
+def _offers(facts: HostFacts, need: Need) -> list[tuple[int, int]]:
+    """(what is asked, what the host has) of everything."""
+    found = [
+        (need.cpus, facts.cpus * 1000),
+        (need.memory, facts.memory),
+        (need.gpus, facts.gpus),
+        (need.disk, facts.disk),
+    ]
+    return found + [(asked, thousandths(facts.custom.get(name, 0))) for name, asked in need.custom]
+
+
+def seats(state: "State") -> list[Seat]:
+    """A seat for each worker that may be assigned work: all are looked at, turns use `State.roster`."""
     return [
         Seat(worker, state.load(name))
         for name, worker in state.workers.items()
-        if worker.takes_work and worker.concurrency > 0
+        if worker.takes_work and worker.concurrency
     ]
-
-
-class Wanted(NamedTuple):
-    """Places for so many tasks of this need that run `pace` seconds (negative: unknown) with these resources."""
-
-    need: Need
-    tasks: int
-    pace: float
-    resources: tuple[str, ...] = ()
-
-
-def deal(fit: Iterable[Seat], wanted: Wanted) -> list[tuple[Seat, int]]:
-    """Share tasks among seats: free slots first and evenly, then prefetch. The seats have promised them.
-
-    Free slots of workers that hold more of the resources come before those of others.
-    """
-    shares: dict[str, int] = {}
-    listed = list(fit)
-    count = wanted.tasks
-    for group, prefetching in (*((seats, False) for seats in _by_resources(listed, wanted)), (listed, True)):
-        free = [(seat, room) for seat in group if (room := _free(seat, wanted, prefetching=prefetching)) > 0]
-        free.sort(key=_room)  # the fullest first, so that what they cannot take is left for the others
-        for k, (seat, room) in enumerate(free):
-            share = min(room, -(-count // (len(free) - k)))
-            if share > 0:
-                seat.take(wanted.need, share)
-                shares[seat.name] = shares.get(seat.name, 0) + share
-                count -= share
-        if count <= 0:
-            break
-    return [(seat, shares[seat.name]) for seat in listed if seat.name in shares]
-
-
-def _by_resources(listed: list[Seat], wanted: Wanted) -> list[list[Seat]]:
-    """The seats in groups, those whose hosts hold most of what the tasks need first."""
-    if not wanted.resources:
-        return [listed]
-    groups: dict[int, list[Seat]] = {}
-    for seat in listed:
-        held = seat.worker.held
-        groups.setdefault(sum(key in held for key in wanted.resources) if held else 0, []).append(seat)
-    return [groups[number] for number in sorted(groups, reverse=True)]
-
-
-def _free(seat: Seat, wanted: Wanted, *, prefetching: bool) -> int:
-    return min(seat.room(wanted.pace) if prefetching else seat.slots, seat.fits(wanted.need))
-
-
-def _room(free: tuple[Seat, int]) -> int:
-    return free[1]

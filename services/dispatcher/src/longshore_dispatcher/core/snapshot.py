@@ -12,8 +12,10 @@ from msgspec import Struct
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import Unreadable
 from longshore_common.model import Policy, Retention, Share
-from longshore_dispatcher.core import blocked, changes, requirements, sweeping, trust
+from longshore_dispatcher.core import blocked, changes, placing, requirements, shares, sweeping, trust
+from longshore_dispatcher.core.claims import Reservation
 from longshore_dispatcher.core.residue import Residue, Sweep
+from longshore_dispatcher.core.shares import Account
 from longshore_dispatcher.core.state import (
     PHASE,
     Batch,
@@ -29,6 +31,8 @@ from longshore_dispatcher.core.state import (
 
 #: Raised whenever an older dispatcher would misread what a newer one wrote; a snapshot of a newer version is not used.
 VERSION: Final = 3
+#: Tasks say what they hold of their hosts since this version.
+WITH_NEEDS: Final = 3
 
 
 class Image(Struct):
@@ -53,6 +57,8 @@ class Image(Struct):
     shares: dict[tuple[str, str], Share] = {}
     policy: Policy = Policy()
     results: dict[str, Result] = {}
+    usage: dict[tuple[str, str], Account] = {}
+    reservations: dict[str, Reservation] = {}
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -65,7 +71,7 @@ def image(state: State) -> Image:
         VERSION, state.seq, state.at, state.leader, state.leader_name, state.submissions, list(state.closed.values()),
         state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces, state.retention,
         list(state.residues.values()), state.sweeps, state.shares, state.policy,
-        state.results,
+        state.results, state.usage, state.reservations,
     )  # fmt: skip
 
 
@@ -90,6 +96,9 @@ def from_bytes(data: bytes) -> State:
     state.residues = {residue.id: residue for residue in kept.residues}
     state.retention, state.sweeps = kept.retention, kept.sweeps
     state.shares, state.policy, state.results = kept.shares, kept.policy, kept.results
+    state.usage, state.reservations = kept.usage, kept.reservations
+    if kept.version < WITH_NEEDS:
+        _give_needs(state)
     _derive(state)
     return state
 
@@ -101,6 +110,7 @@ def _derive(state: State) -> None:
         sweeping.schedule(state, residue)
     for name in state.workers:
         state.load(name)
+        state.roster.touched.add(name)
     placed: list[Task] = []
     for sub in state.submissions.values():
         for task in sub.tasks.values():
@@ -109,10 +119,19 @@ def _derive(state: State) -> None:
     placed.sort(key=_assigned_at)
     for task in placed:
         state.loads[task.worker].attempts[task.attempt] = task
+    state.roster.refresh(state)
     for sub in [sub for sub in state.submissions.values() if sub.accepted]:
         blocked.register(state, sub)
         if sub.waiting:
             requirements.register(state, sub)
+
+
+def _give_needs(state: State) -> None:
+    """Tasks of an older snapshot do not say what they hold: what they asked for then, without alternatives."""
+    for sub in state.submissions.values():
+        for task in sub.tasks.values():
+            if task.placed:
+                task.need = placing.held(changes.lot_at(sub, task.index).need)
 
 
 def _derive_keys(state: State) -> None:
@@ -144,8 +163,9 @@ def _place(state: State, sub: Submission, task: Task, placed: list[Task]) -> Non
         load = state.load(task.worker)
         load.phases[PHASE[task.state]] += 1
         load.recalls += task.recalled
-        if PHASE[task.state] < 2 and not lot.need.plain:
-            load.charge(lot.need, 1)
+        if PHASE[task.state] < 2 and task.need is not None:
+            load.charge(task.need, 1)
+        shares.restored(state, sub, task, PHASE[task.state])
         if task.delivered and not task.granted:
             state.grants[key] = task
         if task.asks:

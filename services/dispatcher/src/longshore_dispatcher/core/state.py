@@ -30,10 +30,14 @@ from longshore_common.events import (
 )
 from longshore_common.ids import TaskRange
 from longshore_common.model import STATES, Cause, HostFacts, Policy, Retention, Share
+from longshore_dispatcher.core.claims import Reservation
 from longshore_dispatcher.core.content import Content, Need, Shelf
+from longshore_dispatcher.core.load import Load as Load  # part of the state
 from longshore_dispatcher.core.queue import Queue
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.residue import Residue, Sweep
+from longshore_dispatcher.core.roster import Roster
+from longshore_dispatcher.core.shares import Account, Books, Hold
 from longshore_dispatcher.core.standing import Staged, Standing, Trials
 from longshore_dispatcher.core.ties import Tied, Ties
 
@@ -82,6 +86,7 @@ class Task(Struct, array_like=True, gc=False):
     `wait`: seconds by which `not_before` was ahead. `staged`: what it has fetched. `asked_at`: when it was recalled.
     `spent` counts retries by own causes, `trouble` those by infrastructure, `losses` those by lost workers.
     `cancel` is the wish that cancels it, `granted` the attempt whose outputs are the result. `asks`: see `reuse`.
+    `need`: what the last attempt was given of its host, None: nothing but a slot.
     """
 
     submission: int
@@ -109,6 +114,7 @@ class Task(Struct, array_like=True, gc=False):
     staged: Staged | None = None
     asked_at: float = 0.0
     asks: str = ""
+    need: Need | None = None
 
     @property
     def attempt(self) -> str:
@@ -314,34 +320,6 @@ class Parts(Struct):
     parts: dict[int, Part] = {}
 
 
-class Load:
-    """What one worker holds, derived: attempts by id, how many in each `PHASE`, and what they ask of the host."""
-
-    __slots__ = ("attempts", "cpus", "gpus", "memory", "phases", "recalls")
-
-    def __init__(self) -> None:
-        self.attempts: dict[str, Task] = {}
-        self.phases = [0, 0, 0]
-        self.cpus = self.memory = self.gpus = 0
-        self.recalls = 0
-
-    @property
-    def unstarted(self) -> int:
-        """Attempts that do not run yet."""
-        return self.phases[0]
-
-    @property
-    def running(self) -> int:
-        """Attempts that hold a slot."""
-        return self.phases[1]
-
-    def charge(self, need: Need, sign: int) -> None:
-        """Count what an attempt asks of the host in (1) or out (-1)."""
-        self.cpus += sign * need.cpus
-        self.memory += sign * need.memory
-        self.gpus += sign * need.gpus
-
-
 class Told:
     """What the log told up to sequence `seq`, all of which a snapshot keeps; `leader`: the fence of the last one elected."""
 
@@ -365,6 +343,8 @@ class Told:
         self.shares: dict[tuple[str, str], Share] = {}
         self.policy = Policy()
         self.results: dict[str, Result] = {}
+        self.usage: dict[tuple[str, str], Account] = {}
+        self.reservations: dict[str, Reservation] = {}
 
 
 class State(Told):
@@ -374,6 +354,9 @@ class State(Told):
         super().__init__()
         self.loads: dict[str, Load] = {}
         self.queue = Queue()
+        self.roster = Roster()
+        self.holds: dict[tuple[str, str], Hold] = {}
+        self.books: dict[tuple[str, str], Books] = {}
         self.delayed: list[tuple[float, int, int]] = []
         self.furthest = self.longest = 0.0  # no instant in `delayed` is later, nor was any further ahead
         self.trials = Trials()

@@ -128,24 +128,14 @@ def probe_room(state: State, worker: Worker, now: float) -> int:
     return 0 if said_nothing else 1
 
 
-class ProbeSeat(Seat):
-    """The one free place of a worker that is tried out."""
-
-    __slots__ = ()
-
-    def __init__(self, worker: Worker, state: State) -> None:
-        super().__init__(worker, state.load(worker.name))
-        self.slots = min(self.slots, 1)
-
-    def room(self, pace: float) -> int:
-        """Its one place: nothing is taken in advance."""
-        return max(0, min(self.slots, super().room(pace)))
-
-
 def probe_seats(state: State, now: float) -> list[Seat]:
     """A seat with one place for each worker that may be tried out now."""
     workers = (state.workers[name] for name in state.trials.quarantined)
-    return [ProbeSeat(w, state) for w in workers if w.concurrency and probe_room(state, w, now)]
+    return [
+        Seat(worker, state.load(worker.name), most=1)
+        for worker in workers
+        if worker.concurrency and probe_room(state, worker, now)
+    ]
 
 
 def next_instant(state: State) -> float | None:
