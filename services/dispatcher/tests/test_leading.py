@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.adapters.memory_log import Hub
+from longshore_common.errors import Refused
 from longshore_common.log import Entry
 from longshore_common.model import Array, HostFacts, TaskSpec
 from longshore_dispatcher.service import Dispatcher, Settings
@@ -139,6 +140,41 @@ async def test_a_leader_that_stops_hands_over_at_once(harbour):
             await harbour.moments()
             second.stop.set()
             await harbour.until(lambda: third.leading)
+
+
+async def test_a_leader_elects_itself_anew_so_that_the_log_can_be_trimmed_behind_it(harbour):
+    async with harbour.dispatcher("d1", renew_after=100, lost_after=1000) as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        harbour.join()
+        harbour.submit(1)
+        await harbour.until(lambda: harbour.events(e.AttemptsAssigned))
+        with capture_logs() as logs:
+            harbour.clock.at += 101
+            await harbour.until(lambda: len(harbour.events(e.LeaderElected)) == 2)
+            harbour.submit(1)
+            await harbour.until(lambda: len(harbour.events(e.AttemptsAssigned)) == 2)
+        assert dispatcher.leading
+        assert not [line for line in logs if line["event"] == "deposed"]
+        assert len(harbour.events(e.LeaderElected)) == 2
+
+
+async def test_a_dispatcher_refuses_a_log_without_its_front_and_names_the_way_out(harbour):
+    harbour.submit(1)
+    harbour.hub.trimmed = 1
+    with pytest.raises(Refused, match=r"longshore-dispatcher restore"):
+        await Dispatcher(harbour.hub.connect("dispatch"), Settings()).run(asyncio.Event())
+
+
+async def test_a_snapshot_says_up_to_where_it_covers_the_log(harbour):
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
+        harbour.submit(1)
+        await harbour.until(lambda: harbour.events(e.SubmissionAccepted))
+    covered = int(harbour.hub.buckets["snapshots"][subjects.COVERED])
+    assert covered >= harbour.events(e.SubmissionAccepted)[0].seq
+    harbour.hub.trimmed = covered
+    async with harbour.dispatcher() as dispatcher:
+        await harbour.until(lambda: dispatcher.leading)
 
 
 async def test_a_deposed_leader_appends_nothing_more(harbour):

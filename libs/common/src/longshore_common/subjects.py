@@ -38,6 +38,8 @@ ALL: Final = "log.>"
 LEAD: Final = "log.dispatch.lead"
 VERDICT: Final = "log.dispatch.verdict"
 SNAPSHOTS: Final = "snapshots"
+#: The object among the snapshots that says up to which sequence the dispatcher's covers the log, in decimal.
+COVERED: Final = "dispatcher.seq"
 BEATS: Final = "beat.*"
 #: Services and users ask any dispatcher here, leader or standby (queue group of the same name).
 ASK_DISPATCH: Final = "ask.dispatch.explain"

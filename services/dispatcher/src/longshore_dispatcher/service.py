@@ -18,7 +18,7 @@ from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.clock import Clock, SystemClock
 from longshore_common.damage import DAMAGED
-from longshore_common.errors import Conflict, Deposed, LongshoreError, Unreachable, Unreadable
+from longshore_common.errors import Conflict, Deposed, LongshoreError, Refused, Trimmed, Unreachable, Unreadable
 from longshore_common.log import Entry, Recorded, Slice, Transport
 from longshore_dispatcher.adapters import snapshots
 from longshore_dispatcher.core import questions, snapshot
@@ -38,7 +38,8 @@ PATIENCE: Final = 10.0
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a dispatcher is told. Seconds: a worker silent for `lost_after` is lost, a leader for `lead_after` replaced.
 
-    A snapshot is taken every `snapshot_events` events, or every `snapshot_seconds` if there were any.
+    A snapshot is taken every `snapshot_events` events, or every `snapshot_seconds` if there were any. A leader elects itself
+    anew after `renew_after`, so that the log can be trimmed behind its election.
     """
 
     ENV: ClassVar[dict[str, str]] = {"nats_url": "NATS_URL", "nats_creds": "NATS_CREDS"}
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     beat_every: float = 0.5
     snapshot_events: int = 50_000
     snapshot_seconds: float = 60
+    renew_after: float = 6 * 3600
 
 
 class LeadBeat(msgspec.Struct):
@@ -71,7 +73,7 @@ class Dispatcher:
         self._log = structlog.get_logger()
         self.state = State()
         self._heard = Heard(settings.lost_after)
-        self._lead = Lead(settings.name, settings.lead_after)
+        self._lead = Lead(settings.name, settings.lead_after, settings.renew_after)
         self._caught_up = asyncio.Event()
         self._wake = asyncio.Event()
         self._awaited: set[str] = set()
@@ -79,6 +81,7 @@ class Dispatcher:
         self._looked = 0.0
         self._saved = (0, 0.0)
         self._saving: asyncio.Task[None] | None = None
+        self._standing = False
 
     @property
     def leading(self) -> bool:
@@ -170,6 +173,11 @@ class Dispatcher:
                         self._keep()
                         self._wake.set()
                 return
+            except Trimmed as err:
+                raise Refused(
+                    f"{err}. No usable snapshot covers it: bring the bucket `{subjects.SNAPSHOTS}` back from a backup, or "
+                    "fold the archive again: longshore-dispatcher restore --archive URI"
+                ) from err
             except Unreachable as err:
                 self._log.warning("log-away", reason=str(err))
                 await asyncio.sleep(RETRY)
@@ -187,7 +195,7 @@ class Dispatcher:
                 self._mention(record)
         if self._awaited:
             self._awaited.difference_update(record.id for record in batch.records)
-        if self._lead.fence and state.leader > self._lead.fence:
+        if self._lead.fence and state.leader > self._lead.fence and not self._standing:
             self._step_down("another was elected")
         if not self._caught_up.is_set() and state.seq >= self._last:
             self._catch_up()
@@ -223,7 +231,9 @@ class Dispatcher:
         while True:
             await self._pause()
             now = self._looked = self._clock.now()
-            if self._lead.should_stand(self.state, self._clock.steady()):
+            steady = self._clock.steady()
+            stale = not self._awaited and self._lead.stale(self.state, steady)
+            if stale or self._lead.should_stand(self.state, steady):
                 await self._stand(now)
             elif self.leading and not self._awaited:
                 silent = self._heard.silent(self.state, self._clock.steady())
@@ -248,6 +258,7 @@ class Dispatcher:
         # of this process at this place in the log: one of the same name must not take its election for this one's
         ident = f"{self._settings.name}-{os.getpid()}-{self.state.seq}-{int(now * 1000)}-{self._turn}"
         elected = Entry(e.LeaderElected(dispatcher=self._settings.name), "", ident)
+        led, self._standing = self.leading, True
         try:
             fence = await self._transport.log.append(elected, fence=self.state.leader, deadline=PATIENCE)
         except Conflict:
@@ -256,11 +267,14 @@ class Dispatcher:
             self._log.warning("election-failed", reason=str(err))
         else:
             self._awaited = set() if self.state.seq >= fence else {ident}
-            self._lead.elected(fence)
-            self._heard.elected(self._clock.steady())
+            self._lead.elected(fence, self._clock.steady())
+            if not led:
+                self._heard.elected(self._clock.steady())
             self._log.info("leading", seq=fence)
             await self._say(resigned=False)
             self._wake.set()
+        finally:
+            self._standing = False
 
     async def _append(self, decisions: list[Decision]) -> None:
         """Append one turn's decisions; when it returns they are in, or we lead no more."""
@@ -330,7 +344,7 @@ class Dispatcher:
         data = snapshot.to_bytes(self.state)
         self._saved = (seq, began)
         try:
-            size = await snapshots.save(self._transport.blobs, data)
+            size = await snapshots.save(self._transport.blobs, data, seq)
         except LongshoreError as err:
             self._log.warning("snapshot-not-stored", reason=str(err))
         else:

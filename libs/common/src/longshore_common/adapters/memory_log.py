@@ -12,7 +12,7 @@ from typing import Final
 from longshore_common import codec, subjects
 from longshore_common.adapters.records import read
 from longshore_common.clock import Clock, SystemClock
-from longshore_common.errors import BadInput, Conflict, Deposed, Unreachable
+from longshore_common.errors import BadInput, Conflict, Deposed, Trimmed, Unreachable
 from longshore_common.events import Role
 from longshore_common.log import Answer, Entry, Kept, Malformed, Recorded, Slice
 
@@ -64,6 +64,8 @@ class Hub:
         self.records: list[Recorded] = []
         self.ids: dict[str, int] = {}
         self.lead = 0
+        self.trimmed = 0
+        """The events up to here are gone for whoever begins to read."""
         self.handled: dict[str, int] = {}
         self.buckets: dict[str, dict[str, bytes]] = {}
         self.retained: dict[str, bytes] = {}
@@ -179,6 +181,8 @@ class MemoryLog:
         last = len(self._hub.records)
         if position > last:
             raise Conflict(f"the log ends at {last} but was read up to {position}: it was replaced by an older one")
+        if position < self._hub.trimmed and everything:
+            raise Trimmed(f"the log begins at {self._hub.trimmed + 1}, and was read up to {position}")
         while not self._transport.closed:
             found = self._hub.visible(position, SLICE_RECORDS)
             if not found:

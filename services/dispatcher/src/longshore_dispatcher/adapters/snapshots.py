@@ -19,12 +19,16 @@ DEFLATED: Final = b"z"
 COMPRESS_ABOVE: Final = 256 * 1024
 
 
-async def save(blobs: Blobs, data: bytes) -> int:
-    """Keep this snapshot instead of the last; returns the bytes stored. `Unreachable` if the store does not answer."""
+async def save(blobs: Blobs, data: bytes, seq: int) -> int:
+    """Keep this snapshot, of the state at `seq`, instead of the last; returns the bytes stored.
+
+    What is covered is said after it, so never too much. `Unreachable` if the store does not answer.
+    """
     packed = PLAIN + data
     if len(data) > COMPRESS_ABOVE:
         packed = DEFLATED + await asyncio.to_thread(zlib.compress, data, 1)
     await blobs.put(subjects.SNAPSHOTS, NAME, packed)
+    await blobs.put(subjects.SNAPSHOTS, subjects.COVERED, str(seq).encode())
     return len(packed)
 
 

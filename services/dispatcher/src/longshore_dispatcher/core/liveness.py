@@ -39,13 +39,15 @@ class Heard:
 class Lead:
     """Whether this dispatcher leads, and when it should stand for election."""
 
-    def __init__(self, name: str, after: float) -> None:
+    def __init__(self, name: str, after: float, renew_after: float = float("inf")) -> None:
         self.name = name
         self._after = after
+        self._renew_after = renew_after
         self.fence = 0
         self._heard = 0.0
         self._resigned = False
         self._restarted = True
+        self._since = 0.0
 
     def leads(self, state: State) -> bool:
         """Whether the last election in the log is ours."""
@@ -59,8 +61,13 @@ class Lead:
         """The leader's beat, by which it may say that it leads no more."""
         self._heard, self._resigned = now, resigned
 
-    def elected(self, fence: int) -> None:
+    def stale(self, state: State, now: float) -> bool:
+        """Whether it leads by an election so long ago that the front of the log could not be trimmed for it."""
+        return self.leads(state) and now - self._since > self._renew_after
+
+    def elected(self, fence: int, now: float) -> None:
         """We appended the election at this sequence."""
+        self._since = now
         self.fence, self._resigned, self._restarted = fence, False, False
 
     def deposed(self, now: float) -> None:
