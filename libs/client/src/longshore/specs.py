@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
-from longshore import amounts
+from longshore import amounts, retries
 from longshore.amounts import request
 from longshore.quantities import duration, size
 from longshore_common.damage import DAMAGED
@@ -42,10 +42,12 @@ def _alone(word: str) -> list[str]:
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "memory": size, "disk": size, "run_timeout": duration, "download_timeout": duration, "upload_timeout": duration,
     "inputs": _alone, "resources": _alone, "container_options": _alone, "secrets": _alone, "grace": duration,
+    "backoff": duration,
 }  # fmt: skip
 #: What is read whatever it is written as.
 _READ_ALWAYS: Final[dict[str, Callable[[Any], Any]]] = {
     "custom": amounts.custom, "alternatives": lambda given: [request(one) for one in _several(given)],
+    "retry_on": retries.budgets, "retry_exits": retries.exits, "fail_exits": retries.exits,
 }  # fmt: skip
 
 
@@ -71,6 +73,10 @@ class SpecOptions(TypedDict, total=False):
     custom: Mapping[str, float] | Sequence[str]
     alternatives: Sequence[Request | Mapping[str, Any] | str]
     retries: int
+    retry_on: Mapping[str, int] | Sequence[str]
+    retry_exits: str | Sequence[int | tuple[int, int]]
+    fail_exits: str | Sequence[int | tuple[int, int]]
+    backoff: float | str | timedelta
     run_timeout: float | str | timedelta
     download_timeout: float | str | timedelta
     upload_timeout: float | str | timedelta
@@ -137,13 +143,17 @@ def checked(made: TaskSpec) -> TaskSpec:
         raise BadInput("secrets are not there yet: leave them out")
     if made.inputs or made.resources or made.output is not None:
         _check_uris(made)
-    if made.checkpoint or made.stop_signal or made.custom or made.alternatives or made.use_cache:
+    if (
+        made.checkpoint or made.stop_signal or made.custom or made.alternatives or made.use_cache
+        or made.retry_on or made.retry_exits or made.fail_exits
+    ):  # fmt: skip
         _check_rest(made)
     return made
 
 
 def _check_rest(made: TaskSpec) -> None:
     """What few tasks have."""
+    retries.check(made)
     if made.use_cache and made.output is None:
         raise BadInput("what --use-cache uses again are outputs: give an --output too, or leave it out")
     if made.checkpoint or made.stop_signal:

@@ -25,6 +25,13 @@ def workers(incomplete: str) -> list[str]:
     return _known(incomplete, lambda reader: (worker.name for worker in reader.workers()))
 
 
+def causes(incomplete: str) -> list[str]:
+    """Causes after which a task can be tried again."""
+    from longshore.retries import CAUSES
+
+    return sorted(cause for cause in CAUSES if cause.startswith(incomplete))
+
+
 def anything(incomplete: str) -> list[str]:
     """Whatever may be asked about."""
     return [*tasks(incomplete), *batches(incomplete), *workers(incomplete)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 import msgspec
 
-from longshore import amounts, quantities, specs
+from longshore import amounts, quantities, retries, specs
 from longshore.chance import new_key
 from longshore.cli.configured import configured
 from longshore.cli.door import Door
@@ -42,6 +42,11 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     requires: list[str] = []
     requires_any_outcome: bool
     retry: int
+    retry_on: list[str] = []
+    no_retry_on: list[str] = []
+    retry_exit: list[str] = []
+    fail_exit: list[str] = []
+    backoff: str
     shell: bool
     uid: int | None = None
     gid: int | None = None
@@ -154,6 +159,10 @@ def _running(given: Given) -> dict[str, Any]:
         "custom": amounts.custom(given.custom),
         "alternatives": tuple(map(amounts.request, given.otherwise)),
         "retries": given.retry,
+        "retry_on": {**retries.budgets(given.retry_on), **retries.never(given.no_retry_on)},
+        "retry_exits": retries.exits(",".join(given.retry_exit)) if given.retry_exit else (),
+        "fail_exits": retries.exits(",".join(given.fail_exit)) if given.fail_exit else (),
+        "backoff": quantities.duration(given.backoff),
         "run_timeout": quantities.duration(given.run_timeout),
         "download_timeout": quantities.duration(given.download_timeout),
         "upload_timeout": quantities.duration(given.upload_timeout),

@@ -46,6 +46,27 @@ Requires = Annotated[
 ]  # fmt: skip
 AnyOutcome = Annotated[bool, typer.Option("--requires-any-outcome", help="it is enough that the required ones ended")]
 Retry = Annotated[int, typer.Option("--retry", metavar="N", min=0, help="tries again after failures of its own")]
+RetryOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--retry-on", metavar="CAUSE[:N]", autocompletion=live.causes,
+        help="so often after this cause, such as stage-in:10 or worker-lost:0; may be repeated",
+    ),
+]  # fmt: skip
+NoRetryOn = Annotated[
+    list[str] | None,
+    typer.Option("--no-retry-on", metavar="CAUSE", autocompletion=live.causes, help="never after it; may be repeated"),
+]
+RetryExit = Annotated[
+    list[str] | None,
+    typer.Option("--retry-exit", metavar="CODES", help="of exit codes only these are tried again, such as 75,100-110"),
+]
+FailExit = Annotated[
+    list[str] | None, typer.Option("--fail-exit", metavar="CODES", help="these exit codes are never tried again")
+]
+Backoff = Annotated[
+    str, typer.Option("--backoff", metavar="TIME", show_default=False, help="before the first retry; then doubled")
+]
 Shell = Annotated[bool, typer.Option("--shell", help="run COMMAND by /bin/sh -c; further words are its $1, $2, …")]
 Uid = Annotated[int | None, typer.Option("--uid", metavar="N", min=0, help="as this user id")]
 Gid = Annotated[int | None, typer.Option("--gid", metavar="N", min=0, help="as this group id")]
@@ -140,6 +161,11 @@ def submit(  # noqa: PLR0913 -- one per option
     requires: Requires = None,
     requires_any_outcome: AnyOutcome = False,
     retry: Retry = 0,
+    retry_on: RetryOn = None,
+    no_retry_on: NoRetryOn = None,
+    retry_exit: RetryExit = None,
+    fail_exit: FailExit = None,
+    backoff: Backoff = "0",
     shell: Shell = False,
     uid: Uid = None,
     gid: Gid = None,

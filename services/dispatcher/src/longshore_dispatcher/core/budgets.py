@@ -76,8 +76,8 @@ def spec_fault(spec: TaskSpec) -> str:
         return fault
     for name, spans in (("retry_exits", spec.retry_exits), ("fail_exits", spec.fail_exits)):
         for lo, hi in spans:
-            if not -255 <= lo <= hi <= 255:
-                return f"{name} {lo}-{hi} are no exit codes: give the lower before the higher, of -255 to 255"
+            if not 1 <= lo <= hi <= 255:
+                return f"{name} {lo}-{hi} are no exit codes: give the lower before the higher, of 1 to 255"
     if spec.retry_exits and not (spec.retries or spec.retry_on.get("exit")):
         return "retry_exits says which exit codes are tried again, but nothing is: give retries too"
     if not 0 <= spec.backoff <= MOST_BACKOFF:
