@@ -13,8 +13,6 @@ from longshore_common.log import Recorded
 from longshore_dispatcher.core import snapshot
 from longshore_dispatcher.core.evolve import evolve as dispatch
 from longshore_dispatcher.core.state import State as Dispatcher
-from longshore_recruiter.core.evolve import evolve as recruit
-from longshore_recruiter.core.state import State as Demand
 
 LOGS = sorted(Path(__file__).parent.glob("*.jsonl"))
 
@@ -45,15 +43,14 @@ def test_every_event_of_a_released_version_decodes_to_what_it_said(path):
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda p: p.stem)
 def test_every_fold_takes_a_log_of_a_released_version(path):
-    state, demand, memory = Dispatcher(), Demand(), Memory()
+    state, memory = Dispatcher(), Memory()
     for seq, line in enumerate(lines(path), 1):
         body = json.dumps(line["event"]).encode()
         author, event = codec.decode(line["subject"], body)
         record = Recorded(seq, 1000.0 + seq, author, line["subject"], event, "", "", body)
         dispatch(state, record)
-        recruit(demand, record)
         project(memory, [record])
-    assert state.seq == demand.position == memory.position == len(lines(path))
+    assert state.seq == memory.position == len(lines(path))
     assert snapshot.to_bytes(snapshot.from_bytes(snapshot.to_bytes(state))) == snapshot.to_bytes(state)
 
 

@@ -23,8 +23,8 @@ class Shape(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Waiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Queued tasks of one shape and priority that find no place now.
 
-    `since`: Unix seconds when the oldest of them began to wait. `seconds`: of work in all of them together, negative if
-    nothing like them was measured. `slots`: how many of them the workers that serve the batch run at once when they have
+    `since`: Unix seconds when the oldest of them began to wait. `seconds`: of work in them together, negative if nothing
+    like them was measured. `slots`: how many of them the workers that serve the batch run at once when they have
     nothing else to do. `ahead`: tasks like these that are on workers already, and beyond what runs there at once.
     """
 
@@ -40,8 +40,9 @@ class Waiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class BatchDemand(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What waits of one batch, most tasks first; of the shapes beyond those listed only how many `more` tasks there are.
 
-    `slots`: of the workers that serve the batch, whatever it asks for. `paused`: nothing of it is handed out, so nothing
-    need be hired for it. `leader`: the fence of the dispatcher that says so.
+    `slots`: of the workers that serve the batch, whatever it asks for. `capped`: tasks that are not among these, since
+    they wait for a limit of their batch, user or submission and not for machines. `paused`: nothing of it is handed out,
+    so nothing need be hired for it. `leader`: the fence of the dispatcher that says so.
     """
 
     batch: str
@@ -49,6 +50,7 @@ class BatchDemand(Struct, frozen=True, kw_only=True, omit_defaults=True):
     slots: int = 0
     paused: bool = False
     more: int = 0
+    capped: int = 0
     leader: int = 0
 
     @property

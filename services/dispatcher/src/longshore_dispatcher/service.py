@@ -20,7 +20,7 @@ from longshore_common.clock import Clock, SystemClock
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import Conflict, Deposed, LongshoreError, Refused, Trimmed, Unreachable, Unreadable
 from longshore_common.log import Entry, Recorded, Slice, Transport
-from longshore_dispatcher.adapters import snapshots
+from longshore_dispatcher.adapters import demanding, snapshots
 from longshore_dispatcher.core import questions, snapshot
 from longshore_dispatcher.core.decide import Decision, decide, next_instant
 from longshore_dispatcher.core.evolve import evolve
@@ -94,7 +94,7 @@ class Dispatcher:
         if stop.is_set():
             return
         await self._transport.hints.answer(subjects.ASK_DISPATCH, self._explain, shared=True)
-        work = (self._follow, self._turns, self._hear_workers, self._hear_leader, self._beat)
+        work = (self._follow, self._turns, self._hear_workers, self._hear_leader, self._beat, self._tell_demand)
         tasks = [asyncio.create_task(coroutine()) for coroutine in work]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -310,6 +310,14 @@ class Dispatcher:
             await asyncio.sleep(self._settings.beat_every)
             if self.leading:
                 await self._say(resigned=False)
+
+    async def _tell_demand(self) -> None:
+        """What waits, to whoever hires for it."""
+        await self._caught_up.wait()
+        teller, pause = demanding.Teller(self._transport.retained, self._clock, self._settings.name), 0.0
+        while True:
+            await asyncio.sleep(max(pause, demanding.PAUSE))
+            pause = await teller.tell(self.state, self._lead.fence) if self.leading else 0.0
 
     async def _say(self, *, resigned: bool) -> None:
         beat = LeadBeat(self._settings.name, self._lead.fence, resigned)

@@ -18,12 +18,12 @@ app = typer.Typer(
 
 @app.callback()
 def _main() -> None:
-    """Follows the log and counts what waits for machines."""
+    """Follows what waits for machines."""
 
 
 @app.command("run")
 def serve() -> None:
-    """Follow the log until SIGTERM; settings come from the environment."""
+    """Follow demand until SIGTERM; settings come from the environment."""
     from longshore_recruiter import service
 
     logs.configure("recruiter")

@@ -1,4 +1,4 @@
-"""The recruiter process: it follows the log, keeps the fold of demand, and tells when demand has changed.
+"""The recruiter process: it follows what the leading dispatcher tells of demand, and says when that has changed.
 
 It hires nobody yet: offers, plans and providers are rooms of their own beside this one. What must not enter: how demand
 is counted.
@@ -17,10 +17,9 @@ from longshore_common import settings
 from longshore_common.adapters import nats_log
 from longshore_common.clock import iso
 from longshore_common.errors import Unreachable
-from longshore_common.log import Log
+from longshore_common.log import Retained
 from longshore_recruiter.core.demand import Demand, demand
-from longshore_recruiter.core.evolve import evolve
-from longshore_recruiter.core.state import State
+from longshore_recruiter.core.state import State, take
 
 log = structlog.get_logger()
 
@@ -45,26 +44,24 @@ def configured(environ: Mapping[str, str]) -> Settings:
 
 
 class Recruiter:
-    """Follows the log from the beginning; `told` holds what was said of demand last."""
+    """Follows the retained hints; `told` holds what was said of demand last."""
 
-    def __init__(self, source: Log) -> None:
-        self._log = source
+    def __init__(self, source: Retained) -> None:
+        self._retained = source
         self._changed = asyncio.Event()
         self.state = State()
         self.told: dict[str, int] = {}
 
     async def follow(self) -> None:
-        """For ever; an unreachable log is waited for."""
+        """For ever; a store that does not answer is waited for."""
         while True:
             try:
-                async for piece in self._log.follow(self.state.position):
-                    for record in piece.records:
-                        evolve(self.state, record)
-                    if not piece.pending:
-                        self._changed.set()
+                async for kept in self._retained.watch():
+                    take(self.state, kept)
+                    self._changed.set()
                 return
             except Unreachable as err:
-                log.warning("waiting", what="the log", reason=str(err))
+                log.warning("waiting", what="the retained hints", reason=str(err))
                 await asyncio.sleep(_AGAIN)
 
     async def tell(self) -> None:
@@ -80,7 +77,7 @@ class Recruiter:
         now = {d.batch: d for d in demand(self.state)}
         changed = [d for d in now.values() if self.told.get(d.batch) != d.tasks]
         for each in changed:
-            shapes = [{**shape._asdict(), "tasks": count} for shape, count in each.shapes.items()]
+            shapes = [{**msgspec.to_builtins(shape), "tasks": count} for shape, count in each.shapes.items()]
             log.info(
                 "demand", batch=each.batch, tasks=each.tasks, slots=each.slots, since=iso(each.since), shapes=shapes[:8]
             )
@@ -109,7 +106,7 @@ async def serve(found: Settings) -> None:
 async def _work(found: Settings) -> None:
     transport = await nats_log.connect(found.nats_url, creds=found.nats_creds, role="recruit")
     try:
-        recruiter = Recruiter(transport.log)
+        recruiter = Recruiter(transport.retained)
         log.info("following")
         async with asyncio.TaskGroup() as group:
             group.create_task(recruiter.follow())

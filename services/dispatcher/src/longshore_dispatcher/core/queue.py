@@ -107,6 +107,11 @@ class Queue:
         """The lines of a user's batch with one priority, by need."""
         return self.tree.get(rank, {}).get(user, {}).get(batch, {})
 
+    def restored(self) -> None:
+        """Since when lines are there is not known any more: as long as their first submission is."""
+        for line in self.lines.values():
+            line.since = 0.0
+
     def _prune(self, key: Key) -> None:
         users = self.tree[key.rank]
         batches = users[key.user]

@@ -116,6 +116,7 @@ def _derive(state: State) -> None:
         for task in sub.tasks.values():
             _place(state, sub, task, placed)
         changes.stand(state, sub)
+    state.queue.restored()
     placed.sort(key=_assigned_at)
     for task in placed:
         state.loads[task.worker].attempts[task.attempt] = task

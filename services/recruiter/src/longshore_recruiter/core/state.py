@@ -1,87 +1,62 @@
-"""What the recruiter knows: tasks that wait and in which shapes, and the workers that could take them.
+"""What the recruiter knows of demand: the leading dispatcher's hints, batch by batch.
 
-Only demand and supply; which machine to hire for it is not decided here. Finished submissions are forgotten unless some
-of their tasks may be asked for again.
+The dispatcher counts, because it knows what finds a place; nothing is folded here. What must not enter: hiring.
 """
 
-from typing import NamedTuple
+import msgspec
+from msgspec import Struct
 
-from msgspec import Struct, field
+from longshore_common import subjects
+from longshore_common.damage import DAMAGED
+from longshore_common.demand import BatchDemand, Leader
+from longshore_common.log import Kept
 
-from longshore_common.model import TaskSpec
-from longshore_recruiter.core.indices import Indices
-
-
-class Shape(NamedTuple):
-    """What a task asks of a machine: cores, bytes of memory and disk, GPUs, and whether it is a container."""
-
-    cpus: float = 0
-    memory: int = 0
-    gpus: int = 0
-    disk: int = 0
-    container: bool = False
-
-
-class Run(NamedTuple):
-    """Consecutive tasks of one shape, from ordinal `lo` up to the next run."""
-
-    lo: int
-    shape: Shape
-
-
-class Wanted(Struct):
-    """A submission. `flying` maps assigned tasks to attempts; `since`: when the oldest queued one began to wait.
-
-    `memory`: bytes that tasks get after they ran out of what they had asked for.
-    """
-
-    batch: str
-    runs: list[Run]
-    size: int
-    queued: Indices = field(default_factory=Indices)
-    waiting: Indices = field(default_factory=Indices)
-    flying: dict[int, int] = {}
-    since: float = 0
-    may_return: bool = False
-    memory: dict[int, int] = {}
-
-    @property
-    def over(self) -> bool:
-        """Nothing of it can wait again."""
-        return not (self.queued or self.waiting or self.flying or self.may_return)
-
-
-class Hand(Struct):
-    """A worker: what it serves ("*" = every batch), its slots, and whether it takes work now.
-
-    `hindered` and `evicted`: its host says that it does not, until it joins again or says otherwise. `quarantined`: the
-    dispatcher does not trust it.
-    """
-
-    batch: str = "*"
-    concurrency: int = 0
-    up: bool = False
-    paused: bool = False
-    hindered: bool = False
-    evicted: bool = False
-    quarantined: bool = False
-
-    @property
-    def takes_work(self) -> bool:
-        """Whether the dispatcher may assign it anything."""
-        return self.up and not (self.paused or self.hindered or self.evicted or self.quarantined)
+_batch = msgspec.json.Decoder(BatchDemand).decode
+_leader = msgspec.json.Decoder(Leader).decode
 
 
 class State(Struct):
-    """Mutable; changed by `evolve` alone."""
+    """Mutable; changed by `take` alone. `known`: a leader has told all it knows, and it is still there to be read.
 
-    position: int = 0
-    submissions: dict[int, Wanted] = {}
-    parts: dict[tuple[str, str], dict[int, tuple[Shape, ...]]] = {}
-    paused: set[str] = set()
-    hands: dict[str, Hand] = {}
+    While it is not, `batches` is what was known last: good enough to keep machines, not to release any.
+    """
+
+    known: bool = False
+    leader: int = 0
+    batches: dict[str, BatchDemand] = {}
 
 
-def shape_of(spec: TaskSpec) -> Shape:
-    """What this spec asks of a machine."""
-    return Shape(spec.cpus, spec.memory, spec.gpus, spec.disk, spec.container is not None)
+def take(state: State, kept: Kept) -> None:
+    """Take what is retained, or what changed. A hint that cannot be read changes nothing."""
+    leader = _read_leader(kept.values.get(subjects.DEMAND_LEADER, b""))
+    if kept.whole:
+        state.known = leader is not None
+        if leader is None:
+            return  # an emptied store is no empty queue
+        state.leader, state.batches = leader.fence, {}
+    elif leader is not None and leader.fence >= state.leader:
+        # it told all batches before it said so: what is left of its predecessor is over
+        state.known, state.leader = True, leader.fence
+        state.batches = {name: batch for name, batch in state.batches.items() if batch.leader >= leader.fence}
+    for subject, body in kept.values.items():
+        if subject != subjects.DEMAND_LEADER:
+            _take_batch(state, subject.rsplit(".", 1)[1], body)
+
+
+def _read_leader(body: bytes) -> Leader | None:
+    try:
+        return _leader(body) if body else None
+    except DAMAGED:
+        return None
+
+
+def _take_batch(state: State, name: str, body: bytes) -> None:
+    if not body:
+        state.batches.pop(name, None)
+        return
+    try:
+        batch = _batch(body)
+    except DAMAGED:
+        return
+    if batch.leader >= state.leader:  # else it is of one that leads no more
+        state.batches[name] = batch
