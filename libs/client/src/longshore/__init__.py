@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from longshore.records import Task as Task
     from longshore.records import Worker as Worker
     from longshore.sync import Client as Client
+    from longshore.ties import Graph as Graph
     from longshore_common.errors import BadInput as BadInput
     from longshore_common.errors import Conflict as Conflict
     from longshore_common.errors import LongshoreError as LongshoreError
@@ -33,6 +34,7 @@ __version__: Final = "0.1.0"
 _HOMES: Final = {
     "longshore.client": ("AsyncClient",),
     "longshore.sync": ("Client",),
+    "longshore.ties": ("Graph",),
     "longshore.records": (
         "Attempt", "Batch", "Explanation", "HistoryEntry", "Progress", "Submission", "Submitted", "Task", "Worker",
     ),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Literal, Self, Unpack
 
 from longshore import records
 from longshore.amounts import resized
@@ -21,7 +21,7 @@ from longshore.quantities import array as parse_array
 from longshore.quantities import duration
 from longshore.reader import Reader
 from longshore.resolving import resolved
-from longshore.specs import SpecOptions, batch_name, spec, spec_of
+from longshore.specs import SpecOptions, batch_name, spec, tied_of
 from longshore.specs import key as key_of
 from longshore.waiting import Waiter, Watch
 from longshore.writer import Writer
@@ -46,7 +46,8 @@ Tasks = (
 class SubmitOptions(SpecOptions, total=False):
     """How a submission is scheduled, on top of how its tasks run.
 
-    `requires`: tasks that must succeed first (`requires_any_outcome`: that must end). `max_running`: at once on workers.
+    `requires`: tasks that must succeed first (`requires_any_outcome`: must end; `requires_each`: task k needs the k-th of
+    each range). `on_failed_requirement`: "fail" with it, or "wait" for its retry. `max_running`: at once on workers.
     `hold`: not before a retry. `key`: idempotency key, drawn if not given. `spool`: keep on this disk if the log is away.
     """
 
@@ -54,6 +55,8 @@ class SubmitOptions(SpecOptions, total=False):
     priority: int
     requires: Tasks
     requires_any_outcome: bool
+    requires_each: bool
+    on_failed_requirement: Literal["fail", "wait"]
     max_running: int
     hold: bool
     key: str | None
@@ -125,11 +128,12 @@ class AsyncClient:
     ) -> records.Submitted:
         """Different tasks as one submission, streamed in bounded memory: all are in, or none. Options are defaults.
 
-        A task is a `TaskSpec` or a mapping of its fields, such as {"command": ["sort", "a"], "memory": "4G"}.
+        A task is a `TaskSpec` or a mapping of its fields, such as {"command": ["sort", "a"], "memory": "4G"}; with an
+        `id` others may name it in their `requires`, beside ordinals (see `longshore.Graph`).
         """
         scheduling, defaults = _parted(options)
         wish = await self._wish(m.Parts(parts=0, size=0), scheduling)
-        made = (one if isinstance(one, m.TaskSpec) else spec_of(dict(one), defaults) for one in tasks)
+        made = (one if isinstance(one, m.TaskSpec) else tied_of(one, defaults) for one in tasks)
         return await self.writer.submit_parts(wish, made)
 
     async def flush(self) -> int:
@@ -146,6 +150,8 @@ class AsyncClient:
             priority=scheduling.get("priority", 0),
             requires=await self.ranges(requires) if requires else (),
             requires_any_outcome=scheduling.get("requires_any_outcome", False),
+            each_requires=scheduling.get("requires_each", False),
+            on_failed_requirement=scheduling.get("on_failed_requirement", "fail"),
             max_running=scheduling.get("max_running", 0),
             held=scheduling.get("hold", False),
         )

@@ -15,6 +15,7 @@ import msgspec
 from longshore import amounts, retries
 from longshore.amounts import request
 from longshore.quantities import duration, size
+from longshore.ties import Tied, of_line, parted
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
 from longshore_common.ids import token
@@ -99,6 +100,13 @@ def spec_of(task: dict[str, Any], defaults: dict[str, Any]) -> TaskSpec:
     if defaults.get("env") and isinstance(task.get("env"), dict):
         merged["env"] = {**defaults["env"], **task["env"]}
     return checked(_convert(merged))
+
+
+def tied_of(task: Mapping[str, Any], defaults: dict[str, Any], where: str = "") -> TaskSpec | Tied:
+    """The same with the ties of the object, if it has an `id` or `requires` others of its submission."""
+    rest, name, requires = parted(task)
+    made = spec_of(rest, defaults)
+    return made if name is None and not requires else Tied(made, name, requires, where)
 
 
 def _convert(values: dict[str, Any]) -> TaskSpec:
@@ -265,9 +273,11 @@ def uri(word: str, *, cwd: str) -> str:
     return "file://" + os.path.normpath(os.path.join(cwd, word)) + slash
 
 
-def from_json_lines(lines: Iterable[bytes], defaults: dict[str, Any]) -> Iterator[TaskSpec]:
-    """A spec per line, or of one array of objects; lazily. `BadInput` gives the number of the line that is wrong."""
-    decode = msgspec.json.Decoder(TaskSpec).decode
+def from_json_lines(lines: Iterable[bytes], defaults: dict[str, Any]) -> Iterator[TaskSpec | Tied]:
+    """A spec per line, or of one array of objects; lazily. `BadInput` gives the number of the line that is wrong.
+
+    A line may have an `id` of its own and name those that it `requires`.
+    """
     rest = iter(lines)
     for number, whole in enumerate(rest, 1):
         line = whole.strip()
@@ -281,13 +291,25 @@ def from_json_lines(lines: Iterable[bytes], defaults: dict[str, Any]) -> Iterato
         try:
             if not defaults:
                 try:
-                    yield checked(decode(line))
+                    yield _plain(line, number)
                     continue
                 except DAMAGED:
                     pass  # convenient spellings, or an error with a better text, below
-            yield spec_of(_object(line), defaults)
+            yield tied_of(_object(line), defaults, f"line {number}")
         except BadInput as err:
             raise BadInput(f"line {number}: {err}") from err
+
+
+_decode: Final = msgspec.json.Decoder(TaskSpec).decode
+
+
+def _plain(line: bytes, number: int) -> TaskSpec | Tied:
+    """A line in which everything is spelled as in a spec; msgspec's errors if not."""
+    if b'"id"' in line or b'"requires"' in line:
+        tied = of_line(line, f"line {number}")
+        checked(tied.spec)
+        return tied
+    return checked(_decode(line))
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -297,14 +319,14 @@ def _object(line: bytes) -> dict[str, Any]:
         raise BadInput(f"{line[:80]!r} is no JSON object ({err})") from err
 
 
-def _from_array(text: bytes, defaults: dict[str, Any]) -> Iterator[TaskSpec]:
+def _from_array(text: bytes, defaults: dict[str, Any]) -> Iterator[TaskSpec | Tied]:
     try:
         tasks = msgspec.json.decode(text, type=list[dict[str, Any]])
     except DAMAGED as err:
         raise BadInput(f"the file is no array of task objects: {err}") from err
     for position, task in enumerate(tasks):
         try:
-            yield spec_of(task, defaults)
+            yield tied_of(task, defaults, f"task {position} of the array")
         except BadInput as err:
             raise BadInput(f"task {position} of the array: {err}") from err
 

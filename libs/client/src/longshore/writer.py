@@ -5,15 +5,17 @@ What must not enter: reads, decisions about tasks.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from longshore import chance
 from longshore.bookmark import Bookmark
-from longshore.parts import parts, size_of
+from longshore.parts import Part, parts, size_of
 from longshore.records import Explanation, Submitted
 from longshore.spool import Spool
+from longshore.ties import Tied
 from longshore_common import events as e
 from longshore_common import model as m
 from longshore_common import subjects
@@ -108,27 +110,28 @@ class Writer:
             return Submitted(size=size, key=event.key)
         return self._receipt(seq, size, event.key)
 
-    async def submit_parts(self, wish: e.TasksSubmitted, specs: Iterable[m.TaskSpec]) -> Submitted:
+    async def submit_parts(self, wish: e.TasksSubmitted, tasks: Iterable[m.TaskSpec | Tied]) -> Submitted:
         """Different tasks, however many, in a stream; `wish` has all but the body. All of them count, or none."""
-        runs = parts(specs)
+        runs = parts(tasks)
         first = next(runs, None)
         if first is None:
             raise BadInput("there are no tasks in it: a submission has at least one")
         second = next(runs, None)
         if second is None:
-            return await self.submit(msgspec.structs.replace(wish, body=m.Specs(specs=first)))
-        count, size = await self._send_parts(wish.key, _chain(first, second, runs))
-        return await self.submit(msgspec.structs.replace(wish, body=m.Parts(parts=count, size=size)))
+            return await self.submit(msgspec.structs.replace(wish, body=m.Specs(specs=first.specs, edges=first.edges)))
+        body = await self._send_parts(wish.key, chain((first, second), runs))
+        return await self.submit(msgspec.structs.replace(wish, body=body))
 
-    async def _send_parts(self, key: str, runs: Iterable[tuple[m.TaskSpec, ...]]) -> tuple[int, int]:
+    async def _send_parts(self, key: str, runs: Iterable[Part]) -> m.Parts:
         transport = await self.transport()
         flying: set[asyncio.Task[int]] = set()
-        count = size = 0
+        count = size = edges = 0
         try:
             for run in runs:
-                entry = self._entry(e.SubmissionPartSent(key=key, part=count, specs=run), key, f".{count}")
+                part = e.SubmissionPartSent(key=key, part=count, specs=run.specs, edges=run.edges)
+                entry = self._entry(part, key, f".{count}")
                 flying.add(asyncio.ensure_future(transport.log.append(entry, deadline=self.deadline)))
-                count, size = count + 1, size + len(run)
+                count, size, edges = count + 1, size + len(run.specs), edges + len(run.edges)
                 if len(flying) >= _IN_FLIGHT:
                     landed, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
                     for one in landed:
@@ -137,7 +140,7 @@ class Writer:
         finally:
             for one in flying:
                 one.cancel()
-        return count, size
+        return m.Parts(parts=count, size=size, edges=edges)
 
     def _receipt(self, seq: int, size: int, key: str) -> Submitted:
         self.bookmark.submitted(seq, size)
@@ -185,11 +188,3 @@ class Writer:
         transport = await self.transport()
         async for subject, body in transport.hints.listen(subjects.done(self.profile.user, ">")):
             yield subject, body
-
-
-def _chain(
-    first: tuple[m.TaskSpec, ...], second: tuple[m.TaskSpec, ...], rest: Iterable[tuple[m.TaskSpec, ...]]
-) -> Iterable[tuple[m.TaskSpec, ...]]:
-    yield first
-    yield second
-    yield from rest

@@ -14,6 +14,7 @@ from longshore.cli.configured import configured
 from longshore.cli.door import Door
 from longshore.cli.printing import data, note, raw_lines
 from longshore.parts import parts
+from longshore.ties import Tied
 from longshore_common import model as m
 from longshore_common.errors import BadInput, Refused
 from longshore_common.events import SubmissionPartSent, TasksSubmitted
@@ -41,6 +42,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     upload: bool = False
     requires: list[str] = []
     requires_any_outcome: bool
+    requires_each: bool
+    on_failed_requirement: str
     retry: int
     retry_on: list[str] = []
     no_retry_on: list[str] = []
@@ -110,10 +113,18 @@ def _refuse(given: Given) -> None:
         raise BadInput("--from-json takes the commands from the file: leave the command out")
     if given.from_json is None and not given.command:
         raise BadInput("there is no command: write it after the options, such as `longshore submit -- echo hello`")
+    _refuse_ties(given)
     if len(given.output) > 1:
         raise BadInput("--output is one place: give it once")
     if given.follow and given.from_json is not None:
         raise BadInput("--follow shows the output of one command: use --wait with --from-json")
+
+
+def _refuse_ties(given: Given) -> None:
+    if given.requires_each and not given.requires:
+        raise BadInput("--requires-each says how --requires is meant: name what is required, such as --requires last")
+    if given.on_failed_requirement not in ("fail", "wait"):
+        raise BadInput(f"--on-failed-requirement is fail or wait, not {given.on_failed_requirement!r}")
 
 
 def _uploaded(given: Given) -> Given:
@@ -240,21 +251,25 @@ def _wish(door: Door, given: Given, body: m.Body, *, limit: int) -> TasksSubmitt
         priority=given.priority,
         requires=door.ranges(given.requires) if given.requires else (),
         requires_any_outcome=given.requires_any_outcome,
+        each_requires=given.requires_each,
+        on_failed_requirement="wait" if given.on_failed_requirement == "wait" else "fail",
         max_running=limit,
         held=given.hold,
     )
 
 
-def _test_many(wish: TasksSubmitted, made: Iterator[m.TaskSpec]) -> int:
-    count = size = 0
+def _test_many(wish: TasksSubmitted, made: Iterator[m.TaskSpec | Tied]) -> int:
+    count = size = edges = 0
     for part in parts(made):
-        raw_lines([msgspec.json.encode(SubmissionPartSent(key=wish.key, part=count, specs=part))])
-        count, size = count + 1, size + len(part)
-    raw_lines([msgspec.json.encode(msgspec.structs.replace(wish, body=m.Parts(parts=count, size=size)))])
+        sent = SubmissionPartSent(key=wish.key, part=count, specs=part.specs, edges=part.edges)
+        raw_lines([msgspec.json.encode(sent)])
+        count, size, edges = count + 1, size + len(part.specs), edges + len(part.edges)
+    body = m.Parts(parts=count, size=size, edges=edges)
+    raw_lines([msgspec.json.encode(msgspec.structs.replace(wish, body=body))])
     return 0
 
 
-def _send(door: Door, given: Given, wish: TasksSubmitted, made: Iterator[m.TaskSpec] | None) -> int:
+def _send(door: Door, given: Given, wish: TasksSubmitted, made: Iterator[m.TaskSpec | Tied] | None) -> int:
     if made is None and not (given.wait or given.follow or given.spool):
         from longshore import once
 
@@ -271,7 +286,7 @@ def _send(door: Door, given: Given, wish: TasksSubmitted, made: Iterator[m.TaskS
 
 
 async def _submitted(
-    writer: "Writer", given: Given, wish: TasksSubmitted, made: Iterator[m.TaskSpec] | None
+    writer: "Writer", given: Given, wish: TasksSubmitted, made: Iterator[m.TaskSpec | Tied] | None
 ) -> "Submitted":
     if made is not None:
         return await writer.submit_parts(wish, made)

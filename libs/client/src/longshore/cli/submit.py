@@ -45,6 +45,12 @@ Requires = Annotated[
     ),
 ]  # fmt: skip
 AnyOutcome = Annotated[bool, typer.Option("--requires-any-outcome", help="it is enough that the required ones ended")]
+RequiresEach = Annotated[
+    bool, typer.Option("--requires-each", help="task k waits for the k-th of each required range only")
+]
+OnFailed = Annotated[
+    str, typer.Option("--on-failed-requirement", metavar="fail|wait", help="fail with it, or wait until it is retried")
+]
 Retry = Annotated[int, typer.Option("--retry", metavar="N", min=0, help="tries again after failures of its own")]
 RetryOn = Annotated[
     list[str] | None,
@@ -160,6 +166,8 @@ def submit(  # noqa: PLR0913 -- one per option
     upload: LocalFiles = False,
     requires: Requires = None,
     requires_any_outcome: AnyOutcome = False,
+    requires_each: RequiresEach = False,
+    on_failed_requirement: OnFailed = "fail",
     retry: Retry = 0,
     retry_on: RetryOn = None,
     no_retry_on: NoRetryOn = None,
