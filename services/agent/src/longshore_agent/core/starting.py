@@ -10,7 +10,7 @@ from typing import Final
 
 from longshore_common.ids import AttemptId
 
-from .admission import Admission, Amounts, beyond
+from .admission import NOTHING, Admission, Amounts, beyond
 from .attempt import Act, Attempt, Phase
 from .hours import Caps
 from .limits import BOUNDLESS, Limits, asked
@@ -108,7 +108,7 @@ class Starting:
                 break
             else:
                 self.ready.popleft()
-                if simple or self._may_start(attempt):
+                if simple or self._may_start(attempt, plain=plain):
                     self.launched(attempt)
                     chosen.append(attempt)
                 else:
@@ -117,9 +117,9 @@ class Starting:
         self.ready.extend(paused)
         return chosen
 
-    def _may_start(self, attempt: Attempt) -> bool:
+    def _may_start(self, attempt: Attempt, *, plain: bool) -> bool:
         """Whether all it asks for is free, and its own from now on."""
-        ask = self._counted(attempt)
+        ask = self._counted(attempt, plain=plain)
         if ask and not self.admission.admit(attempt.id, ask):
             return False
         if self.limits.equip(attempt, self.slots):
@@ -127,8 +127,10 @@ class Starting:
         self.admission.give_back(attempt.id)
         return False
 
-    def _counted(self, attempt: Attempt) -> Amounts:
-        return self.limits.counted(attempt, self.asking.get(attempt.id, {}), self.slots)
+    def _counted(self, attempt: Attempt, *, plain: bool) -> Amounts:
+        """What it takes while it runs; where slots alone decide over those that ask for nothing, these take nothing else."""
+        ask = self.asking.get(attempt.id, NOTHING)
+        return ask if plain else self.limits.counted(attempt, ask, self.slots)
 
     def _judge(self) -> bool:
         """See by what attempts are judged now, and count anew what is taken if that has changed; `plain`."""
@@ -152,7 +154,7 @@ class Starting:
         taken: list[tuple[AttemptId, Amounts]] = []
         plain = self.plain
         for attempt in self.held.values():
-            if attempt.phase in HANDED and (ask := self._counted(attempt)) and (attempt.id in self.asking or not plain):
+            if attempt.phase in HANDED and (ask := self._counted(attempt, plain=plain)):
                 taken.append((attempt.id, ask))
             elif attempt.phase in LEAVING and (disk := self.asking.get(attempt.id, {}).get("disk", 0)):
                 taken.append((attempt.id, {"disk": disk}))

@@ -22,6 +22,7 @@ from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.errands import Errands
 from longshore_agent.service.holding import Holding
+from longshore_agent.service.quotas import Quotas
 from longshore_agent.service.remotes import SharedRemotes
 from longshore_agent.service.reporting import Reporter
 from longshore_agent.service.sweeps import Sweeps
@@ -89,7 +90,7 @@ class Agent:
         await self.transport.hints.answer(subjects.ask_output(self.worker), self.answer_output)
         works: list[Coroutine[None, None, None]] = [self._follow(), self._sync(), self._beat(), self.reporter.run()]
         await self.transport.hints.answer(subjects.ask_progress(self.worker), self.answer_progress)
-        works += [self.watch.run(), self.errands.run(), self.sweeps.run()]
+        works += [self.watch.run(), self.errands.run(), self.sweeps.run(), Quotas(self.desk, self.act).run()]
         works += [self.remotes.run()] if self.remotes is not None else []
         tasks = [keeping, *map(asyncio.ensure_future, works)]
         log.info("agent-working", worker=self.worker, life=self.reporter.life, held=len(self.desk.attempts.held))

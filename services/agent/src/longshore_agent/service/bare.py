@@ -7,7 +7,7 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -207,13 +207,16 @@ class BareLane:
 
     def _kill_escaped(self, messages: list[Message]) -> None:
         """What was told to end ends whole: also processes that left its session, which only a control group would hold."""
-        held = self.desk.attempts.held
         escaped = []
         for message in messages:
-            if message[0] == "E" and (message[11] == "timeout" or self._stopping or _unwanted(held, message[2])):
+            if message[0] == "E" and (message[11] == "timeout" or self._stopping or self._unwanted(message[2])):
                 escaped.append(message[2])
         if escaped:
             leftovers.kill(self.desk.host.worker, escaped)
+
+    def _unwanted(self, name: AttemptId) -> bool:
+        attempt = self.desk.attempts.held.get(name)
+        return attempt is not None and (attempt.unwanted() or name in self.desk.overdrawn)
 
     def _ended(self, message: Message) -> None:
         seq, name, _pid, status, started, ended, *used, why, code_of = message
@@ -368,8 +371,3 @@ class BareLane:
         for attempt in lost:
             reason = "the spawner of its host died, so how it ended is unknown"
             self.desk.end(attempt, verdict.failed(attempt, "host", reason, now))
-
-
-def _unwanted(held: Mapping[AttemptId, Attempt], name: AttemptId) -> bool:
-    attempt = held.get(name)
-    return attempt is not None and attempt.unwanted()

@@ -47,6 +47,7 @@ class Desk:
         self.deliver: Callable[[Attempt], None] = lambda _: None
         self.recent: OrderedDict[str, tuple[Output | None, Output | None]] = OrderedDict()
         self.full = False  # the disk refused the journal
+        self.overdrawn: dict[AttemptId, str] = {}  # who was killed for taking more than it asked for, and why
         self.release: Callable[[AttemptId], None] = lambda _: None
         self._turning = False
         self._left: list[_Left] = []
@@ -86,7 +87,7 @@ class Desk:
         if attempt.place:
             place = self.place(attempt)
             stdout, stderr = outputs.small(place.stdout), outputs.small(place.stderr)
-        result = judged(attempt, end, stdout, stderr)
+        result = self._judged(attempt, end, stdout, stderr)
         to_deliver = end.code is not None and self._leaves(attempt, result)
         if stdout is not None and stderr is not None and not to_deliver:
             self.end(attempt, result)
@@ -94,6 +95,14 @@ class Desk:
         self.attempts.exited(attempt, result)
         self.note(Exited(result))  # refused: the spawner is not told, and keeps it
         self.deliver(attempt)
+
+    def _judged(self, attempt: Attempt, end: Exit, stdout: Output | None, stderr: Output | None) -> Ended:
+        """What it came to; one that took more disk than it asked for would do so anywhere."""
+        why = self.overdrawn.pop(attempt.id, "") if self.overdrawn else ""
+        if not (why and end.code):
+            return judged(attempt, end, stdout, stderr)
+        result = judged(attempt, end._replace(cause="disk-full", reason=why), stdout, stderr)
+        return changed(result, definite=result.cause == "disk-full")
 
     def end(self, attempt: Attempt, result: Ended) -> None:
         """It holds nothing here any more: report it, and use its directories again or remove them."""
