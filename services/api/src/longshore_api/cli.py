@@ -4,11 +4,21 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
 from longshore_common import logs
 from longshore_common.errors import BadInput, LongshoreError
+
+To = Annotated[
+    str, typer.Option("--to", metavar="URI", help="a folder, as s3://bucket/stack; default: LONGSHORE_ARCHIVE")
+]
+Forget = Annotated[
+    str, typer.Option("--forget", metavar="TIME", help="then remove from PostgreSQL what is exported and older, as 90d")
+]
+Keep = Annotated[str, typer.Option("--keep", metavar="TIME", help="at least so much stays, as 30d")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="only say what would go, and who still needs what")]
 
 app = typer.Typer(
     add_completion=False,
@@ -43,12 +53,31 @@ def migrate() -> None:
 
 @app.command()
 def rebuild() -> None:
-    """Empty the read model of DATABASE_URL; the api projects the whole log again."""
+    """Empty the read model of DATABASE_URL; the api projects all events again: of the archive, then of the log."""
     from longshore_api.adapters import store
 
     with _told():
         asyncio.run(store.rebuild(_database()))
         typer.echo("emptied; a running api begins again within seconds, else the next one does", err=True)
+
+
+@app.command()
+def archive(*, to: To = "", forget: Forget = "") -> None:
+    """Export all projected events as compressed segments; a repeat goes on where the last one stopped."""
+    from longshore_api import service
+
+    with _told():
+        told = asyncio.run(service.archived(os.environ | {"DATABASE_URL": _database()}, to, forget))
+        typer.echo(told)
+
+
+@app.command()
+def trim(*, keep: Keep = "30d", dry_run: DryRun = False) -> None:
+    """Take old events off the front of the log, as far as nobody needs them from there."""
+    from longshore_api import service
+
+    with _told():
+        typer.echo(asyncio.run(service.trimmed(os.environ | {"DATABASE_URL": _database()}, keep, dry=dry_run)))
 
 
 def _database() -> str:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import uvicorn
 
-from longshore_api.adapters import http, schema, store
+from longshore_api.adapters import archiving, http, schema, store, trimming
 from longshore_api.adapters.doors import House
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer, Names, Secrets
@@ -27,6 +27,9 @@ from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.projector import Projector
 from longshore_api.adapters.reader import Reader
 from longshore_api.adapters.store import away
+from longshore_api.adapters.upkeep import Policy, Upkeep, keeping, opened
+from longshore_api.adapters.whole import Whole
+from longshore_api.core.past import span
 from longshore_common import settings
 from longshore_common.adapters import nats_keys, nats_log, nats_setup
 from longshore_common.clock import SystemClock
@@ -61,6 +64,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_token_file: str = ""
     worker_nats_url: str = ""
     log_replicas: int = 1
+    archive: str = ""
+    forget_after: str = ""
+    trim_after: str = ""
 
 
 def configured(environ: Mapping[str, str]) -> Settings:
@@ -124,7 +130,10 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     transport, clock, progress = parts.transport, SystemClock(), Progress()
     heard = Heard(transport.hints, clock)
     names = Names(parts.reader, progress, heard)
-    projector = Projector(found.database_url, transport.log, progress)
+    archive = (lambda: opened(found.archive)) if found.archive else None
+    projector = Projector(found.database_url, Whole(found.database_url, transport.log, archive), progress)
+    policy = Policy(archive=found.archive, forget_after=found.forget_after, trim_after=found.trim_after)
+    upkeep = Upkeep(found.database_url, transport, policy)
     pasts = Pasts(found.database_url, parts.reader, clock)
 
     async def rebuild() -> None:
@@ -148,6 +157,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         asyncio.create_task(_project(parts, projector), name="project"),
         asyncio.create_task(heard.listen(), name="beats"),
         asyncio.create_task(heard.keep(found.database_url), name="metrics"),
+        asyncio.create_task(upkeep.run(), name="upkeep"),
     }
     told = asyncio.create_task(stop.wait(), name="told")
     done, _ = await asyncio.wait({*tasks, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -159,6 +169,38 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     await pasts.close()
     for task in done - {told}:
         task.result()
+
+
+async def archived(environ: Mapping[str, str], to: str, forget: str) -> str:
+    """Export everything now, and perhaps forget; one line that says how far it is."""
+    found = configured(environ)
+    destination = to or found.archive
+    if not destination:
+        raise BadInput("name where to: --to URI, or LONGSHORE_ARCHIVE, such as s3://bucket/stack")
+    older = span(forget) if forget else None
+    archive, now = opened(destination, environ), SystemClock().now()
+    try:
+        last = await archiving.export(found.database_url, archive, destination, now=now, everything=True)
+        gone = await archiving.forget(found.database_url, archive, now - older) if older is not None else 0
+    finally:
+        await archive.close()
+    return f"exported up to {last}" + (f", {gone} events removed from PostgreSQL" if older is not None else "")
+
+
+async def trimmed(environ: Mapping[str, str], keep: str, *, dry: bool) -> str:
+    """Trim now; one line that says where the log begins and who needs it from there."""
+    found = configured(environ)
+    seconds = keeping(keep)
+    transport = await nats_log.connect(found.nats_url, creds=found.nats_creds, role="api", deadline=20)
+    try:
+        plan = await trimming.planned(transport, found.database_url, seconds, found.archive)
+        first = plan.first if dry else await trimming.trimmed(transport, plan)
+    finally:
+        await transport.close()
+    held = (
+        f"{plan.bound.who} needs what follows {plan.bound.seq} ({plan.bound.fix})" if plan.bound else "younger is kept"
+    )
+    return f"the log begins at {first}; {held}"
 
 
 async def _project(parts: _Parts, projector: Projector) -> None:

@@ -250,7 +250,7 @@ class Pasts:
         if found:
             raise BadInput(
                 f"what was open at {last.seq} began before {first.seq}, where the archive in PostgreSQL begins: ask for "
-                "a later place, or bring the exported events back with `longshore-api restore`"
+                "a later place"
             )
 
     async def reader(self, standing: Standing, scope: Scope) -> Reader:

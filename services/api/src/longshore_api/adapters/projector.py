@@ -16,11 +16,12 @@ import structlog
 
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.store import Store, away
+from longshore_api.adapters.whole import Follows
 from longshore_api.core.memory import Memory
 from longshore_api.core.needs import needs, unknown_submissions
 from longshore_api.core.projection import fold, weight
 from longshore_common.errors import Conflict, LongshoreError, Unreachable
-from longshore_common.log import Log, Malformed, Recorded
+from longshore_common.log import Malformed, Recorded
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ _BACK_OFF: Final = (0.1, 0.5, 1.0, 2.0)
 class Projector:
     """One per process; among processes the one that holds the lock writes, the others keep their position current."""
 
-    def __init__(self, url: str, source: Log, progress: Progress) -> None:
+    def __init__(self, url: str, source: Follows, progress: Progress) -> None:
         self._url = url
         self._log = source
         self._progress = progress
@@ -119,7 +120,7 @@ class Projector:
 
     def _replaced(self, record: Recorded) -> Recorded:
         reason = self._passed_over.get(record.seq)
-        return record if reason is None else record._replace(event=Malformed(reason), body=b"")
+        return record if reason is None else record._replace(event=Malformed(reason))
 
     def _suspect(self, records: list[Recorded], err: Exception) -> None:
         """One of these cannot be projected: fold them again one by one, and pass over the one that fails alone, twice."""
@@ -154,14 +155,14 @@ async def _projected(store: Store, memory: Memory, records: list[Recorded]) -> N
 class _Inbox:
     """Events read ahead of the fold, as many as fit."""
 
-    def __init__(self, source: Log, after: int) -> None:
+    def __init__(self, source: Follows, after: int) -> None:
         self._waiting: deque[Recorded] = deque()
         self._rows = 0
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._reading = asyncio.create_task(self._read(source, after), name="follow the log")
 
-    async def _read(self, source: Log, after: int) -> None:
+    async def _read(self, source: Follows, after: int) -> None:
         try:
             async for piece in source.follow(after):
                 self._waiting.extend(piece.records)

@@ -5,6 +5,7 @@ not wait for the disk: what a crash of PostgreSQL takes is rows and position tog
 not enter: the meaning of events, reads for users.
 """
 
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -42,8 +43,18 @@ def recorded(row: Any) -> Recorded:
     return Recorded(row["seq"], row["at"], author, row["subject"], event, "", "", body)
 
 
+def plain(body: bytes) -> bytes:
+    """A body of the archive as the JSON it is, inflated if it was deflated."""
+    if body[:1] != b"\x78":
+        return body
+    try:
+        return zlib.decompress(body)
+    except zlib.error:
+        return body
+
+
 async def rebuild(url: str) -> None:
-    """Empty the read model; the running api, or the next one, projects the whole log again."""
+    """Empty the read model but for the archive of events; the running api, or the next one, projects all of it again."""
     store = await Store.open(url)
     try:
         await store.empty()
@@ -58,6 +69,8 @@ class Store:
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._db = connection
+        #: The first and last event of the archive when the memory was loaded: what is folded again is not kept twice.
+        self._begins = self._ends = 0
 
     @classmethod
     async def open(cls, url: str) -> "Store":
@@ -90,6 +103,8 @@ class Store:
         """What a fold must hold from the start: batches, workers, parts that wait for their submission, work in flight."""
         async with self._db.transaction(isolation="repeatable_read", readonly=True):
             memory = Memory(await self.position())
+            (bounds,) = await self._db.fetch("SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM event")
+            self._begins, self._ends = bounds
             for r in await self._db.fetch(f"SELECT {', '.join(t.BATCH)} FROM batch"):
                 plain = dict(zip(t.BATCH[: -len(TASK_STATES)], r.values(), strict=False))
                 memory.batches[r["name"]] = Batch(**plain, counts=_counts(r))
@@ -163,11 +178,15 @@ class Store:
                 await self._db.executemany(t.WRITE_BATCH, changes.batches)
 
     async def empty(self) -> None:
-        """Back to sequence 0, to fold all of the log again."""
+        """Back to sequence 0, to fold all events again; they themselves stay."""
         async with self._db.transaction():
             await self._db.execute(t.EMPTY)
 
     async def _archive(self, changes: Changes) -> None:
+        if changes.before < self._ends:
+            changes.events = [row for row in changes.events if row[0] > self._ends]
+            changes.links = [row for row in changes.links if row[3] >= self._begins]
+            changes.abouts = [row for row in changes.abouts if row[2] >= self._begins]
         await self._copy("event", t.EVENT, changes.events)
         await self._copy("event_range", t.EVENT_RANGE, changes.links)
         await self._copy("event_about", t.EVENT_ABOUT, changes.abouts)

@@ -116,6 +116,6 @@ DROP_PARTS: Final = (
     "DELETE FROM part WHERE submission = ANY($1::bigint[])",
 )
 EMPTY: Final = (
-    "TRUNCATE event_about, event_range, event, worker, batch, task_name, spec_part, part, attempt, task, task_range, "
+    "TRUNCATE event_about, event_range, worker, batch, task_name, spec_part, part, attempt, task, task_range, "
     "submission, governing; UPDATE position SET seq = 0, at = 0"
 )

@@ -51,3 +51,12 @@ def moment(text: str, now: float) -> Moment:
             "or how long ago (2h ago, -30m)"
         ) from err
     return Moment(None, min(instant, float(_LARGEST)))
+
+
+def span(text: str) -> float:
+    """`30d`, `1d12h` as seconds; `BadInput` shows how to write it."""
+    word = text.strip().lower()
+    match = _AGO.fullmatch(word)
+    if match is None or word.startswith("-") or word.endswith("ago"):
+        raise BadInput(f"{text!r} is no time: write 30d, 12h or 1d12h")
+    return sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(match.group(1)))
