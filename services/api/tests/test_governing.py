@@ -3,14 +3,19 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 from longshore_api.adapters.store import Store
 from longshore_common import events as e
-from longshore_common.model import HostFacts, Policy, Request, Share, TaskSpec
+from longshore_common.ids import SubmissionId
+from longshore_common.model import Array, HostFacts, Policy, Request, Share, TaskSpec
 
 from .test_http import Api, Reader
+
+
+def assign(api: Api, spec: TaskSpec, *starts: e.Start) -> None:
+    order = e.Order(submission=SubmissionId(2), spec=spec, batch="b", user="ann", starts=starts)
+    api.book.write(e.AttemptsAssigned(orders=(order,)), "w1")
 
 
 @pytest.fixture
@@ -72,15 +77,17 @@ async def test_a_worker_shows_automatic_slots_prefetch_in_percent_and_what_its_o
 async def test_attempts_show_which_of_its_requests_each_was_given(api: Api) -> None:
     asked = TaskSpec(command=("x",), cpus=2, gpus=1, alternatives=(Request(cpus=16, custom={"license": 1.0}),))
     api.book.join()
-    sub = api.book.submit(2, spec=asked)
+    sub = api.book.submit(2, body=Array(spec=asked, size=2))
     first = TaskSpec(command=("x",), cpus=2, gpus=1)
     other = TaskSpec(command=("x",), cpus=16, custom={"license": 1.0})
-    api.book.assign(sub, 0, 1, spec=first)
+    assign(api, first, e.Start(0, 1), e.Start(1, 1, memory=1 << 20))
     api.book.requeue(sub, 1)
-    api.book.assign(sub, 1, n=2, spec=other)
+    assign(api, other, e.Start(1, 2))
     await api.shown()
     attempts = (await api.json(f"tasks/{sub}.1/attempts"))["items"]
-    assert [attempt["given"] for attempt in attempts] == [{"cpus": 2.0, "gpus": 1}, {"cpus": 16.0, "custom": {"license": 1.0}}]
+    assert [attempt["given"] for attempt in attempts] == [
+        {"cpus": 2.0, "memory": 1 << 20, "gpus": 1}, {"cpus": 16.0, "custom": {"license": 1.0}}
+    ]  # fmt: skip
     (plain,) = (await api.json(f"tasks/{sub}.0/attempts"))["items"]
     assert plain["given"] == {"cpus": 2.0, "gpus": 1}
 
@@ -92,10 +99,3 @@ async def test_an_attempt_of_a_task_that_asks_for_nothing_was_given_a_slot(api: 
     await api.shown()
     (attempt,) = (await api.json(f"tasks/{sub}.0/attempts"))["items"]
     assert attempt["given"] is None
-
-
-async def test_a_downgrade_leaves_the_schema_of_before(database: str) -> None:
-    db = await asyncpg.connect(database)
-    columns = await db.fetch("SELECT column_name FROM information_schema.columns WHERE table_name = 'governing'")
-    await db.close()
-    assert {row[0] for row in columns} == {"kind", "name", "value", "seq", "at", "request"}
