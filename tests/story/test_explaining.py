@@ -5,7 +5,7 @@ import pytest
 from longshore_common import events as e
 from longshore_common.errors import BadInput
 from longshore_common.ids import TaskRange
-from longshore_common.model import STATES, HostFacts, TaskSpec
+from longshore_common.model import STATES, HostFacts, Request, Share, TaskSpec
 from longshore_dispatcher.core import questions
 from longshore_dispatcher.core.explain import explain
 
@@ -181,6 +181,50 @@ def recalled(desk):
     return f"{sub}.1"
 
 
+def lacks_disk_and_licenses(desk):
+    desk.worker("w1", facts=HostFacts(cpus=8, memory=64 * GIB, disk=10 * GIB))
+    spec = TaskSpec(command=("x",), disk=100 * GIB, custom={"license": 2}, alternatives=(Request(gpus=1),))
+    return f"{desk.accepted(1, spec=spec)}.0"
+
+
+def batch_capped(desk):
+    desk.worker("w1", slots=4)
+    desk.given(e.ShareSet(kind="batch", name="b", share=Share(max_running=1)))
+    sub = desk.accepted(3)
+    desk.when_settled()
+    return f"{sub}.2"
+
+
+def served_after_another_user(desk):
+    desk.worker("w1", slots=1, prefetch=0)
+    first = desk.accepted(4)
+    desk.when_settled()
+    desk.moved("w1", "running", (first, 0, 1))
+    desk.later(1000)
+    desk.ended("w1", (first, 0, 1), took=1000)
+    desk.accepted(4, user="bob", batch="c")
+    desk.when_settled()
+    return f"{first}.3"
+
+
+def claimed(desk):
+    desk.worker("w1", slots=8, prefetch=0, facts=HostFacts(cpus=8, memory=64 * GIB))
+    first = desk.accepted(8, spec=TaskSpec(command=("x",), cpus=2))
+    desk.when_settled()
+    sub = desk.accepted(1, spec=TaskSpec(command=("x",), cpus=8), priority=1)
+    desk.accepted(8, spec=TaskSpec(command=("x",), cpus=2))
+    desk.when_settled()
+    desk.ended("w1", (first, 0, 1))
+    desk.when_settled()
+    return f"{sub}.0"
+
+
+def quarantined(desk):
+    desk.worker("w1")
+    desk.given(e.WorkerQuarantined(reason="5 different tasks failed fast there", until=desk.now + 300, pause=300), "w1")
+    return f"{desk.accepted(1)}.0"
+
+
 def assigned_to_a_paused_worker(desk):
     task = placed(desk, "assigned")
     desk.given(e.WorkerPaused(), "w1")
@@ -221,6 +265,16 @@ SITUATIONS = {
     "killed": (signalled("kill"), "running", "it is being stopped", "reports the end"),
     "cancelled while it runs": (cancelling, "running", "it is being cancelled", "reports the end"),
     "recalled": (recalled, "assigned", "asked to give it back", "another worker"),
+    "lacking disk and custom resources": (
+        lacks_disk_and_licenses, "queued", "lacks 100 GiB disk and 2 license", "add a worker with 100 GiB disk",
+    ),
+    "a limit of the batch": (batch_capped, "queued", "batch 'b' may have 1 task on workers", "longshore share batch b"),
+    "fair share": (
+        served_after_another_user, "queued", "1 of 2 users with tasks of its priority used less than 'ada'",
+        "longshore share user",
+    ),
+    "a claim": (claimed, "queued", "w1 is kept for it", "others start there only if"),
+    "a worker in quarantine": (quarantined, "queued", "1 is in quarantine", "longshore worker resume w1"),
     "assigned to a paused worker": (assigned_to_a_paused_worker, "assigned", "w1 is paused", "longshore worker resume w1"),
 }  # fmt: skip
 

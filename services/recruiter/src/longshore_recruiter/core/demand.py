@@ -9,7 +9,8 @@ from longshore_recruiter.core.state import State
 class Demand(NamedTuple):
     """Of one batch: waiting tasks per shape, when the oldest began to wait (Unix seconds), and the slots that serve it.
 
-    Long tasks that a worker holds in advance wait as well: another machine would run them now. `waiting` says the same by priority, with the seconds of work in it and how many of each the workers run at once.
+    Long tasks that a worker holds in advance wait as well: another machine would run them now. `waiting` says
+    the same by priority, with the seconds of work in it and how many of each the workers run at once.
     """
 
     batch: str

@@ -3,11 +3,12 @@
 What must not enter: which tasks come first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from longshore_dispatcher.core.content import Need
-from longshore_dispatcher.core.explain.answer import Reason, amount, nothing, some
+from longshore_common.model import HostFacts
+from longshore_dispatcher.core.content import Need, thousandths, variants
+from longshore_dispatcher.core.explain.answer import Reason, amount, nothing, number, some
 from longshore_dispatcher.core.seats import Seat, able
 from longshore_dispatcher.core.state import State, Worker
 
@@ -134,11 +135,13 @@ def closed(worker: Worker) -> Hindrance | None:
 
 
 def _lacking(worker: Worker, need: Need) -> Hindrance:
-    """What the host has too little of."""
-    short = lacking(worker, need)
+    """What the host has too little of, whichever of its alternatives the task gets; told of what it wants most."""
+    short = lacking(worker, variants(need)[0])
     what = " and ".join(f"{lack.wants} {lack.name}" for lack in short)
     fix = f"add a worker with {what}, or ask for less: longshore task edit"
     why = "they have " + " and ".join(f"{lack.has} {lack.name}" for lack in short) + " at most"
+    if others := len(need.alternatives):
+        why += f", and not enough for its {number(others, 'alternative')} either"
     return Hindrance(CLOSED, f"lacks {what}", f"lack {what}", fix, why, min(lack.part for lack in short))
 
 
@@ -152,24 +155,63 @@ class Lack(NamedTuple):
 
 
 def lacking(worker: Worker, need: Need) -> list[Lack]:
-    """What the host could never offer."""
-    facts = worker.facts
-    asked: tuple[tuple[str, float, float, Callable[[float], str]], ...] = (
-        ("cpus", need.cpus / 1000, facts.cpus, "{:g}".format),
-        ("memory", need.memory, facts.memory, amount),
-        ("gpus", need.gpus, facts.gpus, "{:g}".format),
-    )
-    return [Lack(name, shown(wants), shown(has), has / wants) for name, wants, has, shown in asked if wants > has]
+    """What the host could never offer to a task of this need (without alternatives)."""
+    return [
+        Lack(name, shown(wants), shown(has), has / wants)
+        for name, wants, has, shown in asked(need, offered(worker.facts))
+        if wants > has
+    ]
+
+
+Shown = Callable[[float], str]
+
+
+class Offer(NamedTuple):
+    """What there is, in the amounts of `Need`."""
+
+    cpus: int
+    memory: int
+    gpus: int
+    disk: int
+    custom: Mapping[str, int]
+
+
+def offered(facts: HostFacts) -> Offer:
+    """What an empty host has."""
+    custom = {name: thousandths(amount) for name, amount in facts.custom.items()}
+    return Offer(facts.cpus * 1000, facts.memory, facts.gpus, facts.disk, custom)
+
+
+def asked(need: Need, offer: Offer | Seat) -> list[tuple[str, int, int, Shown]]:
+    """(resource, what is asked for, what there is, how to say such amounts) of each that is asked for."""
+    found: list[tuple[str, int, int, Shown]] = [
+        ("cpus", need.cpus, offer.cpus, _thousandths),
+        ("memory", need.memory, offer.memory, amount),
+        ("gpus", need.gpus, offer.gpus, "{:g}".format),
+        ("disk", need.disk, offer.disk, amount),
+    ]
+    custom = offer.custom or {}
+    found += [(name, wants, custom.get(name, 0), _thousandths) for name, wants in need.custom]
+    return [each for each in found if each[1]]
+
+
+def _thousandths(amount: float) -> str:
+    return f"{amount / 1000:g}"
 
 
 def _busy(state: State, worker: Worker, need: Need) -> Hindrance:
     if worker.concurrency == 0:
         return Hindrance(CLOSED, "has no slots", "have no slots", "longshore worker resize --concurrency 1 {names}")
+    if (claim := state.reservations.get(worker.name)) is not None:
+        kept = f"kept for {claim.submission}.{claim.index}, which fits nowhere else"
+        fix = nothing("it starts beside that if it fits, or after it; longshore worker list shows the others")
+        return Hindrance(BUSY, f"is {kept}", f"are {kept}", fix)
     seat = Seat(worker, state.load(worker.name))
     fix = nothing("it starts when a place is free; more workers would bring that forward")
-    if seat.slots < 1:
+    if seat.limit < 1:
         return Hindrance(BUSY, "has all slots taken", "have all slots taken", fix)
-    if seat.fits(need) < 1:
-        what = "promised its cpus, memory or gpus to others", "promised their cpus, memory or gpus to others"
-        return Hindrance(BUSY, f"has {what[0]}", f"have {what[1]}", fix)
+    if all(seat.starts(variant) < 1 for variant in variants(need)):
+        short = [name for name, wants, has, _ in asked(variants(need)[0], seat) if wants > has] or ["cpus"]
+        what = " and ".join(short)
+        return Hindrance(BUSY, f"has given its {what} to others", f"have given their {what} to others", fix)
     return Hindrance(FREE, "has a place", "have a place", nothing("it is handed out at the next turn"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from longshore_common.ids import split_task
-from longshore_dispatcher.core import changes, escalation
+from longshore_dispatcher.core import changes, escalation, shares
 from longshore_dispatcher.core.explain import eta, places, waiting
 from longshore_dispatcher.core.explain.answer import Answer, Eta, Reason, nothing, number, span
 from longshore_dispatcher.core.state import Closed, State, Submission, Task
@@ -85,8 +85,11 @@ def _eta(state: State, sub: Submission, index: int, now: float) -> Eta | None:
         return None
     if task is not None and changes.waits(task.not_before, now, task.wait):
         return Eta("start", task.not_before - now, "its back-off ends then")
-    if _held_back(state, sub):
+    if next(held_back(state, sub), None) is not None:
         return None
+    for name, claim in state.reservations.items():
+        if (claim.submission, claim.index) == (sub.id, index) and claim.until > now:
+            return Eta("start", claim.until - now, f"what runs on {name} is expected to have ended by then")
     return eta.start(state, sub, changes.lot_at(sub, index), index)
 
 
@@ -152,7 +155,8 @@ def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[R
         why = f"it ran out of memory before, so it now asks for {escalation.shown(memory)}"
         yield Reason(why, nothing("it gets more this time"))
     yield from held_back(state, sub)
-    yield from _position(state, sub, index)
+    yield from _position(state, sub, index, now)
+    yield from _claims(state, sub, index, now)
     yield places.reason(state, sub.batch, changes.lot_at(sub, index).need)
 
 
@@ -163,18 +167,53 @@ def held_back(state: State, sub: Submission) -> Iterator[Reason]:
     if sub.max_running and sub.placed >= sub.max_running:
         why = f"its submission lets {sub.max_running} run at a time, and so many do"
         yield Reason(why, nothing("the next one is handed out when one of them ends"), sub.placed)
+    for kind, name in eta.owners(sub):
+        most, placed = shares.share_of(state, kind, name).max_running, shares.placed(state, kind, name)
+        if most and placed >= most:
+            why = f"{kind} {name!r} may have {number(most, 'task')} on workers at a time, and so many are there"
+            yield Reason(
+                why, f"longshore share {kind} {name} --max-running 0 lifts the limit; else one must end", placed
+            )
 
 
-def _position(state: State, sub: Submission, index: int) -> Iterator[Reason]:
+def _position(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:
     """How many come first, and why."""
+    yield from _by_share(state, sub, now)
     first, line = eta.higher(state, sub).tasks, eta.before(state, sub, index)
     if not first and not line:
         return
     told = [f"{first} of higher priority"] if first else []
-    told += [f"{line} of its batch that came before"] if line else []
+    told += [f"{line} of its user's in its batch that came before"] if line else []
     fix = (
         nothing("they are handed out first")
         if not first
         else "give its tasks a higher priority if they are more urgent"
     )
     yield Reason(f"{number(first + line, 'task')} ahead of it: {' and '.join(told)}", fix, first + line)
+
+
+def _by_share(state: State, sub: Submission, now: float) -> Iterator[Reason]:
+    """Whose turn it is before its own, by what they used so far."""
+    at = shares.position(state, sub, now)
+    if at.users:
+        text = f"{at.users} of {at.of_users} users with tasks of its priority used less than {sub.user!r} and are served first"
+        fix = nothing("use is forgotten by half in each half-life; longshore share user gives a user more weight")
+        yield Reason(text, fix, at.users)
+    if at.batches:
+        text = (
+            f"{at.batches} of {at.of_batches} batches of {sub.user!r} used less than {sub.batch!r} and are served first"
+        )
+        fix = nothing("use is forgotten by half in each half-life; longshore share batch gives a batch more weight")
+        yield Reason(text, fix, at.batches)
+
+
+def _claims(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:
+    """A place that is kept for the next task like it."""
+    need = changes.lot_at(sub, index).need
+    for name, claim in state.reservations.items():
+        if claim.submission == sub.id and changes.lot_at(sub, claim.index).need == need:
+            when = f", free in about {span(claim.until - now)}" if claim.until > now else ""
+            whose = "it" if claim.index == index else f"{sub.id}.{claim.index}, which is like it"
+            text = f"{name} is kept for {whose} since {span(now - claim.at)}{when}"
+            yield Reason(text, nothing("others start there only if they do not delay it"))
+            return

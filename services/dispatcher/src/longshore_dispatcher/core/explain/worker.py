@@ -6,9 +6,10 @@ What must not enter: order among tasks.
 from collections import Counter
 from collections.abc import Iterator
 
-from longshore_dispatcher.core.content import Need
+from longshore_dispatcher.core.content import Need, variants
 from longshore_dispatcher.core.explain import eta, places
 from longshore_dispatcher.core.explain.answer import Answer, Eta, Reason, nothing, number, span
+from longshore_dispatcher.core.seats import serves
 from longshore_dispatcher.core.state import Load, State, Worker
 
 
@@ -20,6 +21,7 @@ def answer(state: State, name: str, now: float) -> Answer:
         return Answer(name, "unknown", [Reason("no worker has this name", fix)])
     load = state.load(name)
     reasons = [_standing(worker, now), *_shut(worker, load, now), _load(worker, load)]
+    reasons += _kept(state, name, now)
     if worker.state == "up" and load.running < _most(worker):
         reasons += _idle(state, worker)
     reasons += [
@@ -85,6 +87,14 @@ def _load(worker: Worker, load: Load) -> Reason:
     return Reason(text, fix, max(1, _held(load)))
 
 
+def _kept(state: State, name: str, now: float) -> Iterator[Reason]:
+    """Whom it is kept for."""
+    if (claim := state.reservations.get(name)) is not None:
+        when = f", free in about {span(claim.until - now)}" if claim.until > now else ""
+        text = f"it is kept for {claim.submission}.{claim.index}, which fits nowhere else, since {span(now - claim.at)}{when}"
+        yield Reason(text, nothing("others start there only if they do not delay that"))
+
+
 def _idle(state: State, worker: Worker) -> Iterator[Reason]:
     """Why its free places are not taken, counted by what keeps the queued tasks away."""
     if not state.queue.lines:
@@ -115,7 +125,7 @@ def _away(state: State, worker: Worker, batch: str, need: Need) -> tuple[str, st
         return "fit it when a place is free", why.fix
     if (shut := places.closed(worker)) is not None:
         return "wait for other workers", shut.fix.format(names=worker.name)
-    short = places.lacking(worker, need)
+    short = places.lacking(worker, variants(need)[0]) if serves(worker, batch, need) else []
     if not short:
         return "need a container engine", why.fix.format(names=worker.name)
     return "need more " + " and ".join(f"{lack.name} than its {lack.has}" for lack in short), why.fix
