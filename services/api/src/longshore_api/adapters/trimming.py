@@ -57,12 +57,12 @@ async def planned(transport: NatsTransport, url: str, keep: float, destination: 
     return Plan(instant, front.first, bound)
 
 
-async def trimmed(transport: NatsTransport, plan: Plan) -> int:
-    """Do it; the first sequence left. Nothing happens if all is younger."""
+async def trimmed(transport: NatsTransport, plan: Plan, *, margin: float = nats_trim.MARGIN) -> int:
+    """Do it; the first sequence left, which is `margin` seconds older than it must be. Nothing happens if all is younger."""
     begin = await nats_trim.instant(transport, plan.first)
-    if begin is None or begin >= plan.before - nats_trim.MARGIN:
+    if begin is None or begin >= plan.before - margin:
         return plan.first
-    return await nats_trim.trim(transport, plan.before)
+    return await nats_trim.trim(transport, plan.before, margin=margin)
 
 
 async def _of_read_model(url: str, destination: str) -> list[Bound]:
