@@ -83,7 +83,8 @@ def request(given: str | Mapping[str, object] | Request) -> Request:
         if name in _BUILT_IN:
             values[name] = _built_in(name, value)
         else:
-            own[custom_name(name)] = amount(value, name)
+            resource = custom_name(name)
+            own[resource] = amount(value, name)
     return Request(**values, custom=own)
 
 
