@@ -19,6 +19,7 @@ def derived(state: State) -> dict[str, object]:
         "queue": {key: line.members for key, line in state.queue.lines.items()},
         "order": {key: list(line) for key, line in state.queue.lines.items()},
         "delayed": {entry for entry in state.delayed if changes.is_delayed(state, entry)},
+        "asked_back": set(state.asked_back),
         "verdicts": set(state.verdicts), "grants": set(state.grants), "frozen": state.frozen,
         "due": {(key, entry) for key, heap in state.due.items() for entry in heap if sweeping.is_due(state, entry)},
         "graphs": {sub: (graph.open, graph.broken) for sub, graph in state.tied.graphs.items()},

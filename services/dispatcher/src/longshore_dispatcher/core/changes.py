@@ -15,7 +15,7 @@ from longshore_dispatcher.core import blocked, bulk, content, graph, requirement
 from longshore_dispatcher.core.content import with_memory
 from longshore_dispatcher.core.queue import Key
 from longshore_dispatcher.core.ranges import Ranges, Run
-from longshore_dispatcher.core.state import PHASE, Closed, End, Lot, State, Submission, Task
+from longshore_dispatcher.core.state import PHASE, Closed, End, Load, Lot, State, Submission, Task
 
 #: Seconds of the longest back-off there was before each said its own.
 LONGEST_WAIT: Final = 300.0
@@ -71,8 +71,7 @@ def lift(state: State, sub: Submission, task: Task) -> None:
     phase = PHASE[task.state]
     load.phases[phase] -= 1
     if task.recalled:
-        load.recalls -= 1
-        task.recalled = False
+        not_recalled(state, load, task)
     if phase < 2 and task.need is not None:
         load.charge(task.need, -1)
     shares.lifted(state, sub, task, phase)
@@ -87,6 +86,13 @@ def lift(state: State, sub: Submission, task: Task) -> None:
         state.asked.pop((task.submission, task.index), None)
 
 
+def not_recalled(state: State, load: Load, task: Task) -> None:
+    """It was given back, or goes on."""
+    load.recalls -= 1
+    task.recalled, task.asked_at = False, 0.0
+    del state.asked_back[task.attempt]
+
+
 def await_verdict(state: State, task: Task, end: End) -> None:
     """The current attempt is over; what becomes of the task is for the dispatcher to say."""
     lift(state, state.submissions[task.submission], task)
@@ -97,7 +103,7 @@ def await_verdict(state: State, task: Task, end: End) -> None:
 def requeue(state: State, sub: Submission, task: Task) -> None:
     """Queue a task whose verdict is a retry, at once or from `task.not_before` on."""
     task.state, task.worker, task.end = "queued", "", None
-    task.wanted, task.frozen, task.delivered = "run", False, False
+    task.wanted, task.frozen, task.delivered, task.staged = "run", False, False, None
     if task.not_before:  # by the dispatcher's clock, which need not be that of `state.at`
         delay(state, (task.not_before, sub.id, task.index), task.wait)
     else:

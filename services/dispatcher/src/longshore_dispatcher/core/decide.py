@@ -72,7 +72,7 @@ def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) 
         yield from reserve.given_up(state, told, wished)
     turn = Turn(state, now, told, wished, trust.probe_seats(state, now))
     yield from turn.decisions(accepted)
-    yield from recall(state, now, turn.places.idle())
+    yield from recall(state, now, turn.places, wished)
 
 
 def next_instant(state: State) -> float | None:

@@ -199,8 +199,9 @@ def _recalled(state: State, record: Recorded, event: e.AttemptsRecalled) -> None
     for attempt in event.attempts:
         task = load.attempts.get(attempt)
         if task is not None and not task.recalled and task.state in ("assigned", "staging"):
-            task.recalled = True
+            task.recalled, task.asked_at = True, record.at
             load.recalls += 1
+            state.asked_back[attempt] = task
 
 
 def _signalled(state: State, record: Recorded, event: e.AttemptsSignalled) -> None:

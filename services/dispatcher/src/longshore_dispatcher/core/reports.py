@@ -11,6 +11,7 @@ from longshore_common.log import Recorded
 from longshore_common.model import Cause, Usage
 from longshore_dispatcher.core import changes, requirements, reuse, shares, sweeping, trust
 from longshore_dispatcher.core.content import Need
+from longshore_dispatcher.core.standing import Staged
 from longshore_dispatcher.core.state import PHASE, End, Load, State, Submission, Task, Worker
 
 #: Weight of the newest run time in a submission's pace.
@@ -55,15 +56,17 @@ def _move(state: State, load: Load, task: Task, move: e.Move) -> None:
         load.phases[before] -= 1
         load.phases[after] += 1
         if task.recalled:
-            load.recalls -= 1
-            task.recalled = False
+            changes.not_recalled(state, load, task)
         if after == 2 and task.need is not None:
             load.charge(task.need, -1)
         shares.moved(state, state.submissions[task.submission], task, (before, after))
     if move.state == "running" and task.state != "running":
-        task.started = move.at
+        task.started, task.staged = move.at, None
         if task.n > 1:
             trust.runs(state, task)
+    if move.state == "staging":
+        since = task.staged.since if task.staged is not None else move.at
+        task.staged = Staged(since, move.at, max(0, move.done), max(0, move.total))
     task.state, task.reason = move.state, move.reason[:400]
 
 

@@ -161,15 +161,22 @@ def _place(state: State, sub: Submission, task: Task, placed: list[Task]) -> Non
             changes.delay(state, (task.not_before, sub.id, task.index), task.wait)
     else:
         placed.append(task)
-        load = state.load(task.worker)
-        load.phases[PHASE[task.state]] += 1
-        load.recalls += task.recalled
-        if PHASE[task.state] < 2 and task.need is not None:
-            load.charge(task.need, 1)
-        shares.restored(state, sub, task, PHASE[task.state])
-        if task.delivered and not task.granted:
-            state.grants[key] = task
-        if task.asks:
-            state.asked[key] = task
-        if task.frozen:
-            state.frozen.add(task.attempt)
+        _count(state, sub, task, key)
+
+
+def _count(state: State, sub: Submission, task: Task, key: tuple[int, int]) -> None:
+    """What its worker holds with it."""
+    load = state.load(task.worker)
+    load.phases[PHASE[task.state]] += 1
+    load.recalls += task.recalled
+    if task.recalled:
+        state.asked_back[task.attempt] = task
+    if PHASE[task.state] < 2 and task.need is not None:
+        load.charge(task.need, 1)
+    shares.restored(state, sub, task, PHASE[task.state])
+    if task.delivered and not task.granted:
+        state.grants[key] = task
+    if task.asks:
+        state.asked[key] = task
+    if task.frozen:
+        state.frozen.add(task.attempt)

@@ -50,6 +50,18 @@ class Trials:
         self.struck: dict[tuple[int, int], dict[str, None]] = {}
 
 
+class Seen:
+    """Which workers were looked at for what they should give back: those that changed up to `stamp` had nothing, but for
+    those that are to be looked at `again`. A memory of answers, and nothing else.
+    """
+
+    __slots__ = ("again", "paused", "stamp")
+
+    def __init__(self, paused: frozenset[str] = frozenset(), stamp: int = 0) -> None:
+        self.paused, self.stamp = paused, stamp
+        self.again: dict[str, None] = {}
+
+
 class Staged(Struct, array_like=True, gc=False):
     """What an attempt has fetched: `done` of `total` bytes (0 = not known), between two instants of its agent's clock."""
 

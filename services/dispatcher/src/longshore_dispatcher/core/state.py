@@ -38,7 +38,7 @@ from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.roster import Roster
 from longshore_dispatcher.core.shares import Account, Books, Hold
-from longshore_dispatcher.core.standing import Staged, Standing, Trials
+from longshore_dispatcher.core.standing import Seen, Staged, Standing, Trials
 from longshore_dispatcher.core.ties import Tied, Ties
 
 WishEvent = (
@@ -359,7 +359,8 @@ class State(Told):
         self.books: dict[tuple[str, str], Books] = {}
         self.delayed: list[tuple[float, int, int]] = []
         self.furthest = self.longest = 0.0  # no instant in `delayed` is later, nor was any further ahead
-        self.trials = Trials()
+        self.trials, self.seen = Trials(), Seen()
+        self.asked_back: dict[str, Task] = {}  # attempts whose recall is not answered
         self.verdicts: dict[tuple[int, int], Task] = {}
         self.grants: dict[tuple[int, int], Task] = {}
         self.asked: dict[tuple[int, int], Task] = {}
