@@ -6,9 +6,10 @@ It folds the same log, knows each task by itself, and asserts the invariants as 
 from collections.abc import Iterator
 
 from longshore_common import events as e
+from longshore_common.editing import edited
 from longshore_common.ids import TaskRange, split_attempt
 from longshore_common.log import Recorded
-from longshore_common.model import Edge, Retention, Specs, TaskSpec
+from longshore_common.model import Change, Edge, Retention, Specs, TaskSpec
 
 Task = tuple[int, int]
 ENDED = ("succeeded", "failed", "cancelled")
@@ -36,6 +37,8 @@ class Ledger:
         self.place: dict[str, int] = {}  # of the assignment of each attempt, in the log
         self.retention: dict[str, Retention] = {}
         self.ended_at: dict[Task, float] = {}
+        self.submitted_as: dict[Task, TaskSpec] = {}
+        self.edits: dict[int, tuple[Change, set[Task], dict[Task, int]]] = {}
         self.memory: dict[Task, int] = {}  # what a task was given after it ran out of memory
         self.sent: dict[tuple[str, str], dict[int, tuple[Edge, ...]]] = {}
         self.edges: dict[int, tuple[Edge, ...]] = {}
@@ -85,6 +88,13 @@ class Ledger:
                     named = any(r.submission == task[0] and r.lo <= task[1] <= r.hi for r in event.waiting)
                     assert named == bool(waiting), f"{task} is told to be waiting or not, wrongly"
                     self.granted.pop(task, None)
+            case e.TasksEdited():
+                self._edited(record, event)
+            case e.TasksHeld():
+                for task in self._tasks(event.tasks):
+                    assert self.state[task] in ("queued", "waiting"), f"{task} is held while {self.state[task]}"
+                    self.state[task] = "waiting"
+                    self.held.add(task)
             case e.TasksFailed():
                 if event.cause == "requirement":
                     self._fallen(event)
@@ -115,7 +125,7 @@ class Ledger:
             parts = self.parts.pop((record.author.name, event.key), {})
             specs = tuple(spec for k in sorted(parts) for spec in parts[k])
         for index, spec in enumerate(specs):
-            self.spec[(record.seq, index)] = spec
+            self.spec[(record.seq, index)] = self.submitted_as[(record.seq, index)] = spec
         sent = self.sent.pop((record.author.name, event.key), {})
         own = event.body.edges if isinstance(event.body, Specs) else ()
         self.edges[record.seq] = own or tuple(edge for k in sorted(sent) for edge in sent[k])
@@ -164,6 +174,24 @@ class Ledger:
             assert self.submitted[task[0]].on_failed_requirement == "fail"
             lost = {"failed", "cancelled"}
             assert any(r in together or self.state.get(r, "failed") in lost for r in self.required(task)), task
+
+    def _edited(self, record: Recorded, event: e.TasksEdited) -> None:
+        """All edits that hold for a task, in the order they were made, make of it what it is."""
+        seq = event.undoes or record.seq
+        change, holds, memory = self.edits.setdefault(seq, (event.change, set(), {}))
+        for task in self._tasks(event.tasks):
+            assert self.current.get(task) is None, f"{task} was edited while a worker had it"
+            assert self.state[task] != "succeeded"
+            adds = event.restored or not event.undoes
+            (holds.add if adds else holds.discard)(task)
+            if "memory" in change.set:
+                source, target = (self.memory, memory) if adds else (memory, self.memory)
+                if task in source:
+                    target.setdefault(task, source.pop(task))
+            spec = self.submitted_as[task]
+            for _, (made, tasks, _) in sorted(self.edits.items()):
+                spec = edited(spec, made) if task in tasks else spec
+            self.spec[task] = spec
 
     def _swept(self, record: Recorded, event: e.SweepOrdered) -> None:
         """Only what ended long enough ago, as its last attempt left it."""

@@ -6,7 +6,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from longshore_common import events as e
 from longshore_common.ids import TaskRange
-from longshore_common.model import Array, HostFacts, Parts, Retention, Specs, TaskSpec, resource_key
+from longshore_common.model import (
+    Array,
+    Change,
+    HostFacts,
+    Parts,
+    Retention,
+    Specs,
+    Substitution,
+    TaskSpec,
+    resource_key,
+)
 from longshore_common.testing.tape import Tape
 from longshore_dispatcher.core import snapshot, sweeping
 from longshore_dispatcher.core.decide import decide
@@ -27,6 +37,13 @@ SPECS = [
     TaskSpec(command=("true",), container="alpine", memory=3 << 30),
     TaskSpec(command=("true",), memory=1 << 29, retries=3, resources=("s3://r/a",)),
     TaskSpec(command=("true",), output="file:///out/{index}", checkpoint="state", retries=2),
+]
+CHANGES = [
+    Change(set={"cpus": 1}),
+    Change(set={"memory": 1 << 30}),
+    Change(set={"output": "file:///other/{index}", "retries": 2}),
+    Change(set={"container": "alpine", "memory": None}),
+    Change(substitutions=(Substitution(field="command", find="true", replace="false"),)),
 ]
 CAUSES = ["exit", "oom", "host", "stage-in", "stage-out", "disk-full", "evicted"]
 
@@ -131,6 +148,34 @@ class Harbour(RuleBasedStateMachine):
                 self.tape.add(e.WorkerResumeRequested(workers=named), "ada")
             case _:
                 self.tape.add(e.WorkerResizeRequested(workers=named, concurrency=slots), "ada")
+
+    @precondition(lambda self: self.subs)
+    @rule(
+        pick=st.integers(0, 99), lo=st.integers(0, 3), more=st.integers(0, 3), change=st.sampled_from(CHANGES),
+        what=st.sampled_from(["edit", "edit batch", "delete", "delete batch", "restore"]),
+    )  # fmt: skip
+    def wish_for_other_tasks(self, pick, lo, more, change, what):
+        tasks = (TaskRange(self.subs[pick % len(self.subs)], lo, lo + more),)
+        match what:
+            case "edit":
+                self.tape.add(e.EditRequested(change=change, tasks=tasks), "ada")
+            case "edit batch":
+                self.tape.add(e.EditRequested(change=change, batch=f"b{pick % 2}"), "ada")
+            case "delete batch":
+                self.tape.add(e.DeleteRequested(batch=f"b{pick % 2}"), "ada")
+            case _:
+                self.tape.add(e.DeleteRequested(tasks=tasks, restore=what == "restore"), "ada")
+
+    @rule(pick=st.integers(0, 99), last=st.booleans())
+    def think_better_of_it(self, pick, last):
+        wishes = [
+            r.seq for r in self.tape.records if r.author.role == "user" and not isinstance(r.event, e.TasksSubmitted)
+        ]
+        self.tape.add(e.UndoRequested(request=0 if last or not wishes else wishes[-1 - pick % len(wishes)]), "ada")
+
+    @rule(batch=st.sampled_from(["b0", "b1", "*"]), which=st.sampled_from(["w1", "w2"]))
+    def wish_for_another_place(self, batch, which):
+        self.tape.add(e.WorkerMoveRequested(batch=batch, workers=(which,)), "ada")
 
     @rule(what=st.sampled_from(["wish", "part"]))
     def send_rubbish(self, what):
@@ -304,6 +349,7 @@ class Harbour(RuleBasedStateMachine):
             self.tape.add(e.BatchResumeRequested(batch=batch), "ada")
         self.tape.add(e.WorkerResumeRequested(workers=("w1", "w2", "w3")), "ada")
         self.tape.add(e.WorkerResizeRequested(workers=("w1", "w2", "w3"), concurrency=2), "ada")
+        self.tape.add(e.WorkerMoveRequested(batch="*", workers=("w1", "w2", "w3")), "ada")
         for sub in self.subs:
             self.tape.add(e.RetryRequested(tasks=(TaskRange(sub, 0, 0),)), "ada")
             self.release_held(sub)

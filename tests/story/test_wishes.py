@@ -153,7 +153,7 @@ def test_signals_reach_only_what_is_on_a_worker(desk):
     desk.when_settled()
     sent = desk.then(e.AttemptsSignalled)
     assert (sent.attempts, sent.signal) == ((f"{sub}.0.1",), "SIGUSR1")
-    desk.given(e.SignalRequested(tasks=desk.tasks(sub, 2), signal="pause"), "ada")
+    desk.given(e.SignalRequested(tasks=desk.tasks(sub, 2), signal="stop"), "ada")
     desk.when_settled()
     assert "nothing to signal" in desk.then(e.RequestRefused).reason
 

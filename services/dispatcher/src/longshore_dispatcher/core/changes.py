@@ -14,8 +14,13 @@ from longshore_common.ids import TaskRange
 from longshore_dispatcher.core import blocked, bulk, content, graph, requirements, shares, sweeping
 from longshore_dispatcher.core.content import with_memory
 from longshore_dispatcher.core.queue import Key
+<<<<<<< HEAD
 from longshore_dispatcher.core.ranges import Ranges, Run
 from longshore_dispatcher.core.state import PHASE, Closed, End, Load, Lot, State, Submission, Task
+=======
+from longshore_dispatcher.core.ranges import Ranges, Run, of
+from longshore_dispatcher.core.state import PHASE, Closed, End, Lot, State, Submission, Task
+>>>>>>> 333e6fa (wip surgery)
 
 #: Seconds of the longest back-off there was before each said its own.
 LONGEST_WAIT: Final = 300.0
@@ -165,7 +170,7 @@ def end_runs(state: State, sub: Submission, runs: Sequence[Run], bucket: Ranges)
         gone += bulk.take(lot.fresh, runs)
     gone += blocked.leave(state, sub, runs)
     for task in [task for run in runs for task in sub.tasks_in(*run)] if sub.tasks else ():
-        _drop(state, sub, task)
+        drop(state, sub, task)
         gone.append((task.index, task.index))
     bulk.put(bucket, gone)
     if sub.ended:
@@ -174,7 +179,8 @@ def end_runs(state: State, sub: Submission, runs: Sequence[Run], bucket: Ranges)
         requirements.shift(state, sub.id, (lo, hi), "broke")
 
 
-def _drop(state: State, sub: Submission, task: Task) -> None:
+def drop(state: State, sub: Submission, task: Task) -> None:
+    """The task is in no place any more; what is known of its attempts is kept."""
     if task.placed:
         lift(state, sub, task)
         state.workers[task.worker].kill[task.attempt] = task.seq
@@ -235,6 +241,7 @@ def close(state: State, sub: Submission) -> None:
     state.closed[sub.id] = Closed(
         sub.id, sub.user, sub.batch, sub.key, sub.size, state.at, sub.succeeded,
         list(sub.failed.ascending()), list(sub.cancelled.ascending()), revive=revive,
+        deleted=list(sub.deleted.ascending()),
     )  # fmt: skip
     del state.submissions[sub.id]
 
@@ -255,6 +262,7 @@ def reopen(state: State, submission: int) -> Submission | None:
         return None
     del state.closed[submission]
     sub = state.submissions[submission] = _revived(closed.revive)
+    sub.deleted = of(closed.deleted)
     blocked.register(state, sub)
     sweeping.reopened(state, sub)
     return sub

@@ -15,7 +15,9 @@ from longshore_dispatcher.core.state import State
 from longshore_dispatcher.core.wishes import answers
 
 #: What changes a worker so that nothing is assigned to it in the same turn.
-_CHANGES = e.WorkerPaused | e.WorkerLost | e.WorkerResized | e.WorkerQuarantined | e.WorkerTrusted
+_CHANGES = e.WorkerMoved | e.WorkerPaused | e.WorkerLost | e.WorkerResized | e.WorkerQuarantined | e.WorkerTrusted
+#: What changes tasks so that nothing else is decided about their submissions in the same turn.
+_ENDS = e.TasksCancelled | e.TasksEdited | e.TasksHeld | e.TasksFailed | e.TasksDeleted
 #: An event, and the worker it is addressed to ("" if to none).
 Decision = tuple[e.Event, str]
 
@@ -49,10 +51,10 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
 
 def _wished(answered: list[Decision]) -> set[int]:
     """The submissions whose tasks a wish ends."""
-    return {run.submission for event, _ in answered if isinstance(event, e.TasksCancelled) for run in event.tasks} | {
+    return {run.submission for event, _ in answered if isinstance(event, _ENDS) for run in event.tasks} | {
         split_attempt(attempt)[0]
         for event, _ in answered
-        if isinstance(event, e.AttemptsSignalled)
+        if isinstance(event, e.AttemptsSignalled | e.AttemptsRecalled)
         for attempt in event.attempts
     }
 

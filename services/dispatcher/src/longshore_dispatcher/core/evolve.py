@@ -10,11 +10,14 @@ from longshore_common import events as e
 from longshore_common.log import Malformed, Recorded
 from longshore_common.model import OWN_CAUSES, Cause
 from longshore_dispatcher.core import (
+    aside,
     blocked,
     changes,
+    edits,
     governing,
     intake,
     placing,
+    remembering,
     reports,
     requirements,
     reserve,
@@ -43,6 +46,8 @@ def evolve(state: State, record: Recorded) -> None:
         if record.author.role == "user":
             intake.unreadable(state, record, event.reason)
         return
+    if getattr(event, "request", 0):
+        remembering.remember(state, record, event)
     apply = _APPLY.get(type(event))
     if apply is not None:
         apply(state, record, event)
@@ -157,7 +162,7 @@ def _charge(state: State, task: Task, verdict: e.Requeue) -> None:
         task.granted = 0  # whoever was to publish found nothing: run anew
 
 
-def _retried(state: State, _record: Recorded, event: e.TasksRetried) -> None:
+def _retried(state: State, record: Recorded, event: e.TasksRetried) -> None:
     for run in event.tasks:
         sub = changes.reopen(state, run.submission)
         if sub is None:
@@ -166,22 +171,23 @@ def _retried(state: State, _record: Recorded, event: e.TasksRetried) -> None:
         if sub.requires and not sub.met and sub.id not in state.open:
             requirements.register(state, sub)
         changes.changed(state, sub)
-    state.wishes.pop(event.request, None)
+    _answered(state, record, event)
 
 
-def _failed(state: State, _record: Recorded, event: e.TasksFailed) -> None:
+def _failed(state: State, record: Recorded, event: e.TasksFailed) -> None:
     for sub, runs in changes.of_submissions(state, event.tasks):
         changes.end_runs(state, sub, runs, sub.failed)
         changes.changed(state, sub)
     changes.tidy_delayed(state)
+    _answered(state, record, event)
 
 
-def _cancelled(state: State, _record: Recorded, event: e.TasksCancelled) -> None:
+def _cancelled(state: State, record: Recorded, event: e.TasksCancelled) -> None:
     for sub, runs in changes.of_submissions(state, event.tasks):
         changes.end_runs(state, sub, runs, sub.cancelled)
         changes.changed(state, sub)
     changes.tidy_delayed(state)
-    state.wishes.pop(event.request, None)
+    _answered(state, record, event)
 
 
 def _batch_paused(state: State, _record: Recorded, event: e.BatchPaused) -> None:
@@ -275,7 +281,9 @@ def _prune(state: State) -> None:
     sweeping.prune(state, state.at - REMEMBERED, PRUNED)
     for submission in list(_oldest(state)):
         closed = state.closed.pop(submission)
-        if submission in state.dependents or (closed.revive and closed.at > state.at - RETRIABLE):
+        if submission in state.dependents or (
+            closed.revive and closed.at > state.at - RETRIABLE and not aside.forgotten(closed)
+        ):
             state.closed[submission] = closed  # to the end of the line
             continue
         whose = f"{closed.user}/{closed.key}"
@@ -312,4 +320,5 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.ShareRequested: _wished, e.PolicyRequested: _wished,
     e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set, e.AttemptsReused: reuse.answered,
     e.WorkerQuarantined: trust.quarantined, e.WorkerTrusted: trust.trusted,
+    e.TasksEdited: edits.tasks_edited, e.TasksHeld: aside.held, e.TasksDeleted: aside.deleted, e.WorkerMoved: aside.moved,
 }  # fmt: skip

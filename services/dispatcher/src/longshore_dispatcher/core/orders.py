@@ -59,7 +59,7 @@ class Orders:
         lo, hi = run
         self._count(sub, hi - lo + 1)
         content = sub.content
-        if content.spec is None or content.blobs or sub.tried.count or sub.last:
+        if content.spec is None or content.blobs or sub.tried.count or sub.last or sub.edits:
             for index in range(lo, hi + 1):
                 self._one(worker, sub, _Nth(index, sub.number(index) + 1, variant))
             return

@@ -161,7 +161,9 @@ def joined(state: State, record: Recorded, event: e.WorkerJoined) -> None:
     worker.lost = {}
     worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", 0.0, {}  # what still holds it says again
     worker.state, worker.since, worker.reason = "up", record.at, ""
-    worker.life, worker.facts, worker.batch = event.life, event.facts, event.batch
+    worker.life, worker.facts = event.life, event.facts
+    if worker.moved <= event.handled:  # else it does not know yet that it was moved
+        worker.batch = event.batch
     worker.concurrency, worker.prefetch = event.concurrency, event.prefetch
     worker.prefetch_percent = event.prefetch_percent
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from longshore_common.model import Retention, Swept
 from longshore_dispatcher.core.content import Content
+from longshore_dispatcher.core.edition import Edit
 from longshore_dispatcher.core.ranges import Ranges, Run, whole
 
 #: Without a retention, in case one is set later, no more than so many bytes are kept of a submission.
@@ -29,6 +30,7 @@ class Remains(Struct, array_like=True, gc=False):
     cancelled: Ranges
     tried: Ranges
     numbers: dict[int, int]
+    edits: list[Edit] = []
 
     def number(self, index: int) -> int:
         """The last attempt of a task."""

@@ -14,6 +14,7 @@ from longshore_common.errors import Unreadable
 from longshore_common.model import Policy, Retention, Share
 from longshore_dispatcher.core import blocked, changes, placing, requirements, shares, sweeping, trust
 from longshore_dispatcher.core.claims import Reservation
+from longshore_dispatcher.core.deeds import Deed
 from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.shares import Account
 from longshore_dispatcher.core.state import (
@@ -59,6 +60,7 @@ class Image(Struct):
     results: dict[str, Result] = {}
     usage: dict[tuple[str, str], Account] = {}
     reservations: dict[str, Reservation] = {}
+    deeds: dict[int, Deed] = {}
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -71,7 +73,7 @@ def image(state: State) -> Image:
         VERSION, state.seq, state.at, state.leader, state.leader_name, state.submissions, list(state.closed.values()),
         state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces, state.retention,
         list(state.residues.values()), state.sweeps, state.shares, state.policy,
-        state.results, state.usage, state.reservations,
+        state.results, state.usage, state.reservations, state.deeds,
     )  # fmt: skip
 
 
@@ -99,6 +101,7 @@ def from_bytes(data: bytes) -> State:
     state.usage, state.reservations = kept.usage, kept.reservations
     if kept.version < WITH_NEEDS:
         _give_needs(state)
+    state.deeds = kept.deeds
     _derive(state)
     return state
 

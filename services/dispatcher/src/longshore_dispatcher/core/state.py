@@ -5,33 +5,16 @@ queues), rebuilt by `snapshot`. What must not enter: rules; `evolve` changes thi
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
 
-from longshore_common.events import (
-    BatchPauseRequested,
-    BatchResumeRequested,
-    BatchRetentionRequested,
-    CancelRequested,
-    DeleteRequested,
-    EditRequested,
-    PolicyRequested,
-    RemotesShared,
-    RetryRequested,
-    ShareRequested,
-    SignalRequested,
-    UndoRequested,
-    WorkerCareRequested,
-    WorkerMoveRequested,
-    WorkerPauseRequested,
-    WorkerResizeRequested,
-    WorkerResumeRequested,
-)
 from longshore_common.ids import TaskRange
 from longshore_common.model import STATES, Cause, HostFacts, Policy, Retention, Share
 from longshore_dispatcher.core.claims import Reservation
 from longshore_dispatcher.core.content import Content, Need, Shelf
+from longshore_dispatcher.core.deeds import Deed
+from longshore_dispatcher.core.edition import Edit, Origin
 from longshore_dispatcher.core.load import Load as Load  # part of the state
 from longshore_dispatcher.core.queue import Queue
 from longshore_dispatcher.core.ranges import Ranges, Run
@@ -40,26 +23,7 @@ from longshore_dispatcher.core.roster import Roster
 from longshore_dispatcher.core.shares import Account, Books, Hold
 from longshore_dispatcher.core.standing import Seen, Staged, Standing, Trials
 from longshore_dispatcher.core.ties import Tied, Ties
-
-WishEvent = (
-    CancelRequested
-    | RetryRequested
-    | SignalRequested
-    | BatchPauseRequested
-    | BatchResumeRequested
-    | WorkerPauseRequested
-    | WorkerResumeRequested
-    | WorkerResizeRequested
-    | WorkerCareRequested
-    | RemotesShared
-    | BatchRetentionRequested
-    | EditRequested
-    | UndoRequested
-    | DeleteRequested
-    | WorkerMoveRequested
-    | ShareRequested
-    | PolicyRequested
-)
+from longshore_dispatcher.core.wish import Wish as Wish  # part of the state
 
 #: Where an attempt counts on its worker: 0 not started, 1 holds a slot, 2 only delivers.
 PHASE: Final = {s: (0 if t.may_be_recalled else 1 if t.holds_slot else 2) for s, t in STATES.items() if t.on_worker}
@@ -147,7 +111,8 @@ class Submission(Struct, gc=False):
     `memory`: bytes for those tasks that ran out of what they had. `resources`: keys that all its tasks share.
     For sweeps: whether any task `delivers` outputs or `fetches` inputs or resources, the workers that `ran` any, and
     `numbers` of attempts of succeeded tasks where not the first. `well`: two workers at most on which any succeeded.
-    `pace` is a moving average of run times in seconds, negative while unknown.
+    `pace` is a moving average of run times in seconds, negative while unknown. `edits`, `origin`: see `edition`;
+    `deleted`: ended tasks that no list shows.
     """
 
     id: int
@@ -187,6 +152,9 @@ class Submission(Struct, gc=False):
     numbers: dict[int, int] = {}
     well: tuple[str, ...] = ()
     ties: Ties | None = None
+    edits: list[Edit] = []
+    origin: Origin | None = None
+    deleted: Ranges = field(default_factory=Ranges)
 
     @property
     def ended(self) -> bool:
@@ -221,7 +189,10 @@ class Submission(Struct, gc=False):
 
 
 class Closed(Struct, array_like=True, gc=False):
-    """A finished submission. `revive` holds what a retry needs, if a task may be retried; `first`: a duplicate of that."""
+    """A finished submission. `revive` holds what a retry needs, if a task may be retried; `first`: a duplicate of that.
+
+    `deleted`: those that no list shows.
+    """
 
     id: int
     user: str
@@ -235,6 +206,7 @@ class Closed(Struct, array_like=True, gc=False):
     rejected: str = ""
     first: int = 0
     revive: bytes = b""
+    deleted: list[Run] = []
 
 
 class Result(Struct, array_like=True, gc=False):
@@ -248,7 +220,8 @@ class Worker(Struct):
     """A worker. `life` of its agent; `lost` are attempts taken from it unheard, with their place in its subject.
 
     `paused` (and, if it shall become empty for good, `drain`) by a user, `hindered` by its host for this reason,
-    `evicted` from `evicted_at` on for this reason. `held`: keys of the resources that its host keeps.
+    `evicted` from `evicted_at` on for this reason. `held`: keys of the resources that its host keeps. `moved`: the place in
+    its subject at which it was told its batch.
     """
 
     name: str
@@ -271,6 +244,7 @@ class Worker(Struct):
     held: dict[str, None] = {}
     trust: Standing = field(default_factory=Standing)
     prefetch_percent: int = 0
+    moved: int = 0
 
     @property
     def takes_work(self) -> bool:
@@ -288,15 +262,6 @@ class Batch(Struct, array_like=True):
 
     paused: bool = False
     frozen: bool = False
-
-
-class Wish(Struct):
-    """A user's wish without an answer yet; `event` None and no `malformed` text: the submission of this sequence."""
-
-    seq: int
-    user: str
-    event: WishEvent | None = None
-    malformed: str = ""
 
 
 class Part(Struct, array_like=True):
@@ -342,6 +307,7 @@ class Told:
         self.sweeps: dict[int, Sweep] = {}
         self.shares: dict[tuple[str, str], Share] = {}
         self.policy = Policy()
+        self.deeds: dict[int, Deed] = {}
         self.results: dict[str, Result] = {}
         self.usage: dict[tuple[str, str], Account] = {}
         self.reservations: dict[str, Reservation] = {}
@@ -371,6 +337,7 @@ class State(Told):
         self.frozen: set[str] = set()
         self.due: dict[tuple[str, str], list[tuple[float, int, str]]] = {}
         self.shelf = Shelf()
+        self.edited: dict[int, Any] = {}  # see `edits`
         # submissions whose counts changed since whoever reads this cleared it; no part of the state
         self.news: dict[int, None] = {}
 

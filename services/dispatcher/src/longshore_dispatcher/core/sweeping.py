@@ -11,6 +11,7 @@ from typing import Final
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId
+from longshore_dispatcher.core import edition
 from longshore_dispatcher.core import residue as r
 from longshore_dispatcher.core.ranges import Run
 from longshore_dispatcher.core.residue import Remains, Residue, Sweep
@@ -93,7 +94,7 @@ def _order(state: State, residue: Residue, key: str) -> e.SweepOrdered:
 
 def _add(state: State, residue: Residue, remains: Remains, index: int, orders: list[e.Order]) -> None:
     content, shelf = remains.content, state.shelf
-    spec = shelf.spec(residue.id, content, index)
+    spec = edition.spec_at(shelf.spec(residue.id, content, index), remains.edits, index)
     label, entry = content.start + index * content.step, shelf.entry(residue.id, content, index)
     start = e.Start(index, remains.number(index), label, entry)
     starts = (*orders.pop().starts, start) if orders and orders[-1].spec == spec else (start,)
@@ -114,7 +115,7 @@ def leave(state: State, sub: Submission) -> None:
     retention = state.retention.get(sub.batch)
     if retention is None and not sub.delivers:
         return
-    remains = Remains(sub.content, sub.failed, sub.cancelled, sub.tried, {**sub.last, **sub.numbers})
+    remains = Remains(sub.content, sub.failed, sub.cancelled, sub.tried, {**sub.last, **sub.numbers}, sub.edits)
     body = r.pack(remains)
     if retention is None and len(body) > r.SMALL:
         return

@@ -10,7 +10,7 @@ from typing import Final
 from longshore_common import events as e
 from longshore_common.ids import AttemptId, SubmissionId, TaskRange
 from longshore_common.model import Wanted
-from longshore_dispatcher.core import blocked, edits, governing, requirements, surgery, validity, worker_wishes
+from longshore_dispatcher.core import aside, blocked, edits, governing, requirements, surgery, validity, worker_wishes
 from longshore_dispatcher.core.named import Decision, Named, of_batch, refuse
 from longshore_dispatcher.core.ranges import Ranges
 from longshore_dispatcher.core.state import State, Submission, Task, Wish
@@ -28,6 +28,12 @@ def answers(state: State) -> Iterator[Decision]:
     """The answers to all open wishes that can be answered now: none that depends on what an earlier one changes."""
     touched: set[object] = set()
     for wish in state.wishes.values():
+        if isinstance(wish.event, e.UndoRequested):  # it may touch anything: it has a turn of its own
+            undone = [] if touched else list(surgery.answers(state, wish, wish.event))
+            yield from undone
+            if undone:
+                return
+            continue
         footprint = _footprint(state, wish)
         free = touched.isdisjoint(footprint) and touched.isdisjoint(_required(state, wish))
         touched |= footprint
@@ -49,7 +55,7 @@ def _footprint(state: State, wish: Wish) -> set[object]:
             return {wish.seq}
         case e.BatchPauseRequested() | e.BatchResumeRequested() | e.BatchRetentionRequested():
             return {wish.event.batch}
-        case e.CancelRequested() | e.RetryRequested() | e.SignalRequested():
+        case e.CancelRequested() | e.RetryRequested() | e.SignalRequested() | e.EditRequested() | e.DeleteRequested():
             batch = None if isinstance(wish.event, e.SignalRequested) else wish.event.batch
             named: set[object] = {state.original(run.submission) for run in wish.event.tasks}
             return named | {sub.id for sub in of_batch(state, wish, batch)}
@@ -116,7 +122,7 @@ def _cancel(state: State, wish: Wish, event: e.CancelRequested) -> Iterator[Deci
             for task in sub.tasks_in(run.lo, run.hi):
                 if task.placed:
                     stopped.setdefault(task.worker, []).append(task)
-    yield from _signals(wish, stopped, "stop", more=True)
+    yield from _signals(wish, stopped, "kill" if event.kill else "stop", more=True)
     if at_once or stopped:
         yield e.TasksCancelled(tasks=tuple(at_once), request=wish.seq, reason=f"cancelled by {wish.user}"), ""
     nothing = "" if at_once or stopped else "nothing to cancel: all of it has ended"
@@ -141,7 +147,7 @@ def _retry(state: State, wish: Wish, event: e.RetryRequested) -> Iterator[Decisi
     found: list[TaskRange] = []
     for run in named.runs:
         runs = Ranges()
-        for part in _retriable(state, run):
+        for part in aside.retriable(state, run):
             runs.add(*part)
         found += [TaskRange(run.submission, lo, hi) for lo, hi in runs.ascending()]
     if found:
@@ -149,16 +155,6 @@ def _retry(state: State, wish: Wish, event: e.RetryRequested) -> Iterator[Decisi
         yield e.TasksRetried(tasks=tuple(found), request=wish.seq, waiting=waiting), ""
     nothing = "" if found else "nothing to retry: none of it failed, was cancelled or is held"
     yield from named.rest(wish, nothing if named.runs else "")
-
-
-def _retriable(state: State, run: TaskRange) -> Iterator[tuple[int, int]]:
-    if (sub := state.submissions.get(run.submission)) is not None:
-        for bucket in (sub.failed, sub.cancelled, sub.kept):
-            yield from bucket.within(run.lo, run.hi)
-    elif (closed := state.closed.get(run.submission)) is not None and closed.revive:
-        for lo, hi in (*closed.failed, *closed.cancelled):
-            if lo <= run.hi and run.lo <= hi:
-                yield max(lo, run.lo), min(hi, run.hi)
 
 
 def _signal(state: State, wish: Wish, event: e.SignalRequested) -> Iterator[Decision]:
@@ -171,8 +167,12 @@ def _signal(state: State, wish: Wish, event: e.SignalRequested) -> Iterator[Deci
                     named.left_out.append(f"{sub.id}.{task.index} saves no checkpoint: submit with --checkpoint PATH")
                 elif task.placed:
                     on.setdefault(task.worker, []).append(task)
-    yield from _signals(wish, on, event.signal, more=False)
-    nothing = "" if on or named.left_out else "none of these tasks is on a worker: there is nothing to signal"
+    waiting = aside.holding(state, wish, event.signal.lower(), named.runs)
+    yield from _signals(wish, on, event.signal, more=bool(waiting))
+    yield from waiting
+    nothing = (
+        "" if on or waiting or named.left_out else "none of these tasks is on a worker: there is nothing to signal"
+    )
     yield from named.rest(wish, nothing if named.runs else "")
 
 
