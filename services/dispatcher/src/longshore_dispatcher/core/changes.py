@@ -14,13 +14,8 @@ from longshore_common.ids import TaskRange
 from longshore_dispatcher.core import blocked, bulk, content, graph, requirements, shares, sweeping
 from longshore_dispatcher.core.content import with_memory
 from longshore_dispatcher.core.queue import Key
-<<<<<<< HEAD
-from longshore_dispatcher.core.ranges import Ranges, Run
-from longshore_dispatcher.core.state import PHASE, Closed, End, Load, Lot, State, Submission, Task
-=======
 from longshore_dispatcher.core.ranges import Ranges, Run, of
-from longshore_dispatcher.core.state import PHASE, Closed, End, Lot, State, Submission, Task
->>>>>>> 333e6fa (wip surgery)
+from longshore_dispatcher.core.state import PHASE, Closed, End, Load, Lot, State, Submission, Task
 
 #: Seconds of the longest back-off there was before each said its own.
 LONGEST_WAIT: Final = 300.0
