@@ -16,10 +16,12 @@ from longshore.quantities import duration
 from longshore.reader import Reader
 from longshore.specs import batch_name
 from longshore.writer import Writer
-from longshore_common.errors import BadInput
-from longshore_common.events import PolicyRequested, ShareRequested
+from longshore_common.errors import BadInput, Refused
+from longshore_common.events import Event, PolicyRequested, ShareRequested
 from longshore_common.model import Cause, Policy, Share
 
+#: Seconds for which an answer is waited for.
+PATIENCE: Final = 5.0
 Kind = Literal["batch", "user"]
 _KINDS: Final = get_type_hints(Policy)
 
@@ -159,10 +161,21 @@ def _as_time(value: object) -> str | float:
 
 
 class Governing:
-    """The SDK's part for this: reads by HTTP, wishes into the log; each wish returns its sequence."""
+    """The SDK's part for this: reads by HTTP, wishes into the log.
+
+    Each wish returns its sequence once it is answered, so that the next one builds on it, or after `PATIENCE` seconds
+    without a dispatcher; `Refused` with the dispatcher's reason.
+    """
 
     def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader, self._writer = reader, writer
+
+    async def _wish(self, event: Event) -> int:
+        seq = await self._writer.wish(event)
+        answer = await asyncio.to_thread(self._reader.answer, seq, wait=PATIENCE)
+        if answer.answer == "refused":
+            raise Refused(f"refused: {answer.reason}")
+        return seq
 
     async def shares(self) -> tuple[Shared, ...]:
         """Batches and users whose share is not the usual one."""
@@ -172,7 +185,7 @@ class Governing:
         self, kind: Kind, name: str, *, weight: float | None = None, max_running: int | None = None
     ) -> int:
         """What a batch or user shall get beside others; None leaves a value."""
-        return await self._writer.wish(share(kind, name, weight, max_running))
+        return await self._wish(share(kind, name, weight, max_running))
 
     async def policy(self) -> Ruling:
         """The operator's policy."""
@@ -181,9 +194,9 @@ class Governing:
     async def set_policy(self, **changes: object) -> int:
         """Change these values of the policy, such as `half_life="7d"` or `trouble={"worker-lost": 10}`."""
         now = await self.policy()
-        return await self._writer.wish(PolicyRequested(policy=changed(now.policy, changes)))
+        return await self._wish(PolicyRequested(policy=changed(now.policy, changes)))
 
     async def reset_policy(self, *names: str) -> int:
         """These values of the policy, or all of it, as they come."""
         now = await self.policy()
-        return await self._writer.wish(PolicyRequested(policy=forgotten(now.policy, names)))
+        return await self._wish(PolicyRequested(policy=forgotten(now.policy, names)))
