@@ -55,6 +55,8 @@ def services(layout: Layout, keys: Keys, places: Places, environ: Mapping[str, s
         "LONGSHORE_API_TOKEN_FILE": str(layout.secrets / "api-token"),
         "LONGSHORE_WORKER_NATS_URL": places.nats_url,
     }
+    if environ.get("LONGSHORE_ARCHIVE"):  # of the services the api alone reaches storage, and only for this
+        api |= {k: v for k, v in environ.items() if k.startswith("AWS_")}
     own: list[tuple[str, str, dict[str, str]]] = [
         ("api", "api", api),
         ("dispatcher", "dispatch", {"LONGSHORE_NAME": "dispatcher"}),
