@@ -1,11 +1,12 @@
 """Edits of tasks that have not started, by whoever submitted them: what changes, what is fetched back first, what does not."""
 
+import msgspec
 import pytest
 
 from longshore_common import events as e
 from longshore_common.ids import TaskRange
 from longshore_common.model import Change, HostFacts, Specs, Substitution, TaskSpec
-from longshore_dispatcher.core import snapshot
+from longshore_dispatcher.core import questions, snapshot
 
 
 def words(find, replace, field="command"):
@@ -306,3 +307,40 @@ def test_a_batch_is_killed_at_once(desk):
     desk.ended("w1", (sub, 0, 1), "cancelled")
     desk.when_settled()
     assert desk.states(sub, range(2)) == ["cancelled", "cancelled"]
+
+
+def previewed(desk, event, user="ada"):
+    asked = msgspec.json.encode({"kind": "preview", "user": user, "body": {"wish": event}})
+    seq = desk.state.seq
+    answer = msgspec.json.decode(questions.answer(desk.state, asked, desk.now))
+    assert desk.state.seq == seq
+    assert not desk.state.wishes
+    return {one["text"]: one["count"] for one in answer.get("outcomes", ())}, answer
+
+
+def test_a_preview_tells_what_an_edit_would_do_and_appends_nothing(desk):
+    desk.worker("w1", slots=1, prefetch=1)
+    sub = desk.accepted(5, spec=TaskSpec(command=("sort", "a")))
+    desk.when_settled()
+    desk.moved("w1", "running", (sub, 0, 1))
+    wish = e.EditRequested(change=words("a", "b"), batch="b")
+    outcomes, answer = previewed(desk, wish)
+    assert list(outcomes.values()) == [3, 1, 1]
+    assert answer["samples"][0]["task"] == f"{sub}.2"
+    assert answer["samples"][0]["after"]["command"] == ["sort", "b"]
+    assert "no field" in previewed(desk, e.EditRequested(change=Change(set={"x": 1}), batch="b"))[1]["refused"]
+    assert (
+        "belongs to ada"
+        in previewed(desk, e.EditRequested(change=words("a", "b"), tasks=desk.tasks(sub, 1)), "bob")[1]["refused"]
+    )
+
+
+def test_a_preview_tells_what_cancelling_retrying_and_deleting_would_do(desk):
+    desk.worker("w1", slots=1, prefetch=0)
+    sub = desk.accepted(3)
+    desk.when_settled()
+    assert previewed(desk, e.CancelRequested(batch="b"))[0] == {
+        "attempts would be told to stop": 1, "would be cancelled at once": 2,
+    }  # fmt: skip
+    assert "nothing to retry" in previewed(desk, e.RetryRequested(batch="b"))[1]["refused"]
+    assert "not ended" in previewed(desk, e.DeleteRequested(tasks=desk.tasks(sub, 0)))[1]["refused"]

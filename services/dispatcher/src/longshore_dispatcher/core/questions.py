@@ -12,6 +12,7 @@ from msgspec import Struct
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
 from longshore_dispatcher.core.explain import Answer, Reason, explain
+from longshore_dispatcher.core.preview import Preview, preview
 from longshore_dispatcher.core.state import State
 
 
@@ -37,5 +38,9 @@ def answer(state: State, body: bytes, now: float) -> bytes:
         return msgspec.json.encode(Answer("", "unknown", [Reason(str(err), "correct the question")]))
 
 
+def _preview(state: State, question: Question, _now: float) -> Preview:
+    return preview(state, question.user, question.body)
+
+
 #: Kinds of questions beside those that `explain` answers.
-OTHERS: Final[dict[str, Callable[[State, Question, float], Any]]] = {}
+OTHERS: Final[dict[str, Callable[[State, Question, float], Any]]] = {"preview": _preview}

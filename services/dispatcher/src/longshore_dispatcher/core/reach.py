@@ -32,8 +32,10 @@ class Sample(NamedTuple):
 
 
 class Reach(Struct):
-    """How far an edit reaches now: tasks `found` to be changed, those on workers that are to be fetched back first, how
-    many run or have ended, how many it does not change; `more`: not all was looked at. `fault`: why none of it can be.
+    """How far an edit reaches now: tasks `found` to be changed, those on workers that are to `fetch` back first, how many run
+    or have ended, how many it does not change, how many this wish has `done`.
+
+    `more`: not all was looked at, which were more than `most`. `fault`: why none of it can be.
     """
 
     found: list[TaskRange] = []
@@ -46,6 +48,7 @@ class Reach(Struct):
     more: bool = False
     fault: str = ""
     samples: list[Sample] = []
+    most: int = PER_TURN
 
     @property
     def count(self) -> int:
@@ -62,9 +65,9 @@ class Reach(Struct):
         return "; ".join(f"{count} {what}" for count, what in told if count)
 
 
-def reach(state: State, wish: Wish, event: e.EditRequested, runs: Iterable[TaskRange]) -> Reach:
+def reach(state: State, wish: Wish, event: e.EditRequested, runs: Iterable[TaskRange], most: int = PER_TURN) -> Reach:
     """How far the edit reaches; a fault names the first task that it would spoil."""
-    found = Reach(fault=editing.fault(event.change))
+    found = Reach(fault=editing.fault(event.change), most=most)
     for run in runs:
         if found.fault or found.more:
             break
@@ -113,7 +116,7 @@ def _look(state: State, event: e.EditRequested, part: _Part, into: tuple[Reach, 
     """Each different spec of these tasks with the edit made."""
     (sub, (index, last)), (found, hits) = part, into
     while index <= last:
-        if found.looked >= PER_TURN:
+        if found.looked >= found.most:
             found.more = True
             return
         found.looked += 1

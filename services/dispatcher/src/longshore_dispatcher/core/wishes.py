@@ -73,6 +73,11 @@ def _unreadable(wish: Wish) -> str:
     return f"this event could not be read: {wish.malformed}; submit it with a client of this version"
 
 
+def answered_now(state: State, wish: Wish) -> Iterable[Decision]:
+    """What would be answered to a wish, were it made now."""
+    return _answer(state, wish)
+
+
 def _answer(state: State, wish: Wish) -> Iterable[Decision]:
     match wish.event:
         case e.CancelRequested():
