@@ -11,7 +11,7 @@ import msgspec
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange
-from longshore_dispatcher.core import aside, remembering
+from longshore_dispatcher.core import aside, remembering, requirements
 from longshore_dispatcher.core.deeds import Deed, Step, Undoable
 from longshore_dispatcher.core.named import Decision, refuse
 from longshore_dispatcher.core.ranges import of
@@ -52,9 +52,17 @@ def _opposites(state: State, wish: Wish, deed: Deed) -> Iterator[Decision]:
         yield refuse(wish, told or f"nothing of event {deed.request} is left to be undone")
         return
     for k, (event, to) in enumerate(done, 1):
-        yield _asked(event, wish.seq, more=k < len(done) or bool(told)), to
+        yield _asked(_waiting(state, event), wish.seq, more=k < len(done) or bool(told)), to
     if told:
         yield refuse(wish, f"all else is undone, but {told}")
+
+
+def _waiting(state: State, event: Undoable) -> Undoable:
+    """A retry says which of its tasks wait for others first."""
+    if not isinstance(event, e.TasksRetried):
+        return event
+    waiting = tuple(run for run in event.tasks if requirements.waits_again(state, run.submission))
+    return msgspec.structs.replace(event, waiting=waiting)
 
 
 def _asked(event: Undoable, request: int, *, more: bool) -> Undoable:

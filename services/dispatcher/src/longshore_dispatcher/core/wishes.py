@@ -20,6 +20,8 @@ from longshore_dispatcher.core.submitting import answer_submission
 WANTED: Final[dict[str, Wanted]] = {
     "stop": "stop", "kill": "kill", "pause": "pause", "continue": "run", "checkpoint": "checkpoint",
 }  # fmt: skip
+#: What need not wait until an undo of the same user, which it came after, is done.
+_NOT_BEHIND = (type(None), e.CancelRequested, e.SignalRequested)
 #: Attempts named per signal event.
 PER_EVENT: Final = 2000
 
@@ -27,12 +29,16 @@ PER_EVENT: Final = 2000
 def answers(state: State) -> Iterator[Decision]:
     """The answers to all open wishes that can be answered now: none that depends on what an earlier one changes."""
     touched: set[object] = set()
+    behind: set[str] = set()
     for wish in state.wishes.values():
         if isinstance(wish.event, e.UndoRequested):  # it may touch anything: it has a turn of its own
             undone = [] if touched else list(surgery.answers(state, wish, wish.event))
             yield from undone
             if undone:
                 return
+            behind.add(wish.user)
+            continue
+        if wish.user in behind and not isinstance(wish.event, _NOT_BEHIND):
             continue
         footprint = _footprint(state, wish)
         free = touched.isdisjoint(footprint) and touched.isdisjoint(_required(state, wish))
