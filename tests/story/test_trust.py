@@ -425,7 +425,7 @@ def test_a_bad_submission_beside_good_ones_puts_nobody_into_quarantine(
     """Whatever it does wrong, on whichever worker: its tasks fail alike everywhere, some of them not at all."""
     desk = Desk()
     names = [f"w{k}" for k in range(workers)]
-    harbour(desk, workers=names, slots=3)
+    harbour(desk, workers=names, slots=3, longest_wait=5)
     spec = TaskSpec(command=("x",), retries=retries, container="c")
     body = Array(spec=spec, size=size) if array else Specs(specs=(spec,) * size)
     bad = desk.accepted(size, body=body)

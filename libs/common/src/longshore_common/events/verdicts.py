@@ -76,7 +76,7 @@ class Requeue(Struct, frozen=True, array_like=True):
     cause: Cause | None = None
     reason: str = ""
     memory: int = 0
-    wait: float = 0
+    wait: float = 0.0
 
 
 class TasksRequeued(Event, frozen=True):

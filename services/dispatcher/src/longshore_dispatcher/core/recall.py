@@ -27,7 +27,9 @@ WORTH: Final = 0.5
 #: Seconds for which the answer to a recall is waited for, until other attempts are recalled instead.
 ANSWERED: Final = 30.0
 #: Workers, those of them that are furthest behind, and attempts of one of these, that are looked at in one turn.
-WORKERS, FURTHEST, ATTEMPTS = 2_000, 16, 256
+WORKERS, FURTHEST, ATTEMPTS = 500, 16, 256
+#: Recalls without an answer beyond which no more are made.
+ON_THE_WAY: Final = 256
 #: Attempts whose submissions tell how long tasks take on a worker; the first ones run.
 SAMPLED: Final = 64
 
@@ -119,8 +121,11 @@ class _Behind(NamedTuple):
 
 def _for_idle(state: State, now: float, places: Places, untouchable: Collection[int]) -> Iterator[Decision]:
     behind = nlargest(FURTHEST, _behind(state, now))
-    takers = _Takers(state, places, [seat.name for seat in places.idle()] if behind else [])
-    for task in _outstanding(state, now) if takers.idle else ():
+    under_way = list(_outstanding(state, now)) if behind else []
+    if not behind or len(under_way) >= ON_THE_WAY:
+        return
+    takers = _Takers(state, places, [seat.name for seat in places.idle()])
+    for task in under_way:
         takers.take(task)
     wanted = sum(places.seat(name).slots for name in takers.idle)
     for _, name in behind:
@@ -154,11 +159,11 @@ def _outstanding(state: State, now: float) -> Iterator[Task]:
 
 
 def _behind(state: State, now: float) -> Iterator[_Behind]:
-    """Workers with more than they can run; each time others, if there are very many."""
+    """Workers with more than they can run; others each turn, if there are very many."""
     ahead = state.roster.ahead
     names: Iterable[str] = ahead
     if len(ahead) > WORKERS:
-        start = state.seq * WORKERS % len(ahead)
+        start = (state.seq + int(now)) * WORKERS % len(ahead)
         names = [*islice(ahead, start, start + WORKERS), *islice(ahead, max(0, start + WORKERS - len(ahead)))]
     for name in names:
         worker, load = state.workers[name], state.loads[name]
