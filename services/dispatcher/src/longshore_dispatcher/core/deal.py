@@ -4,58 +4,71 @@ A turn takes from copies of the seats it touches and walks the roster's rows; it
 room among few. What must not enter: tasks' order.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
+from heapq import merge
 from typing import Final, NamedTuple
 
 from longshore_dispatcher.core import reserve
 from longshore_dispatcher.core.claims import Reservation
 from longshore_dispatcher.core.content import Need
-from longshore_dispatcher.core.roster import Kind
-from longshore_dispatcher.core.seats import Seat, serves, size_of
+from longshore_dispatcher.core.roster import NEVER, Kind, Tried
+from longshore_dispatcher.core.seats import LARGEST, Seat, serves, size_of
 from longshore_dispatcher.core.state import State, Submission
 
 #: What was found: seats, and how many tasks each gets.
 Shares = list[tuple[Seat, int]]
+#: Above all rows.
+BEYOND: Final = LARGEST + 1
+#: After all names.
+LAST: Final = "\uffff"
 #: No such worker.
 NOBODY: Final = ""
 
 
 class Ask(NamedTuple):
     """Places for tasks of `sub` that need `lot`, of which this is the variant `need`; they run `pace` seconds (negative:
-    unknown), keep away from the worker `avoid`, and have ended for sure by `ends` (0: nobody knows).
+    unknown), end within `bound` seconds whatever they do (0: nobody knows), and keep away from the worker `avoid`.
+    `plenty`: there are more of them than workers can be given.
     """
 
     sub: Submission
     lot: Need
     need: Need
     pace: float
-    ends: float = 0.0
+    bound: float = 0.0
     avoid: str = NOBODY
+    plenty: bool = False
 
 
 class _Walk:
-    """Workers in the order they are tried, each once; `current` until it has no more room, `again` those with some left."""
+    """Workers in the order they are tried, each once, as (row, name); `current` until it has no more room, `again` those
+    with some left. `row` of the last one: what stood in lower rows, and has not changed since, had no room.
+    """
 
-    def __init__(self, names: Iterator[str], many: int) -> None:
-        self._names = names
+    def __init__(self, entries: Iterator[tuple[int, str]], many: int) -> None:
+        self._entries = entries
         self.many = many
         self.current: str | None = None
+        self.row = 0
         self.again: deque[str] = deque()
 
     def next(self) -> str | None:
         """The next one, first those not tried yet."""
-        found = next(self._names, None)
-        if found is not None:
+        entry = next(self._entries, None)
+        if entry is not None:
             self.many -= 1
-            return found
+            self.row = entry[0]
+            return entry[1]
+        self.row = BEYOND
         return self.again.popleft() if self.again else None
 
     def rest(self) -> list[str]:
         """All that are left."""
-        found = [*self._names, *self.again]
+        found = [*(name for _, name in self._entries), *self.again]
         self.again.clear()
-        self.many = 0
+        self.many, self.row = 0, BEYOND
         return found
 
 
@@ -65,13 +78,15 @@ class Places:
     `guard` is asked before something starts on a worker; it may make a claim.
     """
 
-    def __init__(self, state: State, told: Collection[str], probes: Iterable[Seat] = ()) -> None:
-        self.state, self.roster, self.told = state, state.roster, told
+    def __init__(self, state: State, now: float, told: Collection[str], probes: Iterable[Seat] = ()) -> None:
+        self.state, self.roster, self.now, self.told = state, state.roster, now, told
         self.claims: dict[str, Reservation] = dict(state.reservations)
         self.probes = [seat for seat in probes if seat.name not in told]
         self._seats: dict[str, Seat] = {seat.name: seat for seat in self.probes}
         self._rows: dict[tuple[Kind, int, bool], list[str]] = {}
+        self._changes: dict[int, dict[Kind, list[tuple[int, str]]]] = {}
         self._walks: dict[tuple[object, ...], list[_Walk]] = {}
+        self._served = {kind.batch for kind in state.roster.kinds}
         self._beside: dict[str, Seat | None] = {}
         self.guard: Callable[[str, Ask], None] | None = None
 
@@ -91,16 +106,41 @@ class Places:
 
     def start(self, ask: Ask, want: int) -> Shares:
         """Places where tasks can start now."""
-        return self._even(ask, want) if ask.need.plain else self._tight(ask, want)
+        if ask.need.plain:
+            return self._even(ask, want)
+        walks = self._walks_for(ask, ahead=False)
+        found = self._tight(walks, ask, want, ahead=False)
+        self._remember(ask, walks, ahead=False)
+        return found
 
     def prefetch(self, ask: Ask, want: int) -> Shares:
         """Places on workers that get to them later."""
-        walk = self._walks_for(ask, ahead=True)[0]
-        found = self._share(walk, ask, want, ahead=True)
-        if not ask.avoid and sum(count for _, count in found) < want:
-            # whoever was given something, or is told something in this turn, changes by it and is looked at again
-            self.roster.remember(_tried(ask))
+        walks = self._walks_for(ask, ahead=True)
+        if ask.plenty:
+            found = self._tight(walks, ask, want, ahead=True)
+        else:
+            found = self._share(walks[0], ask, want, ahead=True)
+        if ask.plenty or sum(count for _, count in found) < want:
+            self._remember(ask, walks, ahead=True)
         return found
+
+    def _remember(self, ask: Ask, walks: list[_Walk], *, ahead: bool) -> None:
+        """From here on only who changes is looked at of those that had no room: who was given something, or is told
+        something in this turn, changes by it.
+        """
+        if not self._remembers(ask, ahead=ahead):
+            return
+        if ahead:
+            tried = Tried(self.roster.stamp, name=walks[0].current or LAST)
+        else:
+            classes = len(self._classes(self._kinds(ask), ask.need))
+            tried = Tried(self.roster.stamp, tuple(walk.row for walk in walks[len(walks) - classes :]))
+        self.roster.remember(self._key(ask, ahead=ahead), tried)
+
+    def _tried(self, ask: Ask, *, ahead: bool) -> Tried:
+        if not self._remembers(ask, ahead=ahead):
+            return NEVER
+        return self.roster.tried.get(self._key(ask, ahead=ahead), NEVER)
 
     def starts(self, name: str, ask: Ask) -> int:
         """How many could start there now, as far as claims leave room."""
@@ -124,16 +164,16 @@ class Places:
 
     # --- order of workers -------------------------------------------------------------------------------------------
 
-    def _tight(self, ask: Ask, want: int) -> Shares:
+    def _tight(self, walks: list[_Walk], ask: Ask, want: int, *, ahead: bool) -> Shares:
         """One worker after the other, each as far as it has room."""
         found: Shares = []
-        for walk in self._walks_for(ask, ahead=False):
+        for walk in walks:
             while want > 0:
                 if walk.current is None and (name := walk.next()) is not None:
                     walk.current = name
                 if walk.current is None:
                     break
-                count = min(want, self.starts(walk.current, ask))
+                count = min(want, self._room(walk.current, ask, ahead=ahead))
                 if count <= 0:
                     walk.current = None
                     continue
@@ -180,38 +220,88 @@ class Places:
     def _room(self, name: str, ask: Ask, *, ahead: bool) -> int:
         if not ahead:
             return self.starts(name, ask)
-        return 0 if name == ask.avoid or name in self.claims else self.seat(name).room(ask.need, ask.pace)
+        if name == ask.avoid or name in self.claims or name in self.told or not self._open(name, ask):
+            return 0
+        return self.seat(name).room(ask.need, ask.pace)
 
     def _walks_for(self, ask: Ask, *, ahead: bool) -> list[_Walk]:
         """The walks of this turn for such tasks, one per class of workers; they go on where they were left."""
         if ask.avoid:
             return self._new_walks(ask, ahead=ahead)
-        claim = (ask.sub.priority, ask.ends > 0, ask.sub.id if self._claims(ask.sub) else 0) if self.claims else ()
-        key = (ask.need, self._serving(ask.sub.batch), ask.sub.resources, ask.pace if ahead else ahead, claim)
+        key = (*self._key(ask, ahead=ahead), ask.pace if ahead else 0.0)
         walks = self._walks.get(key)
         if walks is None:
             walks = self._walks[key] = self._new_walks(ask, ahead=ahead)
         return walks
 
+    def _key(self, ask: Ask, *, ahead: bool) -> tuple[object, ...]:
+        """Tasks that find room, or none, alike; run times that differ by less than a factor of two are the same."""
+        sub = ask.sub
+        pace = int(ask.pace * 65536).bit_length() if ahead and ask.pace >= 0 else -1
+        claimer = sub.id if self.claims and self._claims(sub) else 0
+        return ask.need, self._serving(sub.batch), sub.resources, ahead, pace, sub.priority, ask.bound, claimer
+
     def _serving(self, batch: str) -> str:
         """The batch if it has workers of its own, else any."""
-        return batch if any(kind.batch == batch for kind in self.roster.kinds) else "*"
+        return batch if batch in self._served else "*"
 
     def _new_walks(self, ask: Ask, *, ahead: bool) -> list[_Walk]:
+        kinds = self._kinds(ask)
+        tried = self._tried(ask, ahead=ahead)
         if ahead:
-            names = self._with_room(ask)
-            return [_Walk(iter(names), len(names))]
+            return [_Walk(self._all(kinds, tried), sum(len(self.roster.kinds[kind].names) for kind in kinds))]
         probes = [seat.name for seat in self.probes if serves(seat.worker, ask.sub.batch, ask.need)]
         first = [probes] if probes else []
         if ask.sub.resources:
             first += self._holding(ask)
-        walks = [_Walk(iter(names), len(names)) for names in first]
-        groups: dict[tuple[int, bool], list[Kind]] = {}
-        for kind in self._kinds(ask):
-            groups.setdefault((kind.special(ask.need), kind.batch == "*"), []).append(kind)
-        for _, kinds in sorted(groups.items()):
-            walks.append(_Walk(self._ascending(kinds, ask.need), self._many(kinds, ask.need)))
+        walks = [_Walk(((0, name) for name in names), len(names)) for names in first]
+        for number, some in enumerate(self._classes(kinds, ask.need)):
+            reached = tried.rows[number] if number < len(tried.rows) else 0
+            walks.append(_Walk(self._entries(some, ask.need, (tried.stamp, reached)), self._many(some, ask.need)))
         return walks
+
+    def _all(self, kinds: list[Kind], tried: Tried) -> Iterator[tuple[int, str]]:
+        """Workers of these kinds, busy or not; before the one that was reached, only those that changed since."""
+        if tried.name:
+            changed = self._changed(tried.stamp)
+            yield from sorted((0, name) for kind in kinds for _, name in changed.get(kind, ()) if name < tried.name)
+        for name in merge(*(_after(self.roster.kinds[kind].names, tried.name) for kind in kinds)):
+            yield 0, name
+
+    def _classes(self, kinds: list[Kind], need: Need) -> list[list[Kind]]:
+        """Kinds of workers that are as good for such tasks, the best first: nothing special about them, of their batch."""
+        groups: dict[tuple[int, bool], list[Kind]] = {}
+        for kind in kinds:
+            groups.setdefault((kind.special(need), kind.batch == "*"), []).append(kind)
+        return [groups[key] for key in sorted(groups)]
+
+    def _entries(self, kinds: list[Kind], need: Need, tried: tuple[int, int]) -> Iterator[tuple[int, str]]:
+        """Workers of these kinds that could start something, those with the least left first; below the row that was
+        reached before, only those that changed since.
+        """
+        stamp, reached = tried
+        if reached:
+            changed = self._changed(stamp)
+            least, most = (size_of(need), ""), (reached, "")
+            yield from sorted(entry for kind in kinds for entry in _between(changed.get(kind, []), least, most))
+        yield from self._ascending(kinds, need, reached)
+
+    def _remembers(self, ask: Ask, *, ahead: bool) -> bool:
+        """Whether it is remembered how far was looked; plain tasks that could start find their place at once."""
+        return not ask.avoid and (ahead or not ask.need.plain)
+
+    def _changed(self, since: int) -> dict[Kind, list[tuple[int, str]]]:
+        """Size and name of workers that take work and changed since, by kind, the smallest first."""
+        found = self._changes.get(since)
+        if found is None:
+            found = self._changes[since] = {}
+            for name in self.roster.since(since):
+                seat = self.roster.known(name)
+                if name not in self.told and seat.worker.takes_work and seat.worker.concurrency:
+                    found.setdefault(self.roster.kind(name), []).append((seat.size, name))
+            for names in found.values():
+                names.sort()
+        return found
 
     def _kinds(self, ask: Ask) -> list[Kind]:
         need = ask.need
@@ -225,20 +315,19 @@ class Places:
         members = (self.roster.kinds[kind] for kind in kinds)
         return sum((m.by_slots if need.plain else m.by_size).count for m in members)
 
-    def _ascending(self, kinds: list[Kind], need: Need) -> Iterator[str]:
-        """Workers of these kinds that could start something, those with the least left first."""
+    def _ascending(self, kinds: list[Kind], need: Need, reached: int) -> Iterator[tuple[int, str]]:
         plain = need.plain
-        least = 0 if plain else size_of(need)
+        at = reached if plain else max(reached, size_of(need))
         mask = 0
         for kind in kinds:
             members = self.roster.kinds[kind]
-            mask |= (members.by_slots if plain else members.by_size).mask >> least
-        at = least
+            mask |= (members.by_slots if plain else members.by_size).mask >> at
         while mask:
             step = (mask & -mask).bit_length() - 1
             at, mask = at + step, mask >> step
             for kind in kinds:
-                yield from self._row(kind, at, plain=plain)
+                for name in self._row(kind, at, plain=plain):
+                    yield at, name
             at, mask = at + 1, mask >> 1
 
     def _row(self, kind: Kind, at: int, *, plain: bool) -> list[str]:
@@ -268,20 +357,11 @@ class Places:
         worker = self.roster.known(name).worker
         return worker.takes_work and bool(worker.concurrency) and serves(worker, ask.sub.batch, ask.need)
 
-    def _with_room(self, ask: Ask) -> list[str]:
-        """Workers that may be given such tasks in advance; those that had no room and have not changed since are known."""
-        return sorted(
-            name
-            for name in self.roster.since(self.roster.barren.get(_tried(ask), 0))
-            if name not in self.told and self._open(name, ask) and self._room(name, ask, ahead=True) > 0
-        )
-
     # --- claims -----------------------------------------------------------------------------------------------------
 
     def claim(self, name: str, claim: Reservation) -> None:
         """From here on in this turn there is a claim on this worker."""
         self.claims[name] = claim
-        self._walks.clear()
 
     def _claims(self, sub: Submission) -> bool:
         return any(claim.submission == sub.id for claim in self.claims.values())
@@ -296,7 +376,7 @@ class Places:
             return 1 << 31
         if claimer is ask.sub and reserve.lot_need(claimer, claim) == ask.lot:
             return 1 << 31
-        if 0 < ask.ends <= claim.until:
+        if ask.bound and self.now + ask.bound <= claim.until:
             return 1 << 31
         if name not in self._beside:
             touched = name in self._seats  # what this turn placed there is not told apart: it waits for the next
@@ -309,6 +389,9 @@ def _room(free: tuple[int, str]) -> int:
     return free[0]
 
 
-def _tried(ask: Ask) -> tuple[object, ...]:
-    """What is remembered to have found no room; run times that differ by less than a factor of two are the same."""
-    return ask.need, ask.sub.batch, int(ask.pace * 65536).bit_length() if ask.pace >= 0 else -1
+def _between(entries: list[tuple[int, str]], least: tuple[int, str], most: tuple[int, str]) -> list[tuple[int, str]]:
+    return entries[bisect_left(entries, least) : bisect_left(entries, most)]
+
+
+def _after(names: list[str], name: str) -> list[str]:
+    return names[bisect_left(names, name) :] if name else names

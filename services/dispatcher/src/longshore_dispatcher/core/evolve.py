@@ -4,6 +4,7 @@ What must not enter: decisions, I/O, the clock (instants come with the records).
 """
 
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Any, Final
 
 from longshore_common import events as e
@@ -25,6 +26,7 @@ from longshore_dispatcher.core import (
     sweeping,
     trust,
 )
+from longshore_dispatcher.core.ledger import mark_of
 from longshore_dispatcher.core.state import Batch, Closed, State, Submission, Task, Wish, Worker
 
 #: Seconds for which finished submissions and their keys are remembered; those with something to retry, longer.
@@ -73,6 +75,7 @@ def _enrolled(state: State, record: Recorded, event: e.WorkerEnrolled) -> None:
 
 def _elected(state: State, record: Recorded, event: e.LeaderElected) -> None:
     state.leader, state.leader_name = record.seq, event.dispatcher
+    state.roster.tried.clear()  # what another, or this one, decided last may not be in the log
     _prune(state)
 
 
@@ -279,23 +282,20 @@ def _sweep_done(state: State, record: Recorded, event: e.SweepDone) -> None:
 def _prune(state: State) -> None:
     """Forget the oldest finished submissions once they are past what we promise to remember."""
     sweeping.prune(state, state.at - REMEMBERED, PRUNED)
-    for submission in list(_oldest(state)):
+    for submission in [*state.closed.oldest(state.at - REMEMBERED, PRUNED), *_oldest(state)]:
         closed = state.closed.pop(submission)
         if submission in state.dependents or (
             closed.revive and closed.at > state.at - RETRIABLE and not aside.forgotten(closed)
         ):
             state.closed[submission] = closed  # to the end of the line
             continue
-        whose = f"{closed.user}/{closed.key}"
-        if state.keys.get(whose) == submission:
-            del state.keys[whose]
+        state.keys.release(mark_of(closed), submission)
 
 
-def _oldest(state: State) -> Iterable[int]:
-    for (submission, closed), _ in zip(state.closed.items(), range(PRUNED), strict=False):
-        if closed.at > state.at - REMEMBERED:
-            break
-        yield submission
+def _oldest(state: State) -> list[int]:
+    """Those that are kept whole; what is left of the line after one that is too young is younger."""
+    first = list(zip(state.closed.others.items(), range(PRUNED), strict=False))
+    return [sid for (sid, _), _ in takewhile(lambda entry: entry[0][1].at <= state.at - REMEMBERED, first)]
 
 
 _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {

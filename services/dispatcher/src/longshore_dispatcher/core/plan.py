@@ -86,7 +86,7 @@ class Turn:
         self, state: State, now: float, told: Collection[str], untouchable: Collection[int], probes: Iterable[Seat] = ()
     ) -> None:
         self.state, self.now, self.untouchable = state, now, untouchable
-        self.places = Places(state, told, probes)
+        self.places = Places(state, now, told, probes)
         self.orders = Orders(state)
         self.overtaken = Overtaken(state, now, self.places)
         self.due: Due = {}
@@ -175,7 +175,8 @@ class Turn:
             use = (min(users[1:3]).score - users[0].score) * users[0].weight
         if len(batches) > 1:
             use = min(use, (min(batches[1:3]).score - batches[0].score) * batches[0].weight)
-        return use, max(1, self.state.roster.places // (PARTS * (len(users) + len(batches))))
+        places = self.state.roster.total.cpus // 1000 if self._ahead else self.state.roster.places
+        return use, max(1, places // (PARTS * (len(users) + len(batches))))
 
     def _capped(self, kind: str, name: str) -> bool:
         return self._cap_room(kind, name) <= 0
@@ -272,9 +273,10 @@ class Turn:
 
     def _find(self, head: Head, want: int, avoid: str) -> Iterator[tuple[int, Shares]]:
         """(number of the variant, places), the most wanted variant first."""
-        ends = reserve.surely(head.sub, self.now) if self.places.claims else 0.0
+        bound = reserve.surely(head.sub)
+        plenty = self.state.queue.tasks > self.state.roster.total.cpus // 1000
         for variant, need in enumerate(variants(head.need)):
-            ask = Ask(head.sub, head.need, need, head.pace, ends, avoid)
+            ask = Ask(head.sub, head.need, need, head.pace, bound, avoid, plenty)
             found = self.places.prefetch(ask, want) if self._ahead else self.places.start(ask, want)
             yield variant, found
             want -= sum(count for _, count in found)

@@ -77,12 +77,16 @@ class Line:
 
 
 class Queue:
-    """All lines that are not empty: by key, and as turns go through them; `needs`: how many lines have each need."""
+    """All lines that are not empty: by key, and as turns go through them; `needs`: how many lines have each need.
+
+    `tasks` stand in all of them together.
+    """
 
     def __init__(self) -> None:
         self.lines: dict[Key, Line] = {}
         self.tree: dict[int, dict[str, dict[str, dict[Need, Line]]]] = {}
         self.needs: dict[Need, int] = {}
+        self.tasks = 0
 
     def put(self, key: Key, submission: int, tasks: int = 1, at: float = 0.0) -> None:
         """Let a submission stand in a line with so many tasks; `at` is the instant, should the line be empty so far."""
@@ -92,13 +96,17 @@ class Queue:
             batches = self.tree.setdefault(key.rank, {}).setdefault(key.user, {})
             batches.setdefault(key.batch, {})[key.need] = line
             self.needs[key.need] = self.needs.get(key.need, 0) + 1
+        before = line.tasks
         line.put(submission, tasks)
+        self.tasks += line.tasks - before
 
     def drop(self, key: Key, submission: int) -> None:
         """Take a submission out of a line."""
         line = self.lines.get(key)
         if line is not None:
+            before = line.tasks
             line.drop(submission)
+            self.tasks += line.tasks - before
             if not line.members:
                 del self.lines[key]
                 self._prune(key)

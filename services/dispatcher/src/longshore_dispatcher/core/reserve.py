@@ -148,18 +148,9 @@ def _end(state: "State", task: Task, now: float) -> float:
     return now + (max(0.0, min(left, limit - ran)) if limit else left)
 
 
-def surely(sub: Submission, now: float) -> float:
-    """When a task of this array that starts now has ended whatever it does; 0 if nobody can say."""
+def surely(sub: Submission) -> float:
+    """Within how many seconds a task of this array that starts has ended whatever it does; 0 if nobody can say."""
     spec = sub.content.spec
     if spec is None or not spec.run_timeout or spec.inputs or spec.resources:
         return 0.0
-    return now + spec.run_timeout + spec.grace
-
-
-def user_room(state: "State", sub: Submission) -> int:
-    """How many more tasks the caps of its user and its batch let onto workers."""
-    least = 1 << 31
-    for kind, name in (("user", sub.user), ("batch", sub.batch)):
-        if most := shares.share_of(state, kind, name).max_running:
-            least = min(least, most - shares.placed(state, kind, name))
-    return least
+    return spec.run_timeout + spec.grace

@@ -4,8 +4,9 @@ Workers of one kind (what they serve, and what is special about them) stand in r
 follows from the workers and their loads. What must not enter: what is placed where.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from longshore_dispatcher.core.content import Need, thousandths
 from longshore_dispatcher.core.seats import LARGEST, MOST, Seat
@@ -59,12 +60,12 @@ class Kind(NamedTuple):
 
 
 class Members:
-    """The workers of one kind: all that are up, and those that could start something, by size and by free slots."""
+    """The workers of one kind: all that are up, by name, and those that could start something, by size and by free slots."""
 
     __slots__ = ("by_size", "by_slots", "names")
 
     def __init__(self) -> None:
-        self.names: dict[str, None] = {}
+        self.names: list[str] = []
         self.by_size, self.by_slots = Rows(), Rows()
 
 
@@ -97,12 +98,24 @@ class _Known(NamedTuple):
     slots: int
 
 
+class Tried(NamedTuple):
+    """Up to `stamp`, nobody in rows below these (one for each class of workers), or of a name before this, had room."""
+
+    stamp: int
+    rows: tuple[int, ...] = ()
+    name: str = ""
+
+
+#: Nobody was looked at.
+NEVER: Final = Tried(0)
+
+
 class Roster:
     """The workers that are up. `touched`: those to be looked at again after the event that is being folded.
 
     `places`: about how many small tasks could start now. `ahead`: workers that hold more than they can run now.
     `stamps`: when each last changed, by a number that grows, the last one last. `holders`: who holds a resource.
-    `barren`: up to which stamp nobody had room for a need; a memory of answers and nothing else.
+    `tried`: a memory of how far was looked for places, which spares looking again and changes no answer.
     """
 
     def __init__(self) -> None:
@@ -115,7 +128,7 @@ class Roster:
         self.stamp = 0
         self.stamps: dict[str, int] = {}
         self.holders: dict[str, dict[str, None]] = {}
-        self.barren: dict[tuple[object, ...], int] = {}
+        self.tried: dict[tuple[object, ...], Tried] = {}
         self._known: dict[str, _Known] = {}
         self._held: dict[str, dict[str, None]] = {}
 
@@ -131,17 +144,16 @@ class Roster:
         """The same of one that is known to be up; `KeyError` else."""
         return self._known[name].seat
 
-    def remember(self, key: tuple[object, ...]) -> None:
-        """Up to now nobody has room for what this stands for."""
-        if len(self.barren) >= MOST:
-            del self.barren[next(iter(self.barren))]
-        self.barren.pop(key, None)
-        self.barren[key] = self.stamp
+    def remember(self, key: tuple[object, ...], tried: Tried) -> None:
+        """How far was looked for what the key stands for; what is not used is forgotten."""
+        self.tried.pop(key, None)
+        if len(self.tried) >= MOST:
+            del self.tried[next(iter(self.tried))]
+        self.tried[key] = tried
 
-    def kind(self, name: str) -> Kind | None:
-        """The kind of a worker that is up."""
-        known = self._known.get(name)
-        return None if known is None else known.kind
+    def kind(self, name: str) -> Kind:
+        """The kind of a worker that is known to be up; `KeyError` else."""
+        return self._known[name].kind
 
     def since(self, stamp: int) -> Iterator[str]:
         """Workers that changed after `stamp`, the last one first."""
@@ -154,41 +166,53 @@ class Roster:
         """Look at those that were touched again."""
         for name in self.touched:
             worker = state.workers.get(name)
-            self._forget(name)
-            if worker is None or worker.state != "up":
-                self._hold(name, {})
-            else:
-                self._learn(worker, state)
+            before = self._known.pop(name, None)
+            if before is not None:
+                self._forget(name, before)
+            kind = None
+            if worker is not None and worker.state == "up":
+                facts = worker.facts
+                kind = Kind(worker.batch, bool(facts.engines), facts.gpus, tuple(sorted(facts.custom)))
+                self._belong(name, before and before.kind, kind)
+                self._learn(worker, kind, state)
                 self._hold(name, worker.held)
+            elif before is not None:
+                self._belong(name, before.kind, None)
+                self._hold(name, {})
         self.touched.clear()
 
-    def _forget(self, name: str) -> None:
-        known = self._known.pop(name, None)
-        if known is None:
+    def _belong(self, name: str, before: Kind | None, kind: Kind | None) -> None:
+        """Whose member it is."""
+        if before == kind:
             return
+        if before is not None:
+            names = self.kinds[before].names
+            del names[bisect_left(names, name)]
+            if not names:
+                del self.kinds[before]
+        if kind is not None:
+            if kind not in self.kinds:
+                self.kinds[kind] = Members()
+            insort(self.kinds[kind].names, name)
+
+    def _forget(self, name: str, known: _Known) -> None:
+        """Take it out of all that follows from its load."""
         members = self.kinds[known.kind]
-        del members.names[name]
         if known.size >= 0:
             members.by_size.drop(known.size, name)
             self.places -= _places(known.seat)
         if known.slots >= 0:
             members.by_slots.drop(known.slots, name)
-        if not members.names:
-            del self.kinds[known.kind]
         self.total.count(known.facts, -1)
         self.ahead.pop(name, None)
         self.kills.pop(name, None)
         del self.stamps[name]
 
-    def _learn(self, worker: "Worker", state: "State") -> None:
+    def _learn(self, worker: "Worker", kind: Kind, state: "State") -> None:
         name, facts = worker.name, worker.facts
         load = state.load(name)
         seat = Seat(worker, load)
-        kind = Kind(worker.batch, bool(facts.engines), facts.gpus, tuple(sorted(facts.custom)))
-        members = self.kinds.get(kind)
-        if members is None:
-            members = self.kinds[kind] = Members()
-        members.names[name] = None
+        members = self.kinds[kind]
         size = slots = -1
         if worker.takes_work and worker.concurrency and seat.limit > 0:
             size = seat.size

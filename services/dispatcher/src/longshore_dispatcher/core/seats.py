@@ -9,7 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from longshore_common.model import HostFacts
-from longshore_dispatcher.core.content import Need, thousandths, variants
+from longshore_dispatcher.core.content import PLAIN, Need, thousandths, variants
 from longshore_dispatcher.core.load import Load
 
 if TYPE_CHECKING:
@@ -32,15 +32,17 @@ LOOKED_AT: Final = 32
 class Seat:
     """One worker's free places. Negative amounts: so much is promised beyond what runs at once.
 
-    `limit`: free slots, `MANY` if what tasks request decides alone; `given`: what a turn placed there last.
+    `limit`: free slots, `MANY` if what tasks request decides alone; `given`: what a turn placed there last; `ends`: the most that one end
+    frees, when it was asked for.
     """
 
-    __slots__ = ("busy", "cpus", "custom", "disk", "given", "gpus", "limit", "load", "memory", "name", "worker")
+    __slots__ = ("busy", "cpus", "custom", "disk", "ends", "given", "gpus", "limit", "load", "memory", "name", "worker")
 
     def __init__(self, worker: "Worker", load: Load, most: int = MANY) -> None:
         """`most` places; with such a limit nothing is taken in advance."""
         self.name, self.worker, self.load = worker.name, worker, load
         self.given: Need | None = None
+        self.ends: Need | None = None
         facts, slots = worker.facts, worker.concurrency
         width = slots if slots >= 0 else facts.cpus
         delivering = max(0, load.phases[2] - 2 * width - 8)  # a worker that cannot deliver gets no more
@@ -60,6 +62,7 @@ class Seat:
         """The same, to take from."""
         other = Seat.__new__(Seat)
         other.name, other.worker, other.load, other.given = self.name, self.worker, self.load, self.given
+        other.ends = self.ends
         other.busy, other.limit, other.cpus, other.memory = self.busy, self.limit, self.cpus, self.memory
         other.gpus, other.disk = self.gpus, self.disk
         other.custom = None if self.custom is None else dict(self.custom)
@@ -98,38 +101,74 @@ class Seat:
         return min(self.limit, self.fits(need))
 
     def room(self, need: Need, pace: float) -> int:
-        """How many may be assigned at all, with prefetch for tasks that run `pace` seconds (negative: unknown)."""
+        """How many may be assigned at all, with prefetch for tasks that run `pace` seconds (negative: unknown).
+
+        What is there in advance is bounded in attempts if the worker says so, else in parts of its host and its slots.
+        """
         worker = self.worker
-        starts = self.starts(need)
-        if starts <= 0 and not (need.plain or self._comes_free(need)):
-            return 0
         if worker.prefetch >= 0 and not worker.prefetch_percent:
-            prefetch = worker.prefetch
+            room = self.starts(need) + min(worker.prefetch, MOST)
         else:
-            at_once = capacity(worker, need)
-            prefetch = ceil(at_once * worker.prefetch_percent / 100) if worker.prefetch_percent else at_once
-            if pace >= 0 and not worker.prefetch_percent:
-                prefetch = max(prefetch, int(min(MOST, AHEAD * at_once / max(pace, 1e-4))))
-        return min(starts + min(prefetch, MOST), MOST + max(worker.concurrency, 0) - self.busy)
+            room = self._within(need, self._hosts_ahead(pace))
+        if room <= 0 or not (need.plain or self._comes_free(need)):
+            return 0
+        return min(room, MOST + max(worker.concurrency, 0) - self.busy)
+
+    def _hosts_ahead(self, pace: float) -> float:
+        """How many times its host and its slots are promised in advance."""
+        if percent := self.worker.prefetch_percent:
+            return percent / 100
+        return max(1.0, AHEAD / max(pace, 1e-4)) if pace >= 0 else 1.0
+
+    def _within(self, need: Need, ahead: float) -> int:
+        """How many fit into what is left and so many hosts more."""
+        facts, slots = self.worker.facts, self.worker.concurrency
+        least = MOST
+        if slots >= 0:
+            least = min(least, self.limit + min(MOST, ceil(ahead * slots) if ahead <= 1 else int(ahead * slots)))
+        elif need.plain:
+            return min(least, (self.cpus + int(ahead * facts.cpus * 1000)) // 1000)
+        if need.cpus:
+            least = min(least, (self.cpus + int(ahead * facts.cpus * 1000)) // need.cpus)
+        if need.memory:
+            least = min(least, (self.memory + int(ahead * facts.memory)) // need.memory)
+        if need.gpus:
+            least = min(least, (self.gpus + int(ahead * facts.gpus)) // need.gpus)
+        if need.disk:
+            least = min(least, (self.disk + int(ahead * facts.disk)) // need.disk)
+        for name, amount in need.custom:
+            more = int(ahead * thousandths(facts.custom.get(name, 0)))
+            least = min(least, ((self.custom or {}).get(name, 0) + more) // amount)
+        return least
 
     def _comes_free(self, need: Need) -> bool:
         """Whether a task like this fits once one of those there ends: only such are taken in advance."""
-        if self.given is not None and self._holds(need, self.given):
-            return True
-        return any(
-            self._holds(need, task.need)
-            for task in islice(self.load.attempts.values(), LOOKED_AT)
-            if task.need is not None
-        )
-
-    def _holds(self, need: Need, freed: Need) -> bool:
-        there = dict(freed.custom)
+        if self.ends is None:
+            self.ends = _largest(self.load)
+        freed = self.ends
+        if self.given is not None:
+            freed = Need(
+                False,
+                max(freed.cpus, self.given.cpus),
+                max(freed.memory, self.given.memory),
+                max(freed.gpus, self.given.gpus),
+                max(freed.disk, self.given.disk),
+                freed.custom + self.given.custom,
+            )
         return (
             need.cpus <= max(0, self.cpus) + freed.cpus
             and need.memory <= max(0, self.memory) + freed.memory
             and need.gpus <= max(0, self.gpus) + freed.gpus
             and need.disk <= max(0, self.disk) + freed.disk
-            and all(n <= max(0, (self.custom or {}).get(name, 0)) + there.get(name, 0) for name, n in need.custom)
+            and (not need.custom or self._custom_comes_free(need, freed))
+        )
+
+    def _custom_comes_free(self, need: Need, freed: Need) -> bool:
+        there: dict[str, int] = {}
+        for name, amount in freed.custom:
+            there[name] = max(there.get(name, 0), amount)
+        return all(
+            amount <= max(0, (self.custom or {}).get(name, 0)) + there.get(name, 0) for name, amount in need.custom
         )
 
     def take(self, need: Need, count: int) -> None:
@@ -149,6 +188,19 @@ class Seat:
                 self.custom[name] = self.custom.get(name, 0) - count * amount
 
 
+def _largest(load: Load) -> Need:
+    """The most of each thing that one of the attempts that began first holds."""
+    asked = [task.need for task in islice(load.attempts.values(), LOOKED_AT) if task.need is not None]
+    return Need(
+        False,
+        max((need.cpus for need in asked), default=0),
+        max((need.memory for need in asked), default=0),
+        max((need.gpus for need in asked), default=0),
+        max((need.disk for need in asked), default=0),
+        tuple(custom for need in asked for custom in need.custom),
+    )
+
+
 def size_of(need: Need) -> int:
     """See `Seat.size`."""
     asked = need.cpus / 1000 + need.memory / MEMORY_PER_CPU + need.gpus * CPUS_PER_GPU
@@ -157,14 +209,7 @@ def size_of(need: Need) -> int:
 
 def capacity(worker: "Worker", need: Need) -> int:
     """How many tasks of this need (without alternatives) the worker runs at once when it has nothing else."""
-    facts = worker.facts
-    least = worker.concurrency if worker.concurrency >= 0 else MOST
-    if need.plain:
-        return min(least, facts.cpus) if worker.concurrency < 0 else least
-    for asked, has in _offers(facts, need):
-        if asked:
-            least = min(least, has // asked)
-    return least
+    return max(0, Seat(worker, Load()).starts(need))
 
 
 def serves(worker: "Worker", batch: str, need: Need) -> bool:
