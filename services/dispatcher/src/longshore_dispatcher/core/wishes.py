@@ -33,25 +33,16 @@ def answers(state: State) -> Iterator[Decision]:
     for wish in state.wishes.values():
         if isinstance(wish.event, e.UndoRequested):  # it may touch anything: it has a turn of its own
             undone = [] if touched else list(surgery.answers(state, wish, wish.event))
-            yield from undone
             if undone:
+                yield from undone
                 return
             behind.add(wish.user)
-            continue
-        if wish.user in behind and not isinstance(wish.event, _NOT_BEHIND):
-            continue
-        footprint = _footprint(state, wish)
-        free = touched.isdisjoint(footprint) and touched.isdisjoint(_required(state, wish))
-        touched |= footprint
-        if not free:
-            continue  # the next turn sees what the earlier answer did
-        if wish.malformed:
-            yield e.SubmissionRejected(submission=SubmissionId(wish.seq), reason=_unreadable(wish)), ""
-        elif wish.event is None:
-            if (answer := answer_submission(state, wish)) is not None:
-                yield answer, ""
-        else:
-            yield from _answer(state, wish)
+        elif wish.user not in behind or isinstance(wish.event, _NOT_BEHIND):
+            footprint = _footprint(state, wish)
+            free = touched.isdisjoint(footprint) and touched.isdisjoint(_required(state, wish))
+            touched |= footprint
+            if free:  # else the next turn sees what the earlier answer did
+                yield from _answer(state, wish)
 
 
 def _footprint(state: State, wish: Wish) -> set[object]:
@@ -85,6 +76,8 @@ def answered_now(state: State, wish: Wish) -> Iterable[Decision]:
 
 
 def _answer(state: State, wish: Wish) -> Iterable[Decision]:
+    if wish.malformed:
+        return [(e.SubmissionRejected(submission=SubmissionId(wish.seq), reason=_unreadable(wish)), "")]
     match wish.event:
         case e.CancelRequested():
             return _cancel(state, wish, wish.event)
@@ -99,7 +92,8 @@ def _answer(state: State, wish: Wish) -> Iterable[Decision]:
         case e.EditRequested() | e.UndoRequested() | e.DeleteRequested() | e.WorkerMoveRequested():
             return surgery.answers(state, wish, wish.event)
         case None:
-            return []
+            answer = answer_submission(state, wish)
+            return [] if answer is None else [(answer, "")]
         case _:
             return worker_wishes.answers(state, wish, wish.event)
 
