@@ -387,7 +387,7 @@ def test_an_idle_worker_says_what_keeps_the_queued_tasks_away(desk):
     assert [(part.count, part.text) for part in idle.parts] == [
         (300, "need more memory than its 8 GiB"),
         (40, "need a container engine"),
-        (5, "are of the paused batch 'paused'"),
+        (5, "are of paused batches"),
     ]
 
 

@@ -3,17 +3,18 @@
 What must not enter: how demand is counted.
 """
 
+import asyncio
 from typing import Final
 
 import msgspec
 
 from longshore_common import subjects
 from longshore_common.clock import Clock
-from longshore_common.demand import Leader
+from longshore_common.demand import BatchDemand, Leader
 from longshore_common.errors import Unreachable
 from longshore_common.log import Retained
 from longshore_common.logs import get_logger
-from longshore_dispatcher.core.demand import Crew, demands
+from longshore_dispatcher.core.demand import Crew, counting
 from longshore_dispatcher.core.state import State
 
 log = get_logger()
@@ -21,6 +22,8 @@ log = get_logger()
 #: Seconds between two looks, at least and as a multiple of what the last one took: it never costs more than a twentieth.
 PAUSE: Final = 1.0
 RARELY: Final = 20.0
+#: Seconds of counting at a stretch.
+SLICE: Final = 0.003
 #: Seconds after which all is said again.
 AGAIN: Final = 60.0
 #: Seconds the store has to take it.
@@ -47,7 +50,7 @@ class Teller:
         if state.seq == self._seq and not anew:
             return PAUSE
         self._seq = state.seq
-        found = demands(state, self._crew, fence)
+        found = await self._count(state, fence)
         now = {subjects.demand(batch): msgspec.json.encode(told) for batch, told in found.items()}
         took = self._clock.steady() - began
         try:
@@ -56,6 +59,19 @@ class Teller:
             log.warning("demand-not-told", reason=str(err))
             self._fence = 0
         return max(PAUSE, RARELY * took)
+
+    async def _count(self, state: State, fence: int) -> dict[str, BatchDemand]:
+        """A slice at a time: the turns of the dispatcher go first."""
+        steps, began = counting(state, self._crew, fence), self._clock.steady()
+        try:
+            while True:
+                next(steps)
+                if self._clock.steady() - began > SLICE:
+                    await asyncio.sleep(0)
+                    began = self._clock.steady()
+        except StopIteration as done:
+            found: dict[str, BatchDemand] = done.value
+            return found
 
     async def _say(self, now: dict[str, bytes]) -> None:
         changed = {subject: body for subject, body in now.items() if self._told.get(subject) != body}

@@ -5,21 +5,32 @@ machine would run them now. What must not enter: how it is told.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from longshore_common.demand import BatchDemand, Shape, Waiting
 from longshore_dispatcher.core import changes, shares
-from longshore_dispatcher.core.content import Need, variants
+from longshore_dispatcher.core.content import PLAIN, Need, variants
 from longshore_dispatcher.core.queue import Key, Line
 from longshore_dispatcher.core.seats import Seat, capacity, serves
-from longshore_dispatcher.core.state import PHASE, State, Submission, Task
+from longshore_dispatcher.core.state import PHASE, State, Submission
 
 #: Shapes of one batch that are told apart.
 LISTED: Final = 200
 #: Seconds that tasks taken in advance must run at least to be demand: others start in a moment.
 LONG: Final = 1.0
+
+
+class _Kind(NamedTuple):
+    """What is told together."""
+
+    priority: int
+    need: Need
+
+
+#: How many of a kind, and since when, by batch.
+_Ahead = dict[tuple[str, _Kind], tuple[int, float]]
 
 
 class Crew:
@@ -30,6 +41,7 @@ class Crew:
 
     def __init__(self) -> None:
         self._seen: object = None
+        self._ahead: dict[str, tuple[int, _Ahead]] = {}
         self._slots: dict[tuple[str, Need | None], int] = {}
 
     def look(self, state: State) -> None:
@@ -41,6 +53,14 @@ class Crew:
     def slots(self, state: State, batch: str, need: Need | None) -> int:
         """Tasks of this need (None: slots, whatever is asked for) that run at once on workers that take this batch's."""
         return self._of(state, "*", need) + self._of(state, batch, need)
+
+    def ahead(self, state: State, name: str) -> _Ahead:
+        """What this worker holds beyond what runs there at once, looked at again when it has changed."""
+        stamp = state.roster.stamps.get(name, 0)
+        known = self._ahead.get(name)
+        if known is None or known[0] != stamp:
+            known = self._ahead[name] = (stamp, _ahead(state, name))
+        return known[1]
 
     def _of(self, state: State, served: str, need: Need | None) -> int:
         found = self._slots.get((served, need))
@@ -55,13 +75,6 @@ class Crew:
         return found
 
 
-class _Kind(NamedTuple):
-    """What is told together."""
-
-    priority: int
-    need: Need
-
-
 class _Sum:
     """How much of a kind there is."""
 
@@ -74,22 +87,40 @@ class _Sum:
 
 def demands(state: State, crew: Crew, leader: int) -> dict[str, BatchDemand]:
     """By batch, for all that have tasks in line or held in advance."""
+    steps = counting(state, crew, leader)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: dict[str, BatchDemand] = done.value
+            return found
+
+
+def counting(state: State, crew: Crew, leader: int) -> Generator[None, None, dict[str, BatchDemand]]:
+    """`demands` in small steps, between which the state may go on: a hint need not be of one instant."""
     crew.look(state)
     allowed = _Allowed(state)
     found: dict[str, dict[_Kind, _Sum]] = {}
     for key in sorted(state.queue.lines, key=_rank):
-        line = state.queue.lines[key]
+        yield
+        if (line := state.queue.lines.get(key)) is None:
+            continue
         kinds = found.setdefault(key.batch, {})
         if tasks := allowed.of(state, key, line):
             total = kinds.setdefault(_Kind(-key.rank, key.need), _Sum())
             total.tasks += tasks
             total.since = min(total.since, _since(state, line))
-    for sub, task in _ahead(state):
-        kind = _Kind(sub.priority, changes.lot_at(sub, task.index).need)
-        total = found.setdefault(sub.batch, {}).setdefault(kind, _Sum())
-        total.ahead += 1
-        total.since = min(total.since, sub.at)
-    return {batch: _told(state, crew, (batch, leader, allowed.held[batch]), kinds) for batch, kinds in found.items()}
+    for name in list(state.roster.ahead):
+        yield
+        for (batch, kind), (count, since) in crew.ahead(state, name).items():
+            total = found.setdefault(batch, {}).setdefault(kind, _Sum())
+            total.ahead += count
+            total.since = min(total.since, since)
+    told = {}
+    for batch, kinds in found.items():
+        yield
+        told[batch] = _told(state, crew, (batch, leader, allowed.held[batch]), kinds)
+    return told
 
 
 def _told(state: State, crew: Crew, what: tuple[str, int, int], kinds: dict[_Kind, _Sum]) -> BatchDemand:
@@ -167,21 +198,25 @@ class _Allowed:
         return tasks
 
 
-def _ahead(state: State) -> Iterator[tuple[Submission, Task]]:
-    """Attempts that workers hold beyond what runs there at once, of tasks that run long."""
-    for name in state.roster.ahead:
-        seat = state.roster.seat(name)
-        if seat is None or not _beyond(seat):
+def _ahead(state: State, name: str) -> _Ahead:
+    """Attempts that this worker holds beyond what runs there at once, of tasks that run long, and since when."""
+    found: _Ahead = {}
+    seat = state.roster.seat(name)
+    if seat is None or not _beyond(seat):
+        return found
+    left = seat.copy()
+    for task in reversed(state.load(name).attempts.values()):
+        if PHASE[task.state]:
             continue
-        left = seat.copy()
-        for task in reversed(state.load(name).attempts.values()):
-            if not _beyond(left):
-                break
-            sub = state.submissions[task.submission]
-            if PHASE[task.state] or 0 <= state.paces.get(sub.batch, -1) < LONG:
-                continue
-            left.take(task.need or Need(), -1)
-            yield sub, task
+        sub = state.submissions[task.submission]
+        if not 0 <= state.paces.get(sub.batch, -1) < LONG:
+            key = (sub.batch, _Kind(sub.priority, changes.lot_at(sub, task.index).need))
+            count, since = found.get(key, (0, sub.at))
+            found[key] = (count + 1, min(since, sub.at))
+        left.take(task.need or PLAIN, -1)
+        if not _beyond(left):
+            break
+    return found
 
 
 def _beyond(seat: Seat) -> bool:

@@ -4,17 +4,14 @@ A figure with its basis, or none: nothing is guessed where nothing was measured.
 """
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final, NamedTuple
 
 from longshore_dispatcher.core import shares
 from longshore_dispatcher.core.content import Need, variants
 from longshore_dispatcher.core.explain.answer import Eta, number, span
-from longshore_dispatcher.core.seats import able, capacity
+from longshore_dispatcher.core.seats import capacity, serves
 from longshore_dispatcher.core.state import Lot, State, Submission, Worker
 
-#: Attempts per worker that are looked at for how long what runs there takes.
-LOOKED_AT: Final = 4
 #: Needs of a batch that are held against all workers.
 NEEDS: Final = 5
 
@@ -34,10 +31,13 @@ def pace(state: State, sub: Submission) -> float:
 def crew(state: State, batch: str, need: Need) -> Crew:
     """Who could take tasks of this batch and need."""
     slots, busy = 0, 0.0
+    wanted = variants(need)
     for worker in state.workers.values():
-        if worker.takes_work and able(worker, batch, need):
-            slots += max(capacity(worker, variant) for variant in variants(need))
-            busy += held(state, worker)
+        if worker.takes_work and serves(worker, batch, need):
+            most = capacity(worker, wanted[0]) if len(wanted) == 1 else max(capacity(worker, v) for v in wanted)
+            if most > 0:
+                slots += most
+                busy += held(state, worker)
     return Crew(slots, busy)
 
 
@@ -46,9 +46,9 @@ def held(state: State, worker: Worker) -> float:
     load = state.load(worker.name)
     if not load.attempts:
         return 0.0
-    known = [state.submissions[task.submission] for task in islice(load.attempts.values(), LOOKED_AT)]
-    paces = [p for sub in known if (p := pace(state, sub)) >= 0]
-    return sum(paces) / len(paces) * (load.running / 2 + load.unstarted) if paces else 0.0
+    task = next(iter(load.attempts.values()))  # one stands for all: every worker is looked at
+    each = pace(state, state.submissions[task.submission])
+    return max(0.0, each) * (load.running / 2 + load.unstarted)
 
 
 def start(state: State, sub: Submission, lot: Lot, index: int) -> Eta | None:

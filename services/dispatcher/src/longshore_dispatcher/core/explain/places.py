@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from longshore_common.model import HostFacts
 from longshore_dispatcher.core.content import Need, thousandths, variants
 from longshore_dispatcher.core.explain.answer import Reason, amount, nothing, number, some
-from longshore_dispatcher.core.seats import Seat, able
+from longshore_dispatcher.core.seats import Seat, able, capacity
 from longshore_dispatcher.core.state import State, Worker
 
 #: How near a worker is to a task: it does not take such tasks, it fits and has no place free, or has one.
@@ -17,6 +17,10 @@ Stage = int
 CLOSED: Final[Stage] = 0
 BUSY: Final[Stage] = 1
 FREE: Final[Stage] = 2
+
+
+#: Groups in the headline, the largest.
+LISTED: Final = 5
 
 
 class Hindrance(NamedTuple):
@@ -85,7 +89,10 @@ def reason(state: State, batch: str, need: Need, tasks: int = 1) -> Reason:
 
 
 def _listed(groups: list[Group]) -> str:
-    return ", ".join(f"{len(g.names)} {g.hindrance.said(len(g.names))}" for g in groups)
+    told = [f"{len(g.names)} {g.hindrance.said(len(g.names))}" for g in groups[:LISTED]]
+    if rest := sum(len(g.names) for g in groups[LISTED:]):
+        told.append(f"{rest} for other reasons")
+    return ", ".join(told)
 
 
 def _part(group: Group) -> Reason:
@@ -107,7 +114,7 @@ def hindrance(state: State, worker: Worker, batch: str, need: Need) -> Hindrance
     if need.container and not worker.facts.engines:
         fix = "install Docker or Podman there ({names}), or submit without a container"
         return Hindrance(CLOSED, "has no container engine", "have no container engine", fix)
-    if not able(worker, batch, need):
+    if all(capacity(worker, variant) < 1 for variant in variants(need)) and not able(worker, batch, need):
         return _lacking(worker, need)
     return _busy(state, worker, need)
 
@@ -203,10 +210,12 @@ def _busy(state: State, worker: Worker, need: Need) -> Hindrance:
     if worker.concurrency == 0:
         return Hindrance(CLOSED, "has no slots", "have no slots", "longshore worker resize --concurrency 1 {names}")
     if (claim := state.reservations.get(worker.name)) is not None:
-        kept = f"kept for {claim.submission}.{claim.index}, which fits nowhere else"
-        fix = nothing("it starts beside that if it fits, or after it; longshore worker list shows the others")
-        return Hindrance(BUSY, f"is {kept}", f"are {kept}", fix)
-    seat = Seat(worker, state.load(worker.name))
+        why = f"such as {worker.name} for {claim.submission}.{claim.index}"
+        fix = nothing("it starts beside that if it does not delay it, or else after it")
+        return Hindrance(
+            BUSY, "is kept for another that fits nowhere now", "are kept for others that fit nowhere now", fix, why
+        )
+    seat = state.roster.seat(worker.name) or Seat(worker, state.load(worker.name))
     fix = nothing("it starts when a place is free; more workers would bring that forward")
     if seat.limit < 1:
         return Hindrance(BUSY, "has all slots taken", "have all slots taken", fix)

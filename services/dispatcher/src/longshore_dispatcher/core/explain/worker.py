@@ -112,7 +112,7 @@ def _idle(state: State, worker: Worker) -> Iterator[Reason]:
 def _away(state: State, worker: Worker, batch: str, need: Need) -> tuple[str, str]:
     held = state.batches.get(batch)
     if held is not None and held.paused:
-        return f"are of the paused batch {batch!r}", f"longshore batch resume {batch}"
+        return "are of paused batches", "longshore batch resume, for each that shall go on"
     if worker.batch not in ("*", batch):
         return (
             f"are of batches other than {worker.batch!r}, which it serves",
