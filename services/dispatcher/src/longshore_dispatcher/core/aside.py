@@ -205,6 +205,7 @@ def deleted(state: State, _record: Recorded, event: e.TasksDeleted) -> None:
         (gone.cut if event.restored else gone.add)(run.lo, run.hi)
         if isinstance(known, Closed):
             known.deleted = list(gone.ascending())
+            state.closed[run.submission] = known
     if not event.more:
         state.wishes.pop(event.request, None)
 

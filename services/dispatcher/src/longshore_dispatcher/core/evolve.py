@@ -112,7 +112,7 @@ def _unsubmit(state: State, record: Recorded, submission: int, closed: Closed) -
     state.closed[submission] = closed
     state.news[submission] = None
     whose = f"{sub.user}/{sub.key}"
-    if state.keys.get(whose) == submission:
+    if state.keys.get(whose, 0) == submission:
         del state.keys[whose]
 
 

@@ -17,7 +17,7 @@ def of_batch(state: State, wish: Wish, batch: str | None) -> Iterator[Submission
     """The submissions of the wish's user in this batch from before it."""
     if batch is None:
         return
-    known: Iterable[Submission | Closed] = chain(state.submissions.values(), state.closed.values())
+    known: Iterable[Submission | Closed] = chain(state.submissions.values(), state.closed.of(wish.user, batch))
     for sub in known:
         if sub.batch == batch and sub.user == wish.user and sub.id < wish.seq and sub.size:
             yield sub

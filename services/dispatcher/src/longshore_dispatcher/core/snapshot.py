@@ -15,6 +15,7 @@ from longshore_common.model import Policy, Retention, Share
 from longshore_dispatcher.core import blocked, changes, placing, requirements, shares, sweeping, trust
 from longshore_dispatcher.core.claims import Reservation
 from longshore_dispatcher.core.deeds import Deed
+from longshore_dispatcher.core.ledger import Ledger, Rows, mark_of
 from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.shares import Account
 from longshore_dispatcher.core.state import (
@@ -31,7 +32,7 @@ from longshore_dispatcher.core.state import (
 )
 
 #: Raised whenever an older dispatcher would misread what a newer one wrote; a snapshot of a newer version is not used.
-VERSION: Final = 3
+VERSION: Final = 4
 #: Tasks say what they hold of their hosts since this version.
 WITH_NEEDS: Final = 3
 
@@ -61,6 +62,7 @@ class Image(Struct):
     usage: dict[tuple[str, str], Account] = {}
     reservations: dict[str, Reservation] = {}
     deeds: dict[int, Deed] = {}
+    rows: Rows = Rows()
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -70,10 +72,11 @@ _decode: Final = msgspec.msgpack.Decoder(Image).decode
 def image(state: State) -> Image:
     """The part of the state from which all the rest follows."""
     return Image(
-        VERSION, state.seq, state.at, state.leader, state.leader_name, state.submissions, list(state.closed.values()),
+        VERSION, state.seq, state.at, state.leader, state.leader_name, state.submissions,
+        list(state.closed.others.values()),
         state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces, state.retention,
         list(state.residues.values()), state.sweeps, state.shares, state.policy,
-        state.results, state.usage, state.reservations, state.deeds,
+        state.results, state.usage, state.reservations, state.deeds, state.closed.rows(),
     )  # fmt: skip
 
 
@@ -94,7 +97,7 @@ def from_bytes(data: bytes) -> State:
     state.seq, state.at, state.leader, state.leader_name = kept.seq, kept.at, kept.leader, kept.leader_name
     state.submissions, state.parts, state.broken_parts = kept.submissions, kept.parts, kept.broken_parts
     state.workers, state.batches, state.wishes, state.paces = kept.workers, kept.batches, kept.wishes, kept.paces
-    state.closed = {closed.id: closed for closed in kept.closed}
+    state.closed = Ledger.restored(kept.closed, kept.rows)
     state.residues = {residue.id: residue for residue in kept.residues}
     state.retention, state.sweeps = kept.retention, kept.sweeps
     state.shares, state.policy, state.results = kept.shares, kept.policy, kept.results
@@ -139,9 +142,11 @@ def _give_needs(state: State) -> None:
 
 
 def _derive_keys(state: State) -> None:
-    for closed in state.closed.values():
+    for closed in state.closed.others.values():
         if not (closed.first or closed.rejected):
-            state.keys[f"{closed.user}/{closed.key}"] = closed.id
+            state.keys.mark(mark_of(closed), closed.id)
+    for mark, submission in state.closed.marks():
+        state.keys.mark(mark, submission)
     for sub in sorted(state.submissions.values(), key=_answered_first):
         state.keys.setdefault(f"{sub.user}/{sub.key}", sub.id)
 

@@ -12,9 +12,11 @@ from msgspec import Struct, field
 from longshore_common.ids import TaskRange
 from longshore_common.model import STATES, Cause, HostFacts, Policy, Retention, Share
 from longshore_dispatcher.core.claims import Reservation
+from longshore_dispatcher.core.closing import Closed as Closed  # part of the state
 from longshore_dispatcher.core.content import Content, Need, Shelf
 from longshore_dispatcher.core.deeds import Deed
 from longshore_dispatcher.core.edition import Edit, Origin
+from longshore_dispatcher.core.ledger import Keys, Ledger
 from longshore_dispatcher.core.load import Load as Load  # part of the state
 from longshore_dispatcher.core.queue import Queue
 from longshore_dispatcher.core.ranges import Ranges, Run
@@ -188,27 +190,6 @@ class Submission(Struct, gc=False):
         return (task for i, task in self.tasks.items() if lo <= i <= hi)
 
 
-class Closed(Struct, array_like=True, gc=False):
-    """A finished submission. `revive` holds what a retry needs, if a task may be retried; `first`: a duplicate of that.
-
-    `deleted`: those that no list shows.
-    """
-
-    id: int
-    user: str
-    batch: str
-    key: str
-    size: int
-    at: float
-    succeeded: int = 0
-    failed: list[Run] = []
-    cancelled: list[Run] = []
-    rejected: str = ""
-    first: int = 0
-    revive: bytes = b""
-    deleted: list[Run] = []
-
-
 class Result(Struct, array_like=True, gc=False):
     """A succeeded attempt whose outputs can be used again, and the folder they are in."""
 
@@ -294,8 +275,8 @@ class Told:
         self.leader = 0
         self.leader_name = ""
         self.submissions: dict[int, Submission] = {}
-        self.closed: dict[int, Closed] = {}
-        self.keys: dict[str, int] = {}
+        self.closed = Ledger()
+        self.keys = Keys()
         self.parts: dict[str, Parts] = {}
         self.broken_parts: dict[str, str] = {}
         self.workers: dict[str, Worker] = {}
