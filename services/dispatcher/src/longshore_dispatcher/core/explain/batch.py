@@ -2,6 +2,7 @@
 
 from longshore_dispatcher.core.explain import eta, progress
 from longshore_dispatcher.core.explain.answer import Answer, Reason, nothing, number
+from longshore_dispatcher.core.explain.places import Survey
 from longshore_dispatcher.core.state import State
 
 
@@ -21,12 +22,12 @@ def answer(state: State, name: str, now: float) -> Answer:
         fix = nothing("longshore batch show tells of what has ended")
         reasons.append(Reason("nothing of it is open: all has ended, or it does not exist", fix))
         return Answer(name, "paused" if batch is not None else "ended", reasons)
-    counted = progress.counts(subs)
+    survey, counted = Survey(state), progress.counts(subs)
     text = f"{number(len(subs), 'submission')} of it open: {progress.told(counted)}"
     fix = nothing("they go on by themselves")
     if counted.get("failed"):
         fix = f"longshore task list --batch {name} --state failed shows what failed"
     reasons.append(Reason(text, fix, sum(counted.values())))
-    reasons += progress.hindrances(state, subs, now)
+    reasons += progress.hindrances(survey, subs, now)
     paused = batch is not None and batch.paused
-    return Answer(name, "paused" if paused else "open", reasons, None if paused else eta.end(state, subs), counted)
+    return Answer(name, "paused" if paused else "open", reasons, None if paused else eta.end(survey, subs), counted)

@@ -7,54 +7,20 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from longshore_dispatcher.core import shares
-from longshore_dispatcher.core.content import Need, variants
+from longshore_dispatcher.core.content import Need
 from longshore_dispatcher.core.explain.answer import Eta, number, span
-from longshore_dispatcher.core.seats import capacity, serves
-from longshore_dispatcher.core.state import Lot, State, Submission, Worker
+from longshore_dispatcher.core.explain.places import Survey, pace
+from longshore_dispatcher.core.state import Lot, State, Submission
 
 #: Needs of a batch that are held against all workers.
 NEEDS: Final = 5
 
 
-class Crew(NamedTuple):
-    """The workers that take such tasks now: how many of them they run at a time, and seconds of work they hold already."""
-
-    slots: int
-    busy: float
-
-
-def pace(state: State, sub: Submission) -> float:
-    """Seconds a task of this submission runs, as measured there or else in its batch; negative if nowhere."""
-    return sub.pace if sub.pace >= 0 else state.paces.get(sub.batch, -1.0)
-
-
-def crew(state: State, batch: str, need: Need) -> Crew:
-    """Who could take tasks of this batch and need."""
-    slots, busy = 0, 0.0
-    wanted = variants(need)
-    for worker in state.workers.values():
-        if worker.takes_work and serves(worker, batch, need):
-            most = capacity(worker, wanted[0]) if len(wanted) == 1 else max(capacity(worker, v) for v in wanted)
-            if most > 0:
-                slots += most
-                busy += held(state, worker)
-    return Crew(slots, busy)
-
-
-def held(state: State, worker: Worker) -> float:
-    """About the seconds of work there: what runs is half done, what does not run yet is all to do."""
-    load = state.load(worker.name)
-    if not load.attempts:
-        return 0.0
-    task = next(iter(load.attempts.values()))  # one stands for all: every worker is looked at
-    each = pace(state, state.submissions[task.submission])
-    return max(0.0, each) * (load.running / 2 + load.unstarted)
-
-
-def start(state: State, sub: Submission, lot: Lot, index: int) -> Eta | None:
+def start(survey: Survey, sub: Submission, lot: Lot, index: int) -> Eta | None:
     """When this queued task of this lot starts; None if nobody takes it or nothing was measured."""
+    state = survey.state
     each = pace(state, sub)
-    found = crew(state, sub.batch, lot.need)
+    found = survey.look(sub.batch, lot.need)
     if each < 0 or not found.slots:
         return None
     line = before(state, sub, index)
@@ -66,9 +32,9 @@ def start(state: State, sub: Submission, lot: Lot, index: int) -> Eta | None:
     return Eta("start", seconds, basis + among)
 
 
-def end(state: State, subs: Iterable[Submission]) -> Eta | None:
+def end(survey: Survey, subs: Iterable[Submission]) -> Eta | None:
     """When all tasks of these submissions of one batch that can run now will have ended, as far as that can be told."""
-    todo = _Todo()
+    state, todo = survey.state, _Todo()
     for sub in subs:
         if not todo.add(state, sub):
             return None
@@ -77,7 +43,7 @@ def end(state: State, subs: Iterable[Submission]) -> Eta | None:
     seconds, slots = todo.last, 0
     part, among = share(state, todo.subs[0]) if todo.subs else (1.0, "")
     for (batch, need), work in todo.largest():
-        found = crew(state, batch, need)
+        found = survey.look(batch, need)
         if not found.slots:
             return None
         slots = max(slots, found.slots)

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from longshore_common.model import HostFacts
 from longshore_dispatcher.core.content import Need, thousandths, variants
 from longshore_dispatcher.core.explain.answer import Reason, amount, nothing, number, some
-from longshore_dispatcher.core.seats import Seat, able, capacity
-from longshore_dispatcher.core.state import State, Worker
+from longshore_dispatcher.core.seats import Seat, capacity
+from longshore_dispatcher.core.state import State, Submission, Worker
 
 #: How near a worker is to a task: it does not take such tasks, it fits and has no place free, or has one.
 Stage = int
@@ -51,31 +51,84 @@ class Group:
         self.names: list[str] = []
 
 
-def places(state: State, batch: str, need: Need) -> list[Group]:
-    """Every worker in one group, the largest groups first."""
+class Look(NamedTuple):
+    """All workers, held against a need: in groups by what is in the way, the largest first; and of those that take such
+    tasks at all, how many they run at a time and the seconds of work they hold already.
+    """
+
+    groups: list[Group]
+    slots: int
+    busy: float
+
+
+class Survey:
+    """The looks that one answer takes, each once."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._looks: dict[tuple[str, Need], Look] = {}
+
+    def look(self, batch: str, need: Need) -> Look:
+        """Every worker in one group."""
+        found = self._looks.get((batch, need))
+        if found is None:
+            found = self._looks[(batch, need)] = _look(self.state, batch, need)
+        return found
+
+
+def _look(state: State, batch: str, need: Need) -> Look:
     groups: dict[tuple[Stage, str], Group] = {}
+    slots, busy = 0, 0.0
     for worker in state.workers.values():
-        why = hindrance(state, worker, batch, need)
+        why = closed(worker) or _unserved(worker, batch, need)
+        if why is None:
+            most = _most(worker, need)
+            if most > 0:
+                slots += most
+                busy += held(state, worker)
+            why = _open(state, worker, need, most)
         group = groups.get((why.stage, why.one))
         if group is None:
             group = groups[(why.stage, why.one)] = Group(why)
         elif why.rank > group.hindrance.rank:
             group.hindrance = why
         group.names.append(worker.name)
-    return sorted(groups.values(), key=_size, reverse=True)
+    return Look(sorted(groups.values(), key=_size, reverse=True), slots, busy)
+
+
+def _most(worker: Worker, need: Need) -> int:
+    """How many of this need the worker runs at once when it has nothing else, by the alternative of which it takes most."""
+    if not need.alternatives:
+        return capacity(worker, need)
+    return max(capacity(worker, variant) for variant in variants(need))
+
+
+def pace(state: State, sub: Submission) -> float:
+    """Seconds a task of this submission runs, as measured there or else in its batch; negative if nowhere."""
+    return sub.pace if sub.pace >= 0 else state.paces.get(sub.batch, -1.0)
+
+
+def held(state: State, worker: Worker) -> float:
+    """About the seconds of work there: what runs is half done, what does not run yet is all to do."""
+    load = state.load(worker.name)
+    if not load.attempts:
+        return 0.0
+    task = next(iter(load.attempts.values()))  # one stands for all: every worker is looked at
+    each = pace(state, state.submissions[task.submission])
+    return max(0.0, each) * (load.running / 2 + load.unstarted)
 
 
 def _size(group: Group) -> int:
     return len(group.names)
 
 
-def reason(state: State, batch: str, need: Need, tasks: int = 1) -> Reason:
+def reason(survey: Survey, batch: str, need: Need, tasks: int = 1) -> Reason:
     """`0 of 14 workers fit: 9 lack 20 GB memory, 3 are paused, 2 are lost`, with the fix for each group."""
-    total = len(state.workers)
+    total = len(survey.state.workers)
     if not total:
         fix = "start an agent: longshore-agent run, or longshore up --workers 1"
         return Reason("there are no workers", fix, tasks)
-    groups = places(state, batch, need)
+    groups = survey.look(batch, need).groups
     stages = [[g for g in groups if g.hindrance.stage == stage] for stage in (FREE, BUSY, CLOSED)]
     free, busy, closed = stages
     fit = sum(len(g.names) for g in (*free, *busy))
@@ -106,15 +159,24 @@ def _part(group: Group) -> Reason:
 
 def hindrance(state: State, worker: Worker, batch: str, need: Need) -> Hindrance:
     """Why this worker does not take such a task of this batch, or that it could."""
-    if (shut := closed(worker)) is not None:
-        return shut
+    found = closed(worker) or _unserved(worker, batch, need)
+    return found or _open(state, worker, need, _most(worker, need))
+
+
+def _unserved(worker: Worker, batch: str, need: Need) -> Hindrance | None:
+    """Why this worker takes nothing like it, whatever its size; None if it does."""
     if worker.batch not in ("*", batch):
         fix = "move one: longshore worker move {names} --batch " + batch + ", or add a worker that serves any"
         return Hindrance(CLOSED, "serves another batch", "serve another batch", fix)
     if need.container and not worker.facts.engines:
         fix = "install Docker or Podman there ({names}), or submit without a container"
         return Hindrance(CLOSED, "has no container engine", "have no container engine", fix)
-    if all(capacity(worker, variant) < 1 for variant in variants(need)) and not able(worker, batch, need):
+    return None
+
+
+def _open(state: State, worker: Worker, need: Need, most: int) -> Hindrance:
+    """What is in the way on a worker that takes such work and runs `most` of them at once when it has nothing else."""
+    if worker.concurrency and most < 1:
         return _lacking(worker, need)
     return _busy(state, worker, need)
 

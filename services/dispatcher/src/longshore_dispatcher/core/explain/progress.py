@@ -40,10 +40,10 @@ def told(counted: dict[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in counted.items())
 
 
-def hindrances(state: State, subs: list[Submission], now: float) -> Iterator[Reason]:
+def hindrances(survey: places.Survey, subs: list[Submission], now: float) -> Iterator[Reason]:
     """Why what is not on a worker is not, most tasks first, each with how many it is about."""
-    found = [*_unanswered(subs), *_verdicts(subs), *_delayed(subs, now), *_waiting(state, subs), *_held(subs)]
-    found += _queued(state, subs)
+    found = [*_unanswered(subs), *_verdicts(subs), *_delayed(subs, now), *_waiting(survey.state, subs), *_held(subs)]
+    found += _queued(survey, subs)
     yield from sorted(found, key=_count, reverse=True)
 
 
@@ -95,7 +95,7 @@ def _held(subs: list[Submission]) -> Iterator[Reason]:
         yield Reason(f"{number(tasks, 'task')} held", f"longshore task retry {ids}", tasks)
 
 
-def _queued(state: State, subs: list[Submission]) -> Iterator[Reason]:
+def _queued(survey: places.Survey, subs: list[Submission]) -> Iterator[Reason]:
     """What is in line: held back whatever workers are free, or else by need."""
     back: Counter[tuple[str, str]] = Counter()
     needs: Counter[tuple[str, Need]] = Counter()
@@ -103,13 +103,13 @@ def _queued(state: State, subs: list[Submission]) -> Iterator[Reason]:
         if sub.waiting or not sub.accepted:
             continue
         tasks = Counter({(sub.batch, lot.need): lot.fresh.count + len(lot.again) for lot in sub.lots})
-        if (reason := next(held_back(state, sub), None)) is not None:
+        if (reason := next(held_back(survey.state, sub), None)) is not None:
             back[(reason.text, reason.fix)] += tasks.total()
         else:
             needs += tasks
     for (text, fix), count in (+back).items():
         yield Reason(f"{number(count, 'task')} queued: {text}", fix, count)
     for (batch, need), count in needs.most_common(NEEDS):
-        reason = places.reason(state, batch, need, count)
+        reason = places.reason(survey, batch, need, count)
         reason.text = f"{number(count, 'task')} queued: {reason.text}"
         yield reason

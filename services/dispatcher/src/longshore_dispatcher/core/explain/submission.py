@@ -3,6 +3,7 @@
 from longshore_common.errors import BadInput
 from longshore_dispatcher.core.explain import eta, progress
 from longshore_dispatcher.core.explain.answer import Answer, Reason, nothing
+from longshore_dispatcher.core.explain.places import Survey
 from longshore_dispatcher.core.explain.task import LEADERLESS
 from longshore_dispatcher.core.state import Closed, State, Submission
 
@@ -18,10 +19,10 @@ def answer(state: State, ident: str, now: float) -> Answer:
     if sub is None:
         fix = "check the id: longshore task list"
         return Answer(ident, "unknown", [Reason("there is no such submission, or it finished long ago", fix)])
-    counted = progress.counts([sub])
+    survey, counted = Survey(state), progress.counts([sub])
     name = "waiting" if sub.waiting else "accepted" if sub.accepted else "submitted"
-    reasons = [_progress(sub, counted), *progress.hindrances(state, [sub], now)]
-    return Answer(ident, name, reasons, eta.end(state, [sub]), counted)
+    reasons = [_progress(sub, counted), *progress.hindrances(survey, [sub], now)]
+    return Answer(ident, name, reasons, eta.end(survey, [sub]), counted)
 
 
 def _progress(sub: Submission, counted: dict[str, int]) -> Reason:

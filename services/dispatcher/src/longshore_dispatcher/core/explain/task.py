@@ -32,8 +32,9 @@ def answer(state: State, ident: str, now: float) -> Answer:
         )
     if isinstance(known, Closed):
         return Answer(ident, _closed_state(known, index), [_closed_reason(known, index)])
-    reasons = list(task_reasons(state, known, index, now))
-    return Answer(ident, known.state_of(index), reasons, _eta(state, known, index, now))
+    survey = places.Survey(state)
+    reasons = list(_reasons(survey, known, index, now))
+    return Answer(ident, known.state_of(index), reasons, _eta(survey, known, index, now))
 
 
 def _closed_state(closed: Closed, index: int) -> str:
@@ -58,6 +59,11 @@ def ended(state: str, ident: str) -> Reason:
 
 def task_reasons(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:
     """Why this task of an open submission is where it is; never empty."""
+    return _reasons(places.Survey(state), sub, index, now)
+
+
+def _reasons(survey: places.Survey, sub: Submission, index: int, now: float) -> Iterator[Reason]:
+    state = survey.state
     where = sub.state_of(index)
     task = sub.tasks.get(index)
     if not sub.accepted:
@@ -72,10 +78,11 @@ def task_reasons(state: State, sub: Submission, index: int, now: float) -> Itera
     elif where == "waiting":
         yield from waiting.reasons(state, sub, index)
     else:
-        yield from _queued(state, sub, index, now)
+        yield from _queued(survey, sub, index, now)
 
 
-def _eta(state: State, sub: Submission, index: int, now: float) -> Eta | None:
+def _eta(survey: places.Survey, sub: Submission, index: int, now: float) -> Eta | None:
+    state = survey.state
     task = sub.tasks.get(index)
     where = sub.state_of(index)
     if task is not None and task.placed:
@@ -90,7 +97,7 @@ def _eta(state: State, sub: Submission, index: int, now: float) -> Eta | None:
     for name, claim in state.reservations.items():
         if (claim.submission, claim.index) == (sub.id, index) and claim.until > now:
             return Eta("start", claim.until - now, f"what runs on {name} is expected to have ended by then")
-    return eta.start(state, sub, changes.lot_at(sub, index), index)
+    return eta.start(survey, sub, changes.lot_at(sub, index), index)
 
 
 def _held_back(state: State, sub: Submission) -> bool:
@@ -143,8 +150,8 @@ def _told(state: State, task: Task) -> Iterator[Reason]:
 # --- not on a worker ----------------------------------------------------------------------------------------------------
 
 
-def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[Reason]:
-    task = sub.tasks.get(index)
+def _queued(survey: places.Survey, sub: Submission, index: int, now: float) -> Iterator[Reason]:
+    state, task = survey.state, sub.tasks.get(index)
     if task is not None and changes.waits(task.not_before, now, task.wait):
         why = f" after: {task.reason}" if task.reason else ""
         wait = task.not_before - now
@@ -157,7 +164,7 @@ def _queued(state: State, sub: Submission, index: int, now: float) -> Iterator[R
     yield from held_back(state, sub)
     yield from _position(state, sub, index, now)
     yield from _claims(state, sub, index, now)
-    yield places.reason(state, sub.batch, changes.lot_at(sub, index).need)
+    yield places.reason(survey, sub.batch, changes.lot_at(sub, index).need)
 
 
 def held_back(state: State, sub: Submission) -> Iterator[Reason]:

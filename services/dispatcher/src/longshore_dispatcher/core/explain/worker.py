@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from longshore_dispatcher.core.content import Need, variants
-from longshore_dispatcher.core.explain import eta, places
+from longshore_dispatcher.core.explain import places
 from longshore_dispatcher.core.explain.answer import Answer, Eta, Reason, nothing, number, span
+from longshore_dispatcher.core.explain.eta import paused
 from longshore_dispatcher.core.seats import serves
 from longshore_dispatcher.core.state import Load, State, Worker
 
@@ -101,8 +102,12 @@ def _idle(state: State, worker: Worker) -> Iterator[Reason]:
         yield Reason("nothing is queued", nothing("it is given work as soon as there is some"))
         return
     groups: Counter[tuple[str, str]] = Counter()
+    known: dict[tuple[bool, bool, Need], tuple[str, str]] = {}
     for key, line in state.queue.lines.items():
-        groups[_away(state, worker, key.batch, key.need)] += line.tasks
+        kind = (paused(state, key.batch), worker.batch in ("*", key.batch), key.need)
+        if kind not in known:
+            known[kind] = _away(state, worker, key.batch, key.need)
+        groups[known[kind]] += line.tasks
     total = groups.total()
     parts = [Reason(text, fix, count) for (text, fix), count in groups.most_common()]
     listed = ", ".join(f"{part.count} {part.text}" for part in parts)
@@ -110,8 +115,7 @@ def _idle(state: State, worker: Worker) -> Iterator[Reason]:
 
 
 def _away(state: State, worker: Worker, batch: str, need: Need) -> tuple[str, str]:
-    held = state.batches.get(batch)
-    if held is not None and held.paused:
+    if paused(state, batch):
         return "are of paused batches", "longshore batch resume, for each that shall go on"
     if worker.batch not in ("*", batch):
         return (
@@ -135,7 +139,7 @@ def _eta(state: State, worker: Worker, load: Load) -> Eta | None:
     """When it will have done what it holds."""
     if worker.state != "up" or not (load.running or load.unstarted) or not _most(worker):
         return None
-    work = eta.held(state, worker)
+    work = places.held(state, worker)
     if work <= 0:
         return None
     basis = f"{load.running} running, {load.unstarted} not started, {number(_most(worker), 'slot')}"
