@@ -42,6 +42,7 @@ def test_a_host_that_lost_its_work_directory_is_quarantined_and_trusted_again_on
     (text, *_) = eventually(lambda: visits(stack), lambda: f"the doctor's visit: {worker(stack)}")
     assert "work-directory: " in text
     assert "fix: " in text
+    assert "quarantine" in stack.cli("explain", "local-2")
     asked = stack.cli("worker", "doctor", "local-2")
     assert asked.startswith("local-2\t")
     assert "\nlocal-2\twork-directory: " in asked

@@ -1,7 +1,8 @@
 """Out of memory: the next attempt gets more of it, up to what the largest worker has."""
 
 from longshore_common import events as e
-from longshore_common.model import HostFacts, Specs, TaskSpec, Usage
+from longshore_common.model import HostFacts, Request, Specs, TaskSpec, Usage
+from longshore_dispatcher.core import escalation
 
 GB = 1 << 30
 ROOMY = HostFacts(cpus=8, memory=16 * GB, engines=("docker",))
@@ -132,3 +133,32 @@ def test_peaks_that_differ_a_little_make_few_lines(desk):
     for index in range(100):
         oom(desk, (sub, index, 1), peak=GB // 16 + index * 1_000_000)
     assert len(desk.state.submissions[sub].lots) < 10
+
+
+def test_a_task_that_ran_out_of_what_an_alternative_gave_gets_no_less_than_it_asked_for_first(desk):
+    desk.worker(facts=HostFacts(cpus=2, memory=4 * GB))
+    spec = hungry(memory=12 * GB, cpus=4, alternatives=(Request(cpus=2, memory=2 * GB),))
+    sub = desk.accepted(1, spec=spec)
+    desk.when_settled()
+    assert desk.state.loads["w1"].memory == 2 * GB
+    desk.worker("w2", facts=ROOMY)
+    oom(desk, (sub, 0, 1), peak=2 * GB)
+    assert [name for event, name in desk.decided if isinstance(event, e.AttemptsAssigned)] == ["w2"]
+    assert memory_given(desk) == [12 * GB]
+    assert desk.state.loads["w2"].memory == 12 * GB
+
+
+def test_many_that_run_out_together_look_at_the_workers_once(desk, monkeypatch):
+    looked = []
+    monkeypatch.setattr(escalation, "able", lambda worker, *_: looked.append(worker.name) or True)
+    for k in range(20):
+        desk.worker(f"w{k}", slots=4, prefetch=0, facts=ROOMY)
+    sub = desk.accepted(80, spec=hungry())
+    desk.when_settled()
+    for k in range(20):
+        ends = tuple(e.Ended(name, "failed", 137, "oom") for name in desk.state.load(f"w{k}").attempts)
+        desk.given(e.AttemptsReported(life=1, n=1, ended=ends), f"w{k}")
+    desk.when_decided()
+    assert len(desk.then(e.TasksRequeued).tasks) == 80
+    assert len(looked) == 20
+    assert sub in desk.state.submissions

@@ -349,6 +349,19 @@ def test_what_an_attempt_from_before_says_is_no_probe(desk):
     assert in_quarantine(desk)
 
 
+def test_failures_of_attempts_from_before_do_not_make_a_quarantine_longer(desk):
+    harbour(desk, workers=("w1",), slots=8)
+    for _ in range(10):
+        desk.accepted(1)
+    desk.when_settled()
+    old = placed(desk, "w1")[-1]
+    fails(desk)
+    ends(desk, "w1", old)
+    desk.when_settled()
+    assert desk.every(e.WorkerQuarantined) == []
+    assert desk.state.workers["w1"].trust.pause == 300
+
+
 def test_resuming_a_worker_ends_its_quarantine_at_once(desk):
     broken(desk)
     wish = desk.given(e.WorkerResumeRequested(workers=("w1",)), "root")

@@ -6,9 +6,9 @@ What must not enter: changes of state, verdicts.
 from typing import Final
 
 from longshore_dispatcher.core import changes
-from longshore_dispatcher.core.content import with_memory
+from longshore_dispatcher.core.content import Need, variants, with_memory
 from longshore_dispatcher.core.seats import able
-from longshore_dispatcher.core.state import State, Submission
+from longshore_dispatcher.core.state import State, Submission, Task
 
 #: Times what it used or had, whichever is more.
 FACTOR: Final = 1.5
@@ -16,26 +16,38 @@ FACTOR: Final = 1.5
 LEAST_STEP: Final = 16 << 20
 
 
-def had(sub: Submission, index: int) -> int:
-    """Bytes that the task's last attempt was promised, 0 if it asked for none."""
-    return changes.lot_at(sub, index).need.memory
+class Largest:
+    """How much memory there is for whom: asked once per turn and need, as many tasks run out of it together."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._known: dict[tuple[str, Need], int] = {}
+
+    def of(self, batch: str, need: Need) -> int:
+        """Bytes of the largest worker that could run such a task; of those that are up, if any of them could."""
+        need = with_memory(need, 0)
+        found = self._known.get((batch, need))
+        if found is None:
+            could = [worker for worker in self._state.workers.values() if able(worker, batch, need)]
+            up = [worker.facts.memory for worker in could if worker.state == "up"]
+            found = self._known[(batch, need)] = max(up or [worker.facts.memory for worker in could], default=0)
+        return found
 
 
-def roomier(state: State, sub: Submission, index: int, peak: int) -> int:
-    """Bytes for the next attempt; 0 if there is nothing to go by, what it had (or less) if no worker has more."""
-    base = max(had(sub, index), peak)
-    largest = most(state, sub, index)
-    if not base or not largest:
+def had(sub: Submission, task: Task) -> int:
+    """Bytes that the task's last attempt was promised, by whichever alternative it got; 0 if it asked for none."""
+    return (task.need or changes.lot_at(sub, task.index).need).memory
+
+
+def roomier(sub: Submission, task: Task, peak: int, largest: Largest) -> int:
+    """Bytes for the next attempt, whichever alternative that gets: no less than any of them asks for. 0 if there is nothing
+    to go by, what it had (or less) if no worker has more.
+    """
+    need = changes.lot_at(sub, task.index).need
+    base, most = max(had(sub, task), peak), largest.of(sub.batch, need)
+    if not base or not most:
         return 0
-    return min(_rounded(int(base * FACTOR)), largest)
-
-
-def most(state: State, sub: Submission, index: int) -> int:
-    """Bytes of memory of the largest worker that could run this task; of those that are up, if any of them could."""
-    need = with_memory(changes.lot_at(sub, index).need, 0)
-    could = [worker for worker in state.workers.values() if able(worker, sub.batch, need)]
-    up = [worker.facts.memory for worker in could if worker.state == "up"]
-    return max(up or [worker.facts.memory for worker in could], default=0)
+    return min(max(_rounded(int(base * FACTOR)), *(variant.memory for variant in variants(need))), most)
 
 
 def shown(size: int) -> str:

@@ -11,7 +11,8 @@ from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange, ranges
 from longshore_common.model import FINAL_CAUSES, OWN_CAUSES, Cause, TaskSpec
 from longshore_dispatcher.core import budgets, edits, escalation
-from longshore_dispatcher.core.state import End, State, Task
+from longshore_dispatcher.core.escalation import Largest
+from longshore_dispatcher.core.state import End, State, Submission, Task
 
 Decision = tuple[e.Event, str]
 
@@ -33,7 +34,7 @@ class Verdict(NamedTuple):
     memory: int = 0
 
 
-def verdict(state: State, task: Task, end: End) -> Verdict:
+def verdict(state: State, task: Task, end: End, largest: Largest) -> Verdict:
     """The one place where an ended attempt is judged."""
     if task.cancel:
         return Verdict("cancel", request=task.cancel)
@@ -46,7 +47,7 @@ def verdict(state: State, task: Task, end: End) -> Verdict:
         return Verdict("fail", cause, end.reason)
     spec = edits.spec_of(state, state.submissions[task.submission], task.index)
     if cause in OWN_CAUSES:
-        return _own(state, task, cause, end, spec)
+        return _own(state, task, end, spec, largest)
     if end.definite and not spec.retry_on.get(cause):
         return Verdict("fail", cause, end.reason)
     return _troubled(state, task, cause, end.reason, spec)
@@ -63,19 +64,21 @@ def _troubled(state: State, task: Task, cause: Cause, reason: str, spec: TaskSpe
     return Verdict("requeue", cause, reason, budgets.wait(state.policy, spec, cause, task.trouble))
 
 
-def _own(state: State, task: Task, cause: Cause, end: End, spec: TaskSpec) -> Verdict:
+def _own(state: State, task: Task, end: End, spec: TaskSpec, largest: Largest) -> Verdict:
+    cause: Cause = end.cause or "exit"
     if cause == "exit" and (why := budgets.final_exit(spec, end.code)):
         return Verdict("fail", cause, f"{end.reason}; {why}" if end.reason else why)
     if task.spent >= budgets.most(state.policy, spec, cause):
         return Verdict("fail", cause, end.reason)
     again = Verdict("requeue", cause, end.reason, budgets.wait(state.policy, spec, cause, task.spent))
-    return _with_more_memory(state, task, end, again) if cause == "oom" else again
+    if cause != "oom":
+        return again
+    return _with_more_memory(state.submissions[task.submission], task, end, again, largest)
 
 
-def _with_more_memory(state: State, task: Task, end: End, again: Verdict) -> Verdict:
+def _with_more_memory(sub: Submission, task: Task, end: End, again: Verdict, largest: Largest) -> Verdict:
     """The same memory would run out again: more of it, or the end if no worker has more."""
-    sub = state.submissions[task.submission]
-    had, wants = escalation.had(sub, task.index), escalation.roomier(state, sub, task.index, end.peak)
+    had, wants = escalation.had(sub, task), escalation.roomier(sub, task, end.peak, largest)
     if not wants:
         return again
     if wants <= had:
@@ -89,10 +92,11 @@ def judge(state: State, now: float, wished: Collection[int] = ()) -> Iterable[De
     again: list[e.Requeue] = []
     failed: dict[tuple[Cause, str], list[Task]] = {}
     cancelled: dict[int, list[Task]] = {}
+    largest = Largest(state)
     for task in state.verdicts.values():
         if task.end is None or task.submission in wished:
             continue
-        v = verdict(state, task, task.end)
+        v = verdict(state, task, task.end, largest)
         if v.what == "requeue":
             submission, at = SubmissionId(task.submission), now + v.wait if v.wait else 0
             again.append(e.Requeue(submission, task.index, task.n, at, v.cause, v.reason, v.memory, v.wait))
