@@ -187,7 +187,7 @@ class PlaceReserved(Event, frozen=True):
     index: int
     worker: str = ""
     reason: str = ""
-    until: float = 0
+    until: float = 0.0
 
 
 class ShareSet(Event, frozen=True):
