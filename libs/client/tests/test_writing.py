@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from longshore.bookmark import Bookmark
+from longshore.cli.demand import row
 from longshore.client import AsyncClient
 from longshore.parts import PART, parts
 from longshore.spool import Spool
@@ -213,3 +214,23 @@ async def test_explain_asks_a_dispatcher(client, hub):
     await dispatcher.hints.answer("ask.dispatch.explain", answer, shared=True)
     found = await client.explain("1.0")
     assert (found.state, found.reasons[0].fix) == ("queued", "add one")
+
+
+async def test_demand_is_asked_of_a_dispatcher_and_told_in_words(client, hub):
+    async def answer(question):
+        assert json.loads(question) == {"id": "b", "kind": "demand", "user": "ada"}
+        shape = {
+            "cpus": 8,
+            "memory": 32 << 30,
+            "container": True,
+            "custom": [["license", 2]],
+            "alternatives": [{"gpus": 1}],
+        }
+        waiting = {"shape": shape, "tasks": 340, "since": 7.0, "seconds": 11560, "slots": 16}
+        return json.dumps({"batches": [{"batch": "b", "waiting": [waiting], "capped": 3}]}).encode()
+
+    await hub.connect("dispatch").hints.answer("ask.dispatch.explain", answer, shared=True)
+    (found,) = await client.writer.demand("b")
+    assert (found.tasks, found.capped) == (340, 3)
+    told = row(found, found.waiting[0], 607.0)
+    assert told == ("b", 340, 0, 0, "8 cpus 32G memory 2 license container, or 1 gpu", "10 min", "3.2 h", 16, False)

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
+from longshore_common.demand import BatchDemand
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.model import TERMINAL
 
@@ -198,6 +199,12 @@ class Explanation(Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     eta: Eta | None = None
     counts: dict[str, int] = {}
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """What waits, batch by batch."""
+
+    batches: tuple[BatchDemand, ...] = ()
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -13,13 +13,14 @@ import msgspec
 from longshore import chance
 from longshore.bookmark import Bookmark
 from longshore.parts import Part, parts, size_of
-from longshore.records import Explanation, Submitted
+from longshore.records import Demand, Explanation, Submitted
 from longshore.spool import Spool
 from longshore.ties import Tied
 from longshore_common import events as e
 from longshore_common import model as m
 from longshore_common import subjects
 from longshore_common.damage import DAMAGED
+from longshore_common.demand import BatchDemand
 from longshore_common.errors import BadInput, Refused, Unreachable, Unreadable
 from longshore_common.log import Entry, Transport
 from longshore_common.profile import Profile
@@ -166,6 +167,10 @@ class Writer:
     async def explain(self, kind: str, name: str) -> Explanation:
         """Why a task, submission, batch or worker (`kind`) is as it is; `Unreachable` if no dispatcher is there."""
         return await self.ask({"id": name, "kind": kind}, Explanation)
+
+    async def demand(self, batch: str = "") -> tuple[BatchDemand, ...]:
+        """What waits, in which shapes and since when, of one batch or of all; `Unreachable` if no dispatcher is there."""
+        return (await self.ask({"id": batch, "kind": "demand"}, Demand)).batches
 
     async def ask(self, question: dict[str, Any], answer: type[A]) -> A:
         """What any dispatcher answers to `question`; `Unreachable`, with what to do, if none is there."""

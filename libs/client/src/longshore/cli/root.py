@@ -16,7 +16,7 @@ MODULES: Final = {
     "submit": "submit", "flush": "submit",
     "task": "task", "batch": "batch", "worker": "worker", "data": "data", "remote": "remote", "image": "image",
     "share": "governing", "policy": "governing",
-    "explain": "ask", "history": "chronicle", "wait": "ask",
+    "explain": "ask", "demand": "demand", "history": "chronicle", "wait": "ask",
     "db": "admin", "config": "admin", "completion": "completion",
 }  # fmt: skip
 

@@ -10,7 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from longshore_common.damage import DAMAGED
+from longshore_common.demand import BatchDemand
 from longshore_common.errors import BadInput
+from longshore_dispatcher.core.demand import Crew, demands
 from longshore_dispatcher.core.explain import Answer, Reason, explain
 from longshore_dispatcher.core.preview import Preview, preview
 from longshore_dispatcher.core.state import State
@@ -42,5 +44,11 @@ def _preview(state: State, question: Question, _now: float) -> Preview:
     return preview(state, question.user, question.body)
 
 
+def _demand(state: State, question: Question, _now: float) -> dict[str, list[BatchDemand]]:
+    """What waits of all batches, or of the one that is named."""
+    found = demands(state, Crew(), state.leader)
+    return {"batches": [told for name, told in sorted(found.items()) if question.id in ("", name)]}
+
+
 #: Kinds of questions beside those that `explain` answers.
-OTHERS: Final[dict[str, Callable[[State, Question, float], Any]]] = {"preview": _preview}
+OTHERS: Final[dict[str, Callable[[State, Question, float], Any]]] = {"preview": _preview, "demand": _demand}
