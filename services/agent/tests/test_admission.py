@@ -179,6 +179,18 @@ def test_plain_tasks_wait_in_the_spawner_of_an_automatic_host_until_one_comes_th
     assert launch(attempts, ahead=3) == ["1.5.1", "1.4.1", "1.7.1"]
 
 
+def test_nothing_is_added_in_the_spawner_before_what_waits_there_has_come_back():
+    attempts = core()
+    assign(attempts, 1, count=7)
+    launch(attempts, ahead=3)
+    assign(attempts, 2, gpus=1)
+    assert launch(attempts, ahead=3) == [], "the spawner would start one that waits there instead"
+    for k in (6, 5, 4):
+        attempts.withdrawn(attempts.held[f"1.{k}.1"])
+    assert launch(attempts, ahead=3) == ["2.0.1"]
+    assert attempts.beside() >= 5
+
+
 def test_a_task_that_waits_for_what_it_asked_for_lets_nobody_be_handed_over_ahead():
     attempts = core(slots=2)
     assign(attempts, 1, count=2, cpus=3)
