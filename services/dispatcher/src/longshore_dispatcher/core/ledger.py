@@ -6,7 +6,7 @@ chance 3e-8, and nobody can aim at another user's. What must not enter: how long
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -32,6 +32,20 @@ class Numbers:
 
     def __len__(self) -> int:
         return self._count
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[int, int]]) -> "Numbers":
+        """All at once; of equal keys the last counts."""
+        made = cls()
+        found = dict(pairs)
+        keys = sorted(found)
+        for start in range(0, len(keys), _BLOCK):
+            some = array("Q", keys[start : start + _BLOCK])
+            made._keys.append(some)
+            made._values.append(array("Q", [found[key] for key in some]))
+            made._last.append(some[-1])
+        made._count = len(keys)
+        return made
 
     def find(self, key: int) -> int | None:
         """The value, None if there is none."""
@@ -131,9 +145,12 @@ class Keys:
         if self._held.find(mark) is None:
             self._held.put(mark, submission)
 
-    def mark(self, mark: int, submission: int) -> None:
-        """Set the key of this digest."""
-        self._held.put(mark, submission)
+    @classmethod
+    def of(cls, marks: Iterable[tuple[int, int]]) -> "Keys":
+        """From digests and submissions; of equal digests the last counts."""
+        made = cls()
+        made._held = Numbers.of(marks)
+        return made
 
     def release(self, mark: int, submission: int) -> None:
         """Forget the key of this digest, if it is this submission's."""
@@ -289,8 +306,7 @@ class Ledger(MutableMapping[int, Closed]):
         made._index = {whose: who for who, whose in enumerate(made._whose)}
         for column, data in zip(made._columns(), (rows.ids, rows.at, rows.sizes, rows.who, rows.marks), strict=True):
             column.frombytes(data)
-        for row, submission in enumerate(made._ids):
-            made._place.put(submission, row)
+        made._place = Numbers.of((submission, row) for row, submission in enumerate(made._ids))
         return made
 
     def marks(self) -> Iterator[tuple[int, int]]:

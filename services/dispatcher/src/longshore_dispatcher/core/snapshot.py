@@ -4,6 +4,7 @@ What must not enter: where snapshots are kept.
 """
 
 import zlib
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -15,7 +16,7 @@ from longshore_common.model import Policy, Retention, Share
 from longshore_dispatcher.core import blocked, changes, placing, requirements, shares, sweeping, trust
 from longshore_dispatcher.core.claims import Reservation
 from longshore_dispatcher.core.deeds import Deed
-from longshore_dispatcher.core.ledger import Ledger, Rows, mark_of
+from longshore_dispatcher.core.ledger import Keys, Ledger, Rows, mark_of
 from longshore_dispatcher.core.residue import Residue, Sweep
 from longshore_dispatcher.core.shares import Account
 from longshore_dispatcher.core.state import (
@@ -142,11 +143,8 @@ def _give_needs(state: State) -> None:
 
 
 def _derive_keys(state: State) -> None:
-    for closed in state.closed.others.values():
-        if not (closed.first or closed.rejected):
-            state.keys.mark(mark_of(closed), closed.id)
-    for mark, submission in state.closed.marks():
-        state.keys.mark(mark, submission)
+    whole = [closed for closed in state.closed.others.values() if not (closed.first or closed.rejected)]
+    state.keys = Keys.of(chain(((mark_of(closed), closed.id) for closed in whole), state.closed.marks()))
     for sub in sorted(state.submissions.values(), key=_answered_first):
         state.keys.setdefault(f"{sub.user}/{sub.key}", sub.id)
 
