@@ -14,11 +14,12 @@ from longshore_common.model import Array, Body, Edge, Parts, Specs, TaskSpec
 
 #: Specs of one part: large enough that a message costs nothing per task, small enough for any fold's turn.
 PART: Final = 1000
-#: Bytes of JSON after which a part is full; a longer spec is alone in its part.
+#: Bytes of JSON that the specs of a part may take; a longer one is alone in its part.
 FULL: Final = 500_000
-#: Edges of one part, and bytes of JSON that each may take.
+#: Edges of one part: each takes up to 20 bytes.
 EDGES: Final = 20_000
-_EDGE: Final = 20
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Part(NamedTuple):
@@ -30,36 +31,35 @@ class Part(NamedTuple):
 
 def parts(tasks: Iterable[TaskSpec | Tied]) -> Iterator[Part]:
     """Parts of at most `PART` specs and `EDGES` edges; `BadInput` at the end for requirements that nobody knows."""
-    encode = msgspec.json.Encoder().encode
-    names = Names()
-    specs: list[TaskSpec] = []
+    rest, names = iter(tasks), Names()
     edges: list[Edge] = []
-    held = 0
-    for task in tasks:
-        spec = task.spec if isinstance(task, Tied) else task
-        length = len(encode(spec)) + 1
-        if len(specs) == PART or len(edges) >= EDGES or (specs and held + length + len(edges) * _EDGE > FULL):
-            yield Part(tuple(specs), tuple(edges[:EDGES]))
-            specs, edges, held = [], edges[EDGES:], 0
-        specs.append(spec)
-        held += length
-        if isinstance(task, Tied):
-            edges += names.edges(task)
-        else:
-            names.count += 1
-    yield from _last(specs, edges, names.rest(), held)
+    last: list[TaskSpec] = []  # held back: what only the end tells may go with them
+    while some := list(islice(rest, PART)):
+        for part in _fitting(last):
+            yield Part(part, tuple(edges[:EDGES]))
+            edges = edges[EDGES:]
+        last = [task.spec if type(task) is Tied else task for task in some]  # type: ignore[misc]
+        names.add(some, edges)
+    yield from _end(last, edges, names)
 
 
-def _last(specs: list[TaskSpec], edges: list[Edge], rest: Iterator[Edge], held: int) -> Iterator[Part]:
+def _end(last: list[TaskSpec], edges: list[Edge], names: Names) -> Iterator[Part]:
     """The last specs, and all edges that are left."""
-    room = max(0, min(EDGES, (FULL - held) // _EDGE))
-    edges += islice(rest, max(0, room - len(edges)))
-    if specs or edges:
-        yield Part(tuple(specs), tuple(edges[:room]))
-    edges = edges[room:]
-    while edges := [*edges, *islice(rest, max(0, EDGES - len(edges)))]:
-        yield Part((), tuple(edges[:EDGES]))
-        edges = edges[EDGES:]
+    edges += names.rest()
+    pieces = list(_fitting(last))
+    for at in range(0, max(len(pieces), -(-len(edges) // EDGES))):
+        specs = pieces[at] if at < len(pieces) else ()
+        yield Part(specs, tuple(edges[at * EDGES : (at + 1) * EDGES]))
+
+
+def _fitting(specs: list[TaskSpec]) -> Iterator[tuple[TaskSpec, ...]]:
+    """All of these if they are not too large together, else in halves; encoded at once, which costs a tenth of one by one."""
+    if len(specs) > 1 and len(_encode(specs)) > FULL:
+        half = len(specs) // 2
+        yield from _fitting(specs[:half])
+        yield from _fitting(specs[half:])
+    elif specs:
+        yield tuple(specs)
 
 
 def size_of(body: Body) -> int:

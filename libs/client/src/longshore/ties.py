@@ -31,6 +31,7 @@ class Line(TaskSpec, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     requires: tuple[str | int, ...] = ()
 
 
+_set: Final = msgspec.structs.force_setattr
 _line: Final = msgspec.json.Decoder(Line).decode
 
 
@@ -39,8 +40,8 @@ def of_line(text: bytes, where: str) -> Tied:
     line = _line(text)
     name, requires = line.id, line.requires
     # what is left is a plain spec, to the byte: making it anew from its fields would cost more than reading it did
-    msgspec.structs.force_setattr(line, "id", None)
-    msgspec.structs.force_setattr(line, "requires", ())
+    _set(line, "id", None)
+    _set(line, "requires", ())
     return Tied(line, name, requires, where)
 
 
@@ -64,24 +65,26 @@ class Names:
         self._ordinals: dict[str, int] = {}
         self._later: list[tuple[int, str, str]] = []
 
-    def edges(self, task: Tied) -> list[Edge]:
-        """The edges of the next task that can be told now; `BadInput` if its name is there already."""
-        me, self.count = self.count, self.count + 1
-        if task.name is not None and self._ordinals.setdefault(task.name, me) != me:
-            first = self._ordinals[task.name]
-            raise BadInput(
-                f"{task.where or f'task {me}'}: the id {task.name!r} is that of task {first}: give it another"
-            )
-        found = []
-        for required in task.requires:
-            ordinal = required if isinstance(required, int) else self._ordinals.get(required)
-            if ordinal is None:
-                self._later.append((me, str(required), task.where))
-            elif ordinal == me or ordinal < 0:
-                raise BadInput(f"{task.where or f'task {me}'}: it requires {required!r}: {_wrong(ordinal)}")
-            else:
-                found.append((me, ordinal))
-        return found
+    def add(self, tasks: Sequence[TaskSpec | Tied], edges: list[Edge]) -> None:
+        """These are the next tasks: their edges, as far as they can be told now; `BadInput` if a name is there already."""
+        for me, task in enumerate(tasks, self.count):
+            if type(task) is not Tied:
+                continue
+            if task.name is not None and self._ordinals.setdefault(task.name, me) != me:
+                first = self._ordinals[task.name]
+                raise BadInput(f"{_of(task, me)}: the id {task.name!r} is that of task {first}: give it another")
+            for required in task.requires:
+                self._edge(me, task, required, edges)
+        self.count += len(tasks)
+
+    def _edge(self, me: int, task: Tied, required: str | int, edges: list[Edge]) -> None:
+        ordinal = required if isinstance(required, int) else self._ordinals.get(required)
+        if ordinal is None:
+            self._later.append((me, str(required), task.where))
+        elif ordinal == me or ordinal < 0:
+            raise BadInput(f"{_of(task, me)}: it requires {required!r}: {_wrong(ordinal)}")
+        else:
+            edges.append((me, ordinal))
 
     def rest(self) -> Iterator[Edge]:
         """The edges to tasks that came later; `BadInput` for names that never came."""
@@ -93,6 +96,10 @@ class Names:
                     "or require tasks of other submissions for all by --requires"
                 )
             yield dependent, ordinal
+
+
+def _of(task: Tied, ordinal: int) -> str:
+    return task.where or f"task {ordinal}"
 
 
 def _wrong(ordinal: int) -> str:

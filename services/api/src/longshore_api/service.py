@@ -4,6 +4,7 @@ What must not enter: what a route answers, what an event means.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -37,6 +38,8 @@ from longshore_common.errors import BadInput, Unreachable
 
 log = structlog.get_logger()
 
+#: Garbage is looked for after so many new objects: an event may be thousands, none of them garbage (a third of their cost).
+GARBAGE: Final = (20_000, 20, 50)
 #: Seconds an open request has to finish after SIGTERM.
 GRACE: Final = 3
 #: Seconds between attempts to reach what is needed at the start.
@@ -81,6 +84,7 @@ def configured(environ: Mapping[str, str]) -> Settings:
 
 async def serve(found: Settings) -> None:
     """Run until SIGTERM or SIGINT; returns after a clean stop. `Refused` or `BadInput` if it can never work as set up."""
+    gc.set_threshold(*GARBAGE)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -31,6 +31,8 @@ from longshore_dispatcher.core.telling import progress
 #: Seconds between looks at the clock when nothing happens, and between tries when the log is away.
 TICK: Final = 1.0
 RETRY: Final = 0.5
+#: Garbage is looked for after so many new objects: an event may be thousands, none of them garbage (a third of their cost).
+GARBAGE: Final = (20_000, 20, 50)
 #: Seconds an append may take before it is tried again with the same ids.
 PATIENCE: Final = 10.0
 
@@ -364,6 +366,7 @@ class Dispatcher:
 
 async def serve(transport: Transport, settings: Settings) -> None:
     """Run on this transport until SIGTERM or SIGINT; then stop cleanly and close it."""
+    gc.set_threshold(*GARBAGE)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

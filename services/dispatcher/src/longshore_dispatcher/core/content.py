@@ -24,7 +24,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _pack = msgspec.msgpack.Encoder().encode
-_specs = msgspec.msgpack.Decoder(tuple[TaskSpec, ...]).decode
+_specs = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...]).decode
+_spec = msgspec.msgpack.Decoder(TaskSpec).decode
 _entries = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
@@ -147,10 +148,13 @@ def blob_of(specs: Sequence[TaskSpec]) -> tuple[bytes, int]:
 
 
 class Shelf:
-    """The blobs last unpacked. A cache and nothing else: what it answers depends on the content only."""
+    """The blobs last unpacked. A cache and nothing else: what it answers depends on the content only.
+
+    Specs are read one by one: a graph's tasks come in no order, and of most blobs only a few are wanted at a time.
+    """
 
     def __init__(self) -> None:
-        self._specs: dict[tuple[int, int], tuple[TaskSpec, ...]] = {}
+        self._specs: dict[tuple[int, int], tuple[msgspec.Raw, ...]] = {}
         self._entries: dict[tuple[int, int], tuple[str, ...]] = {}
 
     def spec(self, submission: int, content: Content, index: int) -> TaskSpec:
@@ -162,7 +166,7 @@ class Shelf:
         if specs is None:
             specs = _specs(zlib.decompress(content.blobs[k]))
             _shelve(self._specs, (submission, k), specs)
-        return specs[index - content.firsts[k]]
+        return _spec(specs[index - content.firsts[k]])
 
     def entry(self, submission: int, content: Content, index: int) -> str:
         """The entry of one array task, "" if the array has none."""
