@@ -25,6 +25,8 @@ BENCHES = {
     "overlap": 300,
     "containers": 600,
     "simulate": 300,
+    "past": 300,
+    "finished": 300,
 }
 
 
