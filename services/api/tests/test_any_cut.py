@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from longshore_api.adapters.store import Store
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange
-from longshore_common.model import Parts, Retention, Specs, TaskSpec
+from longshore_common.model import Change, Parts, Retention, Specs, TaskSpec
 
 TABLES = ("submission", "task_range", "task", "attempt", "part", "spec_part", "task_name", "batch", "worker", "event",
-          "event_range", "event_about")  # fmt: skip
+          "event_range", "event_about", "edit")  # fmt: skip
 
 #: A step of a story: which event, and numbers it chooses by.
-step = st.tuples(st.integers(0, 20), st.integers(0, 3), st.integers(0, 5), st.integers(0, 5), st.integers(1, 3))
+step = st.tuples(st.integers(0, 24), st.integers(0, 3), st.integers(0, 5), st.integers(0, 5), st.integers(1, 3))
 
 
 def write(book: Any, steps: list[tuple[int, int, int, int, int]]) -> None:
@@ -82,12 +82,21 @@ def rare(book: Any, kind: int, worker: str, tasks: tuple[TaskRange, ...], n: int
             )
         case 17:
             book.write(e.RequirementsMet(submissions=(sub,)))
+        case 22:
+            book.write(e.TasksHeld(tasks=tasks))
+        case 23:
+            change = Change(set={"cpus": n})
+            book.write(e.TasksEdited(tasks=tasks, change=change, undoes=max(0, n - 2) * lo, restored=n == 3))
+        case 24:
+            book.write(e.TasksDeleted(tasks=tasks, restored=n == 3, user="" if n == 2 else f"u{lo % 4}"))
         case _:
             host(book, kind, worker, lo, n)
 
 
 def host(book: Any, kind: int, worker: str, lo: int, n: int) -> None:
     match kind:
+        case 21:
+            book.write(e.WorkerMoved(batch=f"b{n}"), worker)
         case 18:
             says = (
                 e.WorkerHindered(life=n, reason="full" * (lo % 2)),

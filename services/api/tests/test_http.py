@@ -142,6 +142,7 @@ async def test_a_task_has_every_field_the_command_line_promises(api: Api) -> Non
         "ended_at": "1970-01-01T00:25:01.500+00:00", "peak_memory": 123, "cpu_seconds": 0.5, "submission": 1,
         "index": 1, "label": 15, "entry": "b", "user": "ann", "priority": 4, "paused": False,
         "inputs": ["s3://b/{entry}"], "output": "s3://b/o", "retries": 2, "not_before": None, "progress": None,
+        "edited": False,
     }  # fmt: skip
     untouched = await api.json(f"tasks/{array}.0")
     assert (untouched["state"], untouched["attempt"], untouched["worker"], untouched["entry"]) == (
@@ -515,7 +516,7 @@ async def test_the_openapi_document_describes_every_route_and_body(api: Api) -> 
     paths = document["paths"]
     assert {p for p in paths if "/tasks" in p} == {
         "/api/v1/tasks", "/api/v1/tasks/{task}", "/api/v1/tasks/{task}/attempts", "/api/v1/tasks/{task}/spec",
-        "/api/v1/tasks/{task}/history",
+        "/api/v1/tasks/{task}/history", "/api/v1/tasks/ranges",
         "/api/v1/tasks/{task}/output",
     }  # fmt: skip
     for path, methods in paths.items():

@@ -3,7 +3,7 @@
 Only one task at a time: what a list shows must not need the archive. What must not enter: SQL.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from longshore_api.adapters.store import recorded
@@ -20,16 +20,17 @@ def asks(spec: TaskSpec | None) -> bool:
 
 def given(rows: Iterable[Any], submission: int, index: int) -> dict[int, Request]:
     """Number of the attempt -> what its order says it may use."""
-    found: dict[int, Request] = {}
+    return {start.n: _request(order.spec, start) for order, start in ordered(rows, submission, index)}
+
+
+def ordered(rows: Iterable[Any], submission: int, index: int) -> Iterator[tuple[e.Order, e.Start]]:
+    """The order and start of each attempt of the task: what it really was given."""
     for row in rows:
         event = recorded(row).event
-        if not isinstance(event, e.AttemptsAssigned):
-            continue
-        for order in event.orders:
+        for order in event.orders if isinstance(event, e.AttemptsAssigned) else ():
             for start in order.starts:
                 if order.submission == submission and start.index == index:
-                    found[start.n] = _request(order.spec, start)
-    return found
+                    yield order, start
 
 
 def _request(spec: TaskSpec, start: e.Start) -> Request:

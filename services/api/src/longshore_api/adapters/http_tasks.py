@@ -7,10 +7,10 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import structs
 
-from longshore_api.adapters import present, views
+from longshore_api.adapters import present, ranging, views
 from longshore_api.adapters.back import Seen
 from longshore_api.adapters.doors import CaughtUp, Cursor, House, Limit, TheHouse
-from longshore_api.adapters.given import asks, given
+from longshore_api.adapters.given import asks, given, ordered
 from longshore_api.adapters.output import LARGEST, Part, Span
 from longshore_api.core import selection
 from longshore_common.errors import NotFound
@@ -68,6 +68,23 @@ async def tasks(
     return views.TaskPage(items, selection.written(last) if last else None, seen.position)
 
 
+@get("/tasks/ranges", summary="The tasks that all filters admit, as ranges: what a wish over a filter is made of")
+async def ranges(
+    house: TheHouse,
+    caught_up: CaughtUp,
+    chosen: NamedDependency[selection.Selection],
+    cause: Annotated[_Text, QueryParameter(description="Causes, separated by commas")] = None,
+    exit_code: FromQuery[int | None] = None,
+) -> views.Ranges:
+    """All of them at once; `name` may hold `*` and `?` here."""
+    causes = tuple(filter(None, (word.strip() for word in (cause or "").split(","))))
+    filters = ranging.Filters(causes=causes, exit_code=exit_code, glob=chosen.name)
+    rows = await house.reader.ranges(chosen, filters)
+    items = [(r["submission"], r["lo"], r["hi"]) for r in rows[: ranging.MOST]]
+    count = sum(hi - lo + 1 for _, lo, hi in items)
+    return views.Ranges(items, count, len(rows) <= ranging.MOST, caught_up)
+
+
 @get("/tasks/{task:str}", summary="One task")
 async def task(seen: Seen, task: FromPath[str]) -> views.Task:
     """The task with its whole command."""
@@ -77,14 +94,29 @@ async def task(seen: Seen, task: FromPath[str]) -> views.Task:
 
 
 @get("/tasks/{task:str}/spec", summary="All that it is to run, as an agent is told it")
-async def spec(house: TheHouse, caught_up: CaughtUp, task: FromPath[str]) -> views.Spec:
-    """Its spec unchanged, and its label and entry."""
+async def spec(
+    house: TheHouse,
+    caught_up: CaughtUp,
+    task: FromPath[str],
+    attempt: Annotated[int | None, QueryParameter(ge=1, description="What this attempt was really given")] = None,
+) -> views.Spec:
+    """What its next attempt gets: as submitted, with the edits since, its label and entry; or what an attempt got."""
     row = await house.reader.task(*split_task(task))
+    if attempt is not None:
+        return await _given(house, task, attempt)
     (of,) = await house.reader.details([row])
     if of.spec is None:
         raise NotFound(f"what {task} was to run is not known (any more): its submission was never whole")
     owner = of.submission
     return views.Spec(task, row["attempt"], of.label or 0, of.entry or "", owner["batch"], owner["user_name"], of.spec)
+
+
+async def _given(house: House, task: str, n: int) -> views.Spec:
+    submission, index = split_task(task)
+    for order, start in ordered(await house.reader.assignments(submission, index), submission, index):
+        if start.n == n:
+            return views.Spec(task, n, start.label, start.entry, order.batch, order.user, order.spec)
+    raise NotFound(f"task {task} has no attempt {n}: see `longshore task show {task}`")
 
 
 @get("/tasks/{task:str}/attempts", summary="Its attempts, the first one first")
@@ -164,7 +196,7 @@ async def _part(house: House, submission: int, index: int, wanted: _Wanted, left
 
 router: Final = Router(
     "/",
-    route_handlers=[tasks, task, spec, attempts, output],
+    route_handlers=[tasks, ranges, task, spec, attempts, output],
     tags=["tasks"],
     dependencies={
         "base": Provide(of_submissions, sync_to_thread=False),

@@ -78,16 +78,24 @@ def _one_state(state: str | None, value: str, worker: str, limit: str) -> list[s
         of_range = f" AND r.state = {value}"
     tasks = (
         f"(SELECT {_TASK} FROM task t WHERE t.submission = s.id AND t.index BETWEEN v.lo AND v.hi{of_task}{worker} "
-        f"ORDER BY t.index LIMIT {limit})"
+        f"AND (s.gone = 0 OR NOT s.hidden::int8multirange @> t.index) ORDER BY t.index LIMIT {limit})"
     )
     if worker:  # nothing untouched has one
         return [tasks]
     ranges = (
         f"(SELECT {_RANGE} FROM task_range r CROSS JOIN LATERAL generate_series(greatest(r.lo, v.lo), "
         f"least(r.hi, v.hi, greatest(r.lo, v.lo) + {limit} - 1)) AS g (index) "
-        f"WHERE r.submission = s.id AND r.hi >= v.lo AND r.lo <= v.hi{of_range} ORDER BY r.hi, g.index LIMIT {limit})"
+        f"WHERE r.submission = s.id AND r.hi >= v.lo AND r.lo <= v.hi{of_range} AND s.gone = 0 "
+        f"ORDER BY r.hi, g.index LIMIT {limit})"
     )
-    return [tasks, ranges]
+    shown = (  # where some are deleted
+        f"(SELECT {_RANGE} FROM task_range r CROSS JOIN LATERAL unnest(int8multirange(int8range(greatest(r.lo, v.lo), "
+        "least(r.hi, v.hi) + 1)) - s.hidden::int8multirange) AS p CROSS JOIN LATERAL "
+        f"generate_series(lower(p), least(upper(p), lower(p) + {limit}) - 1) AS g (index) "
+        f"WHERE r.submission = s.id AND r.hi >= v.lo AND r.lo <= v.hi{of_range} AND s.gone > 0 "
+        f"ORDER BY r.hi, g.index LIMIT {limit})"
+    )
+    return [tasks, ranges, shown]
 
 
 def _of_submission(selection: Selection, put: _Arguments) -> list[str]:
@@ -146,7 +154,10 @@ def _windows(selection: Selection, put: _Arguments, condition: str, limit: str) 
 def _by_worker(selection: Selection, count: int, after: Place | None, put: _Arguments) -> str:
     """A worker's tasks by its own index, two stretches of it after a cursor."""
     limit = put(count, "bigint")
-    where = f"t.worker = {put(selection.worker, 'text')}"
+    where = (
+        f"t.worker = {put(selection.worker, 'text')} AND NOT coalesce((SELECT s.hidden::int8multirange @> t.index "
+        "FROM submission s WHERE s.id = t.submission AND s.gone > 0), false)"
+    )
     if selection.states:
         where += f" AND t.state = ANY({put(list(selection.states), 'text[]')})"
         if set(selection.states) <= ON_WORKER:

@@ -36,6 +36,7 @@ def views(seq: int) -> str:
             f"UNION ALL (SELECT * FROM pg_temp.{name}_then ORDER BY {order});"
         )
     parts.append("CREATE TEMPORARY VIEW worker AS SELECT * FROM pg_temp.worker_then;")
+    parts.append(f"CREATE TEMPORARY VIEW edit AS SELECT * FROM public.edit WHERE seq <= {int(seq)};")
     parts.append("CREATE TEMPORARY VIEW batch AS SELECT * FROM pg_temp.batch_then;")
     return "".join(parts)
 
@@ -88,8 +89,9 @@ _OPEN: Final = " + ".join(f"n.{s}" for s in t.COUNTERS if s in OPEN_STATES)
 #: Batches as they were: counts from their submissions, the rest from the fold where it had to be told, else from now.
 BATCHES: Final = f"""
 CREATE TEMPORARY TABLE counted AS SELECT s.batch AS name, {_SUMS},
-    coalesce(sum(s.size) FILTER (WHERE s.status <> 'duplicate'), 0)::bigint AS size,
-    count(*) FILTER (WHERE s.status <> 'duplicate') AS submissions, array_agg(DISTINCT s.user_name) AS wrote,
+    coalesce(sum(s.size - s.gone) FILTER (WHERE s.status <> 'duplicate'), 0)::bigint AS size,
+    count(*) FILTER (WHERE s.status <> 'duplicate' AND s.gone < s.size) AS submissions,
+    array_agg(DISTINCT s.user_name) AS wrote,
     min(s.submitted_at) AS submitted_at FROM submission s GROUP BY s.batch;
 INSERT INTO batch_then (name, paused, frozen, size, submissions, users)
     SELECT name, false, false, 0, 0, '{{}}' FROM counted ON CONFLICT DO NOTHING;

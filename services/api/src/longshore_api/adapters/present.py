@@ -86,6 +86,7 @@ def task(row: Row, details: Details, *, whole: bool = True) -> views.Task:
         inputs=list(spec.inputs),
         output=spec.output,
         retries=spec.retries,
+        edited=details.edited,
         not_before=when(row["not_before"]) if waits and row["not_before"] else None,
         progress=progress(row),
     )

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, Protocol
 import asyncpg
 import msgspec
 
-from longshore_api.adapters import paging
+from longshore_api.adapters import paging, ranging
+from longshore_api.adapters.edited import Edits
 from longshore_api.adapters.store import away
 from longshore_api.core import archive
 from longshore_api.core.selection import Place, Selection, Window
@@ -41,12 +42,13 @@ _AWAY: Final = (
 
 
 class Details(msgspec.Struct):
-    """What belongs to a task and stands in its submission: the spec, the label, the entry."""
+    """What belongs to a task and stands in its submission: the spec with its edits, the label, the entry."""
 
     submission: Row
     spec: TaskSpec | None = None
     label: int | None = None
     entry: str | None = None
+    edited: bool = False
 
 
 class Chronicle(NamedTuple):
@@ -113,11 +115,18 @@ class Reader:
         sql, args = paging.statement(selection, limit + 1, after)
         return await self.fetch(sql, *args)
 
+    async def ranges(self, selection: Selection, filters: ranging.Filters) -> list[Row]:
+        """The tasks of the selection as ranges; more than `ranging.MOST` are cut there, with one more."""
+        sql, args = ranging.statement(selection, filters)
+        return await self.fetch(sql, *args)
+
     async def task(self, submission: int, index: int) -> Row:
         """One task; `NotFound` if there is none."""
         found = await self.tasks(Selection(windows=(Window(submission, index, index),)), 1)
         if not found:
-            raise NotFound(f"there is no task {submission}.{index}: see `longshore task list`")
+            raise NotFound(
+                f"there is no task {submission}.{index}: see `longshore task list`, or restore it if it was deleted"
+            )
         return found[0]
 
     async def details(self, tasks: Sequence[Row]) -> list[Details]:
@@ -126,7 +135,7 @@ class Reader:
         rows = await self.fetch("SELECT * FROM submission WHERE id = ANY($1::bigint[])", list(ids))
         submissions = {r["id"]: r for r in rows}
         shared = {i: _spec(r["spec"]) for i, r in submissions.items() if r["spec"] is not None}
-        parts = await self._parts(tasks)
+        parts, edits = await self._parts(tasks), await Edits.of(self.fetch, tasks)
         result = []
         for task in tasks:
             sid, index = task["submission"], task["index"]
@@ -136,7 +145,9 @@ class Reader:
                 body = parts.get((sid, index, "specs"))
                 spec, label = (_spec(body) if body is not None else None), index
             entry = parts.get((sid, index, "entries"))
-            result.append(Details(of, spec, label, msgspec.json.decode(entry) if entry is not None else None))
+            made = None if spec is None else edits.applied(spec, sid, index)
+            text = msgspec.json.decode(entry) if entry is not None else None
+            result.append(Details(of, made, label, text, edits.holds(sid, index)))
         return result
 
     async def _parts(self, tasks: Sequence[Row]) -> dict[tuple[int, int, str], msgspec.Raw]:
@@ -177,6 +188,7 @@ class Reader:
         return await self.fetch(
             "SELECT *, coalesce(submitted_at, 0) AS placed FROM batch "
             "WHERE (coalesce(submitted_at, 0), name) < ($1::float8, $2::text) "
+            "AND (size > 0 OR paused OR submitted_at IS NULL) "
             "ORDER BY coalesce(submitted_at, 0) DESC, name DESC LIMIT $3",
             at, name, limit + 1,
         )  # fmt: skip

@@ -14,6 +14,7 @@ import asyncpg
 from longshore_api.adapters import tables as t
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import TASK_STATES, Batch, Changes, Needs, Row, Submission, Tuple, Worker
+from longshore_api.core.runs import joined, parsed
 from longshore_api.core.spans import Span
 from longshore_common.adapters.records import read
 from longshore_common.errors import Conflict, Unreachable
@@ -137,12 +138,15 @@ class Store:
         for r in await self._db.fetch(
             f"SELECT {_SUBMISSION_COLUMNS} FROM submission WHERE id = ANY($1::bigint[])", wanted
         ):
-            plain = {_FIELD.get(c, c): r[c] for c in t.SUBMISSION[: -len(TASK_STATES)]}
+            plain = {_FIELD.get(c, c): r[c] for c in t.SUBMISSION[: -len(TASK_STATES)] if c != "gone"}
+            plain["hidden"] = parsed(plain["hidden"])
             found = Submission(**plain, counts=_counts(r), spans=spans.get(r["id"], []))
             memory.admit_submission(found)
 
     async def admit_tasks(self, memory: Memory, needs: Needs) -> None:
         """Read the tasks that the next slice will touch."""
+        if needs.tallies:
+            await self._tally(memory, needs)
         if needs.tasks:
             submissions, indices = zip(*needs.tasks, strict=True)
             found = await self._db.fetch(
@@ -160,6 +164,16 @@ class Store:
                 *_columns(r[:3] for r in some), list(states),
             )  # fmt: skip
             _admit(memory, found)
+
+    async def _tally(self, memory: Memory, needs: Needs) -> None:
+        """The states of tasks that are only counted, as runs."""
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for sid, lo, hi in needs.tallies:
+            wanted.setdefault(sid, []).append((lo, hi))
+        windows = [(sid, *run) for sid, runs in wanted.items() for run in joined(runs)]
+        memory.tallies = {}
+        for r in await self._db.fetch(t.TALLY, *_columns(windows)):
+            memory.tallies.setdefault(r["submission"], []).append((r["lo"], r["hi"], r["state"]))
 
     async def apply(self, changes: Changes) -> None:
         """All of it, and the position, or nothing. `Conflict` if another projector moved the position meanwhile."""
@@ -190,6 +204,7 @@ class Store:
         await self._copy("event", t.EVENT, changes.events)
         await self._copy("event_range", t.EVENT_RANGE, changes.links)
         await self._copy("event_about", t.EVENT_ABOUT, changes.abouts)
+        await self._copy("edit", t.EDIT, changes.edits)
 
     async def _write_submissions(self, changes: Changes) -> None:
         await self._copy("submission", t.SUBMISSION, changes.submissions_new)

@@ -12,7 +12,7 @@ COUNTERS: Final = tuple(TASK_STATES)
 
 SUBMISSION: Final = (
     "id", "user_name", "batch", "size", "name", "key", "priority", "submitted_at", "requires", "spec", "start", "step",
-    "named", "status", "reason", "duplicate_of", "by_index", *COUNTERS,
+    "named", "status", "reason", "duplicate_of", "by_index", "hidden", "gone", *COUNTERS,
 )  # fmt: skip
 TASK: Final = (
     "submission", "index", "state", "attempt", "worker", "assigned_at", "assigned_seq", "started_at", "ended_at",
@@ -34,16 +34,17 @@ BATCH: Final = (
 WORKER: Final = (
     "name", "state", "paused", "concurrency", "prefetch", "batch", "facts", "public_key", "hostname", "life",
     "enrolled_at", "joined_at", "seen_at", "drain", "pause_reason", "hindered", "evicted", "evicted_at", "held",
-    "remotes_at", "cares", "prefetch_percent", "quarantine", "quarantined_until",
+    "remotes_at", "cares", "prefetch_percent", "quarantine", "quarantined_until", "moved",
 )  # fmt: skip
 GOVERNING: Final = ("kind", "name", "value", "seq", "at", "request")
+EDIT: Final = ("submission", "lo", "hi", "seq", "undoes", "restored", "change")
 EVENT: Final = ("seq", "at", "role", "name", "type", "subject", "body")
 EVENT_RANGE: Final = ("submission", "lo", "hi", "seq")
 EVENT_ABOUT: Final = ("kind", "name", "seq")
 
 _TYPES: Final = {
     **dict.fromkeys(
-        ("state", "worker", "outcome", "cause", "reason", "report", "name", "status", "by_index", "batch", "facts",
+        ("state", "worker", "outcome", "hidden", "cause", "reason", "report", "name", "status", "by_index", "batch", "facts",
          "public_key", "hostname", "progress", "retention", "pause_reason", "hindered", "evicted", "cares", "kind",
          "value", "quarantine"), "text",
     ),
@@ -68,7 +69,7 @@ def _upsert(table: str, columns: tuple[str, ...], key: tuple[str, ...], source: 
     return f"INSERT INTO {table} ({names}) {source} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {news}"
 
 
-SUBMISSION_CHANGED: Final = ("id", "status", "reason", "duplicate_of", "by_index", *COUNTERS)
+SUBMISSION_CHANGED: Final = ("id", "status", "reason", "duplicate_of", "by_index", "hidden", "gone", *COUNTERS)
 LATE: Final = ("submission", "index", "attempt", "worker", "started_at", "ended_at", "exit_code", "report")
 _LATE_SET: Final = (
     "report = v.report, exit_code = v.exit_code, started_at = coalesce(t.started_at, v.started_at), "
@@ -115,7 +116,14 @@ DROP_PARTS: Final = (
     f"DELETE FROM task_name WHERE part_seq {_OF_DROPPED}",
     "DELETE FROM part WHERE submission = ANY($1::bigint[])",
 )
+#: Runs of stored tasks in one state within windows.
+TALLY: Final = (
+    "SELECT submission, state, min(index) AS lo, max(index) AS hi FROM (SELECT t.submission, t.state, t.index, "
+    "t.index - row_number() OVER (PARTITION BY t.submission, t.state ORDER BY t.index) AS island "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS v (submission, lo, hi) "
+    "JOIN task t ON t.submission = v.submission AND t.index BETWEEN v.lo AND v.hi) x GROUP BY submission, state, island"
+)
 EMPTY: Final = (
     "TRUNCATE event_about, event_range, worker, batch, task_name, spec_part, part, attempt, task, task_range, "
-    "submission, governing; UPDATE position SET seq = 0, at = 0"
+    "submission, governing, edit; UPDATE position SET seq = 0, at = 0"
 )

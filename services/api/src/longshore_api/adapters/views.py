@@ -19,7 +19,7 @@ class Progress(Struct):
 
 
 class Task(Struct, kw_only=True):
-    """A task; `attempt` is the number of its current or last attempt, null before the first."""
+    """A task; `attempt` is the number of its current or last attempt, null before the first. `edited`: since submission."""
 
     id: str
     name: str | None
@@ -49,6 +49,7 @@ class Task(Struct, kw_only=True):
     retries: int
     not_before: str | None = None
     progress: Progress | None = None
+    edited: bool = False
 
 
 class TaskPage(Struct):
@@ -56,6 +57,18 @@ class TaskPage(Struct):
 
     items: list[Task]
     next: str | None
+    position: int
+
+
+class Ranges(Struct):
+    """Tasks as ranges `[submission, lo, hi]`, both ends included, ascending, and how many tasks they are.
+
+    `whole` is false if there are more of them than one answer holds.
+    """
+
+    items: list[tuple[int, int, int]]
+    count: int
+    whole: bool
     position: int
 
 

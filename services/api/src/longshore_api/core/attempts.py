@@ -46,7 +46,7 @@ def _begin_all(
     if span.state in TERMINAL:
         put(submission.spans, span)
         return
-    memory.shift(submission, span.state, "assigned", len(starts))
+    memory.shift(submission, span.state, "assigned", (span.lo, span.hi))
     at, seq, fresh = record.at, record.seq, memory.fresh
     for start in starts:
         fresh(Row(submission, start.index, "assigned", start.n, worker, at, seq))

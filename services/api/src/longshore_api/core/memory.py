@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from longshore_api.core.rows import TASK_STATES, Batch, Changes, Row, Submission, Tuple, Worker
+from longshore_api.core.runs import Run, written
 from longshore_api.core.spans import Span
 from longshore_common.model import ON_WORKER
 
@@ -25,6 +26,7 @@ class Memory:
         self.batches: dict[str, Batch] = {}
         self.workers: dict[str, Worker] = {}
         self.pending: dict[tuple[str, str], dict[int, tuple[int, int, bool]]] = {}
+        self.tallies: dict[int, list[tuple[int, int, str]]] = {}
         self.changes = Changes(position, position)
         self._touched: list[Row] = []
         self._guests: list[Row] = []
@@ -32,8 +34,9 @@ class Memory:
 
     # --- while folding --------------------------------------------------------------------------------------------
 
-    def shift(self, submission: Submission, before: str, after: str, count: int = 1) -> None:
-        """`count` tasks went from one state to another."""
+    def shift(self, submission: Submission, before: str, after: str, at: Run) -> None:
+        """The tasks `at` went from one state to another; deleted ones count nowhere."""
+        count = submission.visible(*at) if submission.hidden else at[1] - at[0] + 1
         submission.counts[before] -= count
         submission.counts[after] += count
         if not submission.dirty:
@@ -53,7 +56,7 @@ class Memory:
     def enter(self, row: Row, state: str) -> None:
         """The task goes to another state."""
         if row.state != state:
-            self.shift(row.submission, row.state, state)
+            self.shift(row.submission, row.state, state, (row.index, row.index))
             row.state = state
         self.touch(row)
 
@@ -188,13 +191,14 @@ def submission_tuple(s: Submission) -> Tuple:
     """A row of table submission."""
     return (
         s.id, s.user, s.batch, s.size, s.name, s.key, s.priority, s.submitted_at, s.requires, s.spec, s.start, s.step,
-        s.named, s.status, s.reason, s.duplicate_of, s.by_index, *s.counts.values(),
+        s.named, s.status, s.reason, s.duplicate_of, s.by_index, written(s.hidden), s.size - s.shown, *s.counts.values(),
     )  # fmt: skip
 
 
 def submission_changed(s: Submission) -> Tuple:
     """What may change of a submission after its first row."""
-    return (s.id, s.status, s.reason, s.duplicate_of, s.by_index, *s.counts.values())
+    hidden = written(s.hidden)
+    return (s.id, s.status, s.reason, s.duplicate_of, s.by_index, hidden, s.size - s.shown, *s.counts.values())
 
 
 def span_tuple(s: Submission, span: Span) -> Tuple:
@@ -215,5 +219,5 @@ def worker_tuple(w: Worker) -> Tuple:
     return (
         w.name, w.state, w.paused, w.concurrency, w.prefetch, w.batch, w.facts, w.public_key, w.hostname, w.life,
         w.enrolled_at, w.joined_at, w.seen_at, w.drain, w.pause_reason, w.hindered, w.evicted, w.evicted_at, w.held,
-        w.remotes_at, w.cares, w.prefetch_percent, w.quarantine, w.quarantined_until,
+        w.remotes_at, w.cares, w.prefetch_percent, w.quarantine, w.quarantined_until, w.moved,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from longshore_common.log import Recorded
 _OPEN = ("waiting", "queued")
 _ENDED = ("failed", "cancelled")
 _WAITING = ("waiting",)
+_QUEUED = ("queued",)
 
 
 def mentioned(event: object) -> Iterable[int]:
@@ -22,7 +23,9 @@ def mentioned(event: object) -> Iterable[int]:
     match event:
         case e.AttemptsAssigned():
             return [order.submission for order in event.orders]
-        case e.TasksRequeued() | e.TasksRetried() | e.TasksFailed() | e.TasksCancelled():
+        case (
+            e.TasksRequeued() | e.TasksRetried() | e.TasksFailed() | e.TasksCancelled() | e.TasksHeld() | e.TasksDeleted()
+        ):  # fmt: skip
             return [t.submission for t in event.tasks]
         case e.SubmissionAccepted() | e.SubmissionRejected() | e.SubmissionDuplicated():
             return [event.submission]
@@ -48,6 +51,7 @@ def needs(memory: Memory, records: Iterable[Recorded]) -> Needs:
     """Tasks that this slice may change and memory lacks; ask after the unknown submissions were admitted."""
     tasks: list[tuple[int, int]] = []
     ranges: list[tuple[int, int, int, tuple[str, ...]]] = []
+    tallies: list[tuple[int, int, int]] = []
     for record in records:
         match record.event:
             case e.AttemptsAssigned() as event:
@@ -57,16 +61,27 @@ def needs(memory: Memory, records: Iterable[Recorded]) -> Needs:
                 tasks += [
                     (q.submission, q.index) for q in event.tasks if q.n and _stored(memory, q.submission, q.index)
                 ]
-            case e.TasksRetried() as event:
-                ranges += [(t.submission, t.lo, t.hi, _ENDED) for t in _touched(memory, event.tasks)]
-            case e.RequirementsMet() as event:
-                named = (*_whole(memory, event.submissions), *event.tasks)
-                ranges += [(t.submission, t.lo, t.hi, _WAITING) for t in _touched(memory, named)]
-            case e.TasksFailed() | e.TasksCancelled() as event:
-                ranges += [(t.submission, t.lo, t.hi, _OPEN) for t in _touched(memory, event.tasks)]
-            case _:
-                pass
-    return Needs(tasks, ranges)
+            case e.TasksDeleted() as event:
+                tallies += [(t.submission, t.lo, t.hi) for t in event.tasks if t.submission in memory.submissions]
+            case event:
+                named, states = _ranges(memory, event)
+                ranges += [(t.submission, t.lo, t.hi, states) for t in _touched(memory, named)]
+    return Needs(tasks, ranges, tallies)
+
+
+def _ranges(memory: Memory, event: object) -> tuple[Iterable[TaskRange], tuple[str, ...]]:
+    """The tasks that an event names, and in which states it changes them."""
+    match event:
+        case e.TasksRetried():
+            return event.tasks, _ENDED
+        case e.RequirementsMet():
+            return (*_whole(memory, event.submissions), *event.tasks), _WAITING
+        case e.TasksHeld():
+            return event.tasks, _QUEUED
+        case e.TasksFailed() | e.TasksCancelled():
+            return event.tasks, _OPEN
+        case _:
+            return (), ()
 
 
 def _assigned(memory: Memory, order: e.Order) -> list[tuple[int, int]]:

@@ -46,11 +46,19 @@ def joined(memory: Memory, record: Recorded, event: e.WorkerJoined) -> None:
     worker.hindered, worker.evicted, worker.evicted_at, worker.held = "", "", None, 0  # what still holds it says again
     worker.state, worker.life, worker.joined_at = "up", event.life, record.at
     _resize(worker, event)
-    worker.batch, worker.facts = archive.clean(event.batch), _encode(event.facts).decode()
+    worker.facts = _encode(event.facts).decode()
+    if worker.moved <= event.handled:  # else it does not know yet that it was moved
+        worker.batch = archive.clean(event.batch)
     held = set(event.held)
     for attempt, row in _current_of(memory, worker.name):
         if row.assigned_seq <= event.handled and attempt not in held:
             memory.close(row, "lost")
+
+
+def moved(memory: Memory, record: Recorded, event: e.WorkerMoved) -> None:
+    """It serves another batch from here on."""
+    worker = memory.worker(archive.addressee(record))
+    worker.batch, worker.moved = archive.clean(event.batch), record.seq
 
 
 def left(memory: Memory, record: Recorded, event: e.WorkerLeft) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from longshore_api.core import archive, attempts, governing, presence, submitting, waiting
+from longshore_api.core import archive, attempts, edits, governing, hidden, presence, submitting, waiting
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import OPEN_STATES, Progress, Row, Submission
 from longshore_api.core.spans import Span, put, take
@@ -91,13 +91,18 @@ def _retried(memory: Memory, record: Recorded, event: e.TasksRetried) -> None:
     waiting.move(memory, record, event.waiting, "queued", "waiting")
 
 
+def _held(memory: Memory, record: Recorded, event: e.TasksHeld) -> None:
+    waiting.move(memory, record, event.tasks, "queued", "waiting")
+
+
 def _failed(memory: Memory, record: Recorded, event: e.TasksFailed) -> None:
     reason = archive.clean(event.reason)
     for submission, lo, hi in _known(memory, record, event.tasks):
         _retag(memory, submission, (lo, hi), OPEN_STATES, Span(0, 0, "failed", event.cause, reason, record.at))
         for row in submission.rows_of(lo, hi):
             if row.state in OPEN_STATES:
-                row.cause, row.reason = event.cause, reason or row.reason
+                if not (event.undoes and row.cause):  # else what its last attempt said stands again
+                    row.cause, row.reason = event.cause, reason or row.reason
                 memory.close(row, "failed")
                 _conclude(memory, row, "failed", record.at)
 
@@ -135,7 +140,7 @@ def _retag(memory: Memory, submission: Submission, at: tuple[int, int], admits: 
             put(submission.spans, span)
             continue
         put(submission.spans, msgspec.structs.replace(to, lo=span.lo, hi=span.hi))
-        memory.shift(submission, span.state, to.state, len(span))
+        memory.shift(submission, span.state, to.state, (span.lo, span.hi))
         if to.at is not None:
             attempts.ended(memory, submission, to.at)
 
@@ -160,9 +165,9 @@ def _duplicated(memory: Memory, record: Recorded, event: e.SubmissionDuplicated)
     if submission := _answered(memory, record, event.submission):
         submission.status, submission.duplicate_of = "duplicate", event.first
         for span in take(submission.spans, 0, submission.size - 1):
-            submission.counts[span.state] -= len(span)
+            submission.counts[span.state] -= submission.visible(span.lo, span.hi)
         batch = memory.batch(submission.batch)
-        batch.size, batch.submissions = batch.size - submission.size, batch.submissions - 1
+        batch.size, batch.submissions = batch.size - submission.shown, batch.submissions - bool(submission.shown)
         memory.changes.parts_dropped.append((submission.id,))
 
 
@@ -238,8 +243,9 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.SweepOrdered: _swept, e.WorkerHindered: presence.hindered, e.WorkerEvicted: presence.evicted,
     e.ResourcesHeld: presence.held, e.WorkerCared: presence.cared, e.SweepDone: _kept,
     e.EditRequested: _wished, e.UndoRequested: _kept, e.DeleteRequested: _wished, e.WorkerMoveRequested: _kept,
-    e.ShareRequested: _kept, e.PolicyRequested: _kept, e.TasksEdited: _wished, e.TasksHeld: _wished, e.TasksDeleted: _wished,
+    e.ShareRequested: _kept, e.PolicyRequested: _kept, e.TasksEdited: edits.edited,
+    e.TasksHeld: _held, e.TasksDeleted: hidden.deleted,
     e.PlaceReserved: _reserved, e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set,
-    e.WorkerMoved: _kept, e.WorkerQuarantined: presence.quarantined,
+    e.WorkerMoved: presence.moved, e.WorkerQuarantined: presence.quarantined,
     e.WorkerTrusted: presence.trusted, e.AttemptsReused: _reused,
 }  # fmt: skip

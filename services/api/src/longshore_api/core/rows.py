@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from longshore_api.core.runs import Run
 from longshore_api.core.spans import Span
 from longshore_common.model import STATES, State
 
@@ -24,7 +25,10 @@ def counters() -> dict[str, int]:
 
 
 class Submission(Struct, eq=False):
-    """A submission: `counts` per state, its untouched `spans`, and those of its touched tasks that are in memory."""
+    """A submission: `counts` per state, its untouched `spans`, and those of its touched tasks that are in memory.
+
+    `hidden`: ordinals of deleted tasks, in no count.
+    """
 
     id: int
     user: str
@@ -43,6 +47,7 @@ class Submission(Struct, eq=False):
     start: int = 0
     step: int = 1
     named: bool = False
+    hidden: tuple[Run, ...] = ()
     counts: dict[str, int] = field(default_factory=counters)
     # not columns
     spans: list[Span] = []
@@ -56,6 +61,15 @@ class Submission(Struct, eq=False):
     def open(self) -> int:
         """How many of its tasks have not ended."""
         return sum(self.counts[s] for s in OPEN_STATES)
+
+    @property
+    def shown(self) -> int:
+        """How many of its tasks are not deleted."""
+        return self.size - sum(hi - lo + 1 for lo, hi in self.hidden)
+
+    def visible(self, lo: int, hi: int) -> int:
+        """How many of these tasks are not deleted."""
+        return hi - lo + 1 - sum(max(0, min(b, hi) - max(a, lo) + 1) for a, b in self.hidden)
 
     def rows_of(self, lo: int, hi: int) -> list["Row"]:
         """The touched tasks from `lo` to `hi` that are in memory."""
@@ -156,17 +170,22 @@ class Worker(Struct, eq=False):
     prefetch_percent: int = 0
     quarantine: str = ""
     quarantined_until: float | None = None
+    moved: int = 0
     dirty: bool = False
 
 
 class Needs(Struct, frozen=True):
-    """What a slice will touch and memory lacks: tasks by (submission, index), and tasks by (submission, lo, hi, states)."""
+    """What a slice will touch and memory lacks: tasks by (submission, index), and tasks by (submission, lo, hi, states).
+
+    `tallies`: (submission, lo, hi) of which only the states must be known.
+    """
 
     tasks: list[tuple[int, int]]
     ranges: list[tuple[int, int, int, tuple[str, ...]]]
+    tallies: list[tuple[int, int, int]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.tasks or self.ranges)
+        return bool(self.tasks or self.ranges or self.tallies)
 
 
 Tuple = tuple[Any, ...]
@@ -197,3 +216,4 @@ class Changes(Struct):
     events: list[Tuple] = []
     links: list[Tuple] = []
     abouts: list[Tuple] = []
+    edits: list[Tuple] = []

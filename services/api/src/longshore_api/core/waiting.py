@@ -49,7 +49,7 @@ def _move(memory: Memory, submission: Submission, runs: list[tuple[int, int]], b
     def become(span: Span) -> Span:
         if span.state != before:
             return span
-        memory.shift(submission, before, after, len(span))
+        memory.shift(submission, before, after, (span.lo, span.hi))
         return replace(span, state=after)
 
     rewrite(submission.spans, runs, become)

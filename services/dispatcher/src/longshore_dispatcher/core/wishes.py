@@ -42,7 +42,7 @@ def answers(state: State) -> Iterator[Decision]:
             free = touched.isdisjoint(footprint) and touched.isdisjoint(_required(state, wish))
             touched |= footprint
             if free:  # else the next turn sees what the earlier answer did
-                yield from _answer(state, wish)
+                yield from _said(state, wish)
 
 
 def _footprint(state: State, wish: Wish) -> set[object]:
@@ -75,9 +75,16 @@ def answered_now(state: State, wish: Wish) -> Iterable[Decision]:
     return _answer(state, wish)
 
 
-def _answer(state: State, wish: Wish) -> Iterable[Decision]:
+def _said(state: State, wish: Wish) -> Iterable[Decision]:
     if wish.malformed:
         return [(e.SubmissionRejected(submission=SubmissionId(wish.seq), reason=_unreadable(wish)), "")]
+    if wish.event is None:
+        answer = answer_submission(state, wish)
+        return [] if answer is None else [(answer, "")]
+    return _answer(state, wish)
+
+
+def _answer(state: State, wish: Wish) -> Iterable[Decision]:
     match wish.event:
         case e.CancelRequested():
             return _cancel(state, wish, wish.event)
@@ -92,8 +99,7 @@ def _answer(state: State, wish: Wish) -> Iterable[Decision]:
         case e.EditRequested() | e.UndoRequested() | e.DeleteRequested() | e.WorkerMoveRequested():
             return surgery.answers(state, wish, wish.event)
         case None:
-            answer = answer_submission(state, wish)
-            return [] if answer is None else [(answer, "")]
+            return []
         case _:
             return worker_wishes.answers(state, wish, wish.event)
 
