@@ -17,6 +17,7 @@ BENCHES = {
     "latency": 300,
     "million": 300,
     "million_lines": 400,
+    "graph": 600,
     "noop_executor": 400,
     "idle": 200,
     "restart": 600,

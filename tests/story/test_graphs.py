@@ -300,3 +300,18 @@ def test_held_tasks_are_not_named_when_others_of_theirs_are_released(one):
     ran(one, (a, 0, 1))
     assert one.then(e.RequirementsMet).tasks == (TaskRange(b, 1, 1),)
     assert one.states(b, range(3)) == ["waiting", "assigned", "waiting"]
+
+
+def test_what_was_deleted_or_can_never_be_mended_cannot_be_required(one):
+    a = one.submitted(3)
+    one.when_settled()
+    ran(one, (a, 0, 1), (a, 1, 1), (a, 2, 1))
+    one.given(e.TasksDeleted(tasks=(TaskRange(a, 1, 1),)))
+    one.submitted(1, requires=(TaskRange(a, 0, 2),))
+    one.when_settled()
+    assert "some were deleted" in rejection(one).reason
+    rejected = one.submitted(1, requires=(TaskRange(a, 7, 7),))
+    one.when_settled()
+    one.submitted(1, requires=(TaskRange(rejected, 0, 0),), on_failed_requirement="wait")
+    one.when_settled()
+    assert "which was rejected" in rejection(one).reason

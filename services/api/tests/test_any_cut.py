@@ -35,12 +35,13 @@ def write(book: Any, steps: list[tuple[int, int, int, int, int]]) -> None:
                 subs.append(book.submit(max(lo, more) + 1, batch=f"b{n % 3}", held=which == 3, user=f"u{which}"))
             case 2:
                 specs = tuple(TaskSpec(command=("x",), name="n" * (i % 2)) for i in range(lo + 1))
-                subs.append(book.write(e.TasksSubmitted(key="s", batch="b1", body=Specs(specs=specs)), "u1"))
+                body = Specs(specs=specs, edges=((0, 1),) * (more % 2))
+                subs.append(book.write(e.TasksSubmitted(key="s", batch="b1", body=body), "u1"))
             case 3:
-                specs = tuple(TaskSpec(command=("y",), name="m" * (i % 2)) for i in range(more + 1))
-                book.write(e.SubmissionPartSent(key=f"p{which}", part=lo, specs=specs), "u1")
+                specs = tuple(TaskSpec(command=("y",), name="m" * (i % 2)) for i in range(more))
+                book.write(e.SubmissionPartSent(key=f"p{which}", part=lo, specs=specs, edges=((0, 1),)), "u1")
             case 4:
-                body = Parts(parts=1, size=lo + 1)
+                body = Parts(parts=1, size=lo + 1, edges=n - 1)
                 subs.append(book.write(e.TasksSubmitted(key=f"p{which}", batch="b2", body=body), "u1"))
             case 5 | 6:
                 book.assign(sub, *range(lo, lo + more + 1), n=n, worker=worker)
@@ -66,7 +67,7 @@ def rare(book: Any, kind: int, worker: str, tasks: tuple[TaskRange, ...], n: int
         case 13:
             book.write(e.TasksCancelled(tasks=tasks))
         case 14:
-            book.write(e.TasksRetried(tasks=tasks))
+            book.write(e.TasksRetried(tasks=tasks, waiting=tasks if n == 2 else ()))
         case 15:
             if n == 1:
                 book.join(worker, life=n, held=(f"{sub}.{lo}.1",), handled=len(book.records))
@@ -81,7 +82,8 @@ def rare(book: Any, kind: int, worker: str, tasks: tuple[TaskRange, ...], n: int
                 )[n % 3]
             )
         case 17:
-            book.write(e.RequirementsMet(submissions=(sub,)))
+            several = (*tasks, TaskRange(sub, lo + 5, lo + 5), TaskRange(SubmissionId(sub + 1), 0, lo))
+            book.write(e.RequirementsMet(submissions=(sub,)) if n == 1 else e.RequirementsMet(tasks=several))
         case 22:
             book.write(e.TasksHeld(tasks=tasks))
         case 23:

@@ -52,6 +52,9 @@ def _unmeetable(state: State, sub: Submission, source: int, run: tuple[int, int]
         return "which nobody knows (or finished too long ago): correct the id, or leave it out"
     if not 0 <= run[0] <= run[1] < known.size:
         return f"but {original} has tasks 0 to {known.size - 1}"
+    gone = known.deleted.runs if isinstance(known, Submission) else known.deleted
+    if any(lo <= run[1] and run[0] <= hi for lo, hi in gone):
+        return "of which some were deleted: leave those out, or restore them"
     if sub.ties is not None and sub.ties.patient and isinstance(known, Closed) and known.rejected:
         return "which was rejected, so that it would wait for ever: submit that one again first"
     return ""
