@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from longshore.client import AsyncClient as AsyncClient
+    from longshore.editing import Replacement as Replacement
     from longshore.records import Attempt as Attempt
     from longshore.records import Batch as Batch
     from longshore.records import Explanation as Explanation
@@ -33,6 +34,7 @@ __version__: Final = "0.1.0"
 
 _HOMES: Final = {
     "longshore.client": ("AsyncClient",),
+    "longshore.editing": ("Replacement",),
     "longshore.sync": ("Client",),
     "longshore.ties": ("Graph",),
     "longshore.records": (

@@ -7,40 +7,32 @@ wrote before. What must not enter: decisions about tasks, the log's internals.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, Unpack
 
 from longshore import records
-from longshore.amounts import resized
 from longshore.bookmark import Bookmark, home
 from longshore.chance import new_key
 from longshore.governing import Governing
 from longshore.quantities import array as parse_array
-from longshore.quantities import duration
 from longshore.reader import Reader
 from longshore.resolving import resolved
 from longshore.specs import SpecOptions, batch_name, spec, tied_of
 from longshore.specs import key as key_of
+from longshore.steering import Steering, Tasks
 from longshore.waiting import Waiter, Watch
 from longshore.writer import Writer
 from longshore_common import events as e
 from longshore_common import model as m
 from longshore_common.errors import BadInput, Unreachable
-from longshore_common.ids import SubmissionId, TaskRange, WorkerId
+from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.log import Transport
 from longshore_common.profile import Profile, load, state_dir
 
 DEFAULT_BATCH: Final = "default"
 #: Looks into the read model, two seconds apart, after which an unchanged end counts as the end after a retry.
 _PATIENCE: Final = 5
-#: Seconds, words such as `1h30m` or `30d`, or a timedelta.
-Time = float | str | timedelta
-#: What names tasks: a selector such as "1204.0-99" or "last", a range, a receipt, or several of these.
-Tasks = (
-    str | TaskRange | records.Submitted | records.Task | Sequence["str | TaskRange | records.Submitted | records.Task"]
-)
 
 
 class SubmitOptions(SpecOptions, total=False):
@@ -67,7 +59,7 @@ class SubmitOptions(SpecOptions, total=False):
 _SCHEDULING: Final = frozenset(SubmitOptions.__annotations__) - frozenset(SpecOptions.__annotations__)
 
 
-class AsyncClient:
+class AsyncClient(Steering):
     """One user's door to one stack; use it as `async with`. Opens connections when first needed.
 
     `state_dir`: the stack's directory (default: `LONGSHORE_STATE_DIR`, else where `longshore up` puts it).
@@ -301,63 +293,6 @@ class AsyncClient:
     async def explain(self, name: str, *, kind: str = "task") -> records.Explanation:
         """Why a task, submission, batch or worker (`kind`) is as it is, and what to do."""
         return await self.writer.explain(kind, name)
-
-    # --- steering: each returns the wish's sequence; its effect is another event ----------------------------------------
-
-    async def cancel(self, tasks: Tasks = (), *, batch: str | None = None) -> int:
-        """These tasks, or the whole batch, shall not run, or stop."""
-        return await self.writer.wish(e.CancelRequested(tasks=await self._some_ranges(tasks, batch), batch=batch))
-
-    async def retry(self, tasks: Tasks = (), *, batch: str | None = None) -> int:
-        """These failed or cancelled tasks shall run again, held ones be released."""
-        return await self.writer.wish(e.RetryRequested(tasks=await self._some_ranges(tasks, batch), batch=batch))
-
-    async def signal(self, tasks: Tasks, signal: str) -> int:
-        """Send stop, kill, pause, continue, checkpoint or a Unix signal such as SIGUSR1 to what runs."""
-        return await self.writer.wish(e.SignalRequested(tasks=await self.ranges(tasks), signal=signal))
-
-    async def pause_batch(self, batch: str, *, freeze: bool = False) -> int:
-        """Hand out no more of it; with `freeze`, pause what runs."""
-        return await self.writer.wish(e.BatchPauseRequested(batch=batch_name(batch), freeze=freeze))
-
-    async def resume_batch(self, batch: str) -> int:
-        """Undo a pause."""
-        return await self.writer.wish(e.BatchResumeRequested(batch=batch_name(batch)))
-
-    async def keep_batch(
-        self, batch: str, *, outputs: Time = 0, logs: Time = 0, failed: Time = 0, inputs: Time = 0
-    ) -> int:
-        """How long the things of its ended tasks are kept: seconds, `30d` or timedelta; 0 = for ever."""
-        times = m.Retention(
-            outputs=duration(outputs), logs=duration(logs), failed=duration(failed), inputs=duration(inputs)
-        )
-        return await self.writer.wish(e.BatchRetentionRequested(batch=batch_name(batch), retention=times))
-
-    async def pause_workers(self, *workers: str, drain: bool = False) -> int:
-        """Assign nothing more to these, or to all if none is named; `drain`: so that they become empty for good."""
-        return await self.writer.wish(e.WorkerPauseRequested(workers=tuple(map(WorkerId, workers)), drain=drain))
-
-    async def care_for_workers(self, care: m.Care, *workers: str) -> int:
-        """Have these, or all that are up, do this for their hosts; `reader.answer(…, cared=True)` tells what came of it."""
-        return await self.writer.wish(e.WorkerCareRequested(care=care, workers=tuple(map(WorkerId, workers))))
-
-    async def resume_workers(self, *workers: str) -> int:
-        """Undo a pause of these, or of all if none is named."""
-        return await self.writer.wish(e.WorkerResumeRequested(workers=tuple(map(WorkerId, workers))))
-
-    async def resize_workers(
-        self, *workers: str, concurrency: int | str | None = None, prefetch: int | str | None = None
-    ) -> int:
-        """Change slots (`auto`: what tasks request decides) or prefetch (a number, `50%`, `auto`) of these, or of all if
-        none is named; lowering never kills.
-        """
-        return await self.writer.wish(resized(tuple(map(WorkerId, workers)), concurrency, prefetch))
-
-    async def _some_ranges(self, tasks: Tasks, batch: str | None) -> tuple[TaskRange, ...]:
-        ranges = await self.ranges(tasks) if tasks else ()
-        if bool(ranges) == (batch is not None):
-            raise BadInput("name tasks or a batch, one of the two")
-        return ranges
 
 
 def _parted(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

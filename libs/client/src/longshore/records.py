@@ -52,6 +52,7 @@ class Task(Struct, frozen=True, kw_only=True):
     user: str = ""
     priority: int = 0
     paused: bool = False
+    edited: bool = False
     retries: int = 0
     output: str | None = None
     progress: Transfer | None = None
@@ -205,6 +206,30 @@ class Demand(Struct, frozen=True, kw_only=True):
     """What waits, batch by batch."""
 
     batches: tuple[BatchDemand, ...] = ()
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What would become of so many tasks."""
+
+    text: str
+    count: int
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """A task as it is and as an edit would make it; both as the fields of its spec."""
+
+    task: str
+    before: dict[str, object]
+    after: dict[str, object]
+
+
+class Preview(Struct, frozen=True, kw_only=True):
+    """What a wish would do as of sequence `seq`; `refused`: why nothing, or not all, of it."""
+
+    seq: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    refused: str = ""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -12,10 +12,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from longshore import records
-from longshore.client import AsyncClient, SubmitOptions, Tasks, Time
+from longshore.client import AsyncClient, SubmitOptions
+from longshore.editing import Replacement
 from longshore.governing import Kind, Ruling, Shared
+from longshore.steering import Tasks, Time
 from longshore.waiting import Watch
 from longshore_common import model as m
+from longshore_common.events import Event
 from longshore_common.ids import TaskRange
 from longshore_common.log import Transport
 from longshore_common.profile import Profile
@@ -179,13 +182,40 @@ class Client:
 
     # --- steering ---------------------------------------------------------------------------------------------------
 
-    def cancel(self, tasks: Tasks = (), *, batch: str | None = None) -> int:
+    def cancel(self, tasks: Tasks = (), *, batch: str | None = None, kill: bool = False) -> int:
         """See `AsyncClient.cancel`."""
-        return self._run(self._client.cancel(tasks, batch=batch))
+        return self._run(self._client.cancel(tasks, batch=batch, kill=kill))
 
     def retry(self, tasks: Tasks = (), *, batch: str | None = None) -> int:
         """See `AsyncClient.retry`."""
         return self._run(self._client.retry(tasks, batch=batch))
+
+    def edit(
+        self,
+        tasks: Tasks = (),
+        *,
+        batch: str | None = None,
+        set: Mapping[str, object] = {},
+        replace: Iterable[Replacement] = (),
+    ) -> int:
+        """See `AsyncClient.edit`."""
+        return self._run(self._client.edit(tasks, batch=batch, set=set, replace=replace))
+
+    def preview(self, wish: Event) -> records.Preview:
+        """See `AsyncClient.preview`."""
+        return self._run(self._client.preview(wish))
+
+    def delete(self, tasks: Tasks = (), *, batch: str | None = None, restore: bool = False) -> int:
+        """See `AsyncClient.delete`."""
+        return self._run(self._client.delete(tasks, batch=batch, restore=restore))
+
+    def undo(self, request: int = 0) -> int:
+        """See `AsyncClient.undo`."""
+        return self._run(self._client.undo(request))
+
+    def move_workers(self, batch: str, *workers: str) -> int:
+        """See `AsyncClient.move_workers`."""
+        return self._run(self._client.move_workers(batch, *workers))
 
     def signal(self, tasks: Tasks, signal: str) -> int:
         """See `AsyncClient.signal`."""

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from longshore.cli import live
+from longshore.cli.steering import register_batches
 from longshore.cli.words import At, Everything, Json, Limit, add_noun, new_app
 from longshore.specs import batch_name
 
@@ -28,6 +29,7 @@ def register(root: typer.Typer) -> None:
     app.command("list")(list_batches)
     for command in (show, pause, resume, retention):
         app.command()(command)
+    register_batches(app)
     add_noun(root, "batch", app)
 
 

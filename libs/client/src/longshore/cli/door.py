@@ -102,8 +102,20 @@ class Door:
             return seq
         if answer.answer == "refused":
             raise Refused(f"refused: {answer.reason}")
+        if answer.answer == "done" and (answer.reason or _has_opposite(event)):
+            left_out = f" ({answer.reason})" if answer.reason else ""
+            note(f"done{left_out}" + (f"; `longshore undo {seq}` takes it back" if _has_opposite(event) else ""))
         if answer.answer == "none":
             note(
                 f"the wish is on record (event {seq}) and not answered yet: it is carried out once a dispatcher is back"
             )
         return seq
+
+
+def _has_opposite(event: "Event") -> bool:
+    """Whether such a wish can be undone."""
+    from longshore_common.events import RemotesShared, SignalRequested, WorkerCareRequested
+
+    if isinstance(event, SignalRequested):
+        return event.signal in ("pause", "continue")
+    return not isinstance(event, RemotesShared | WorkerCareRequested)

@@ -15,7 +15,7 @@ MODULES: Final = {
     "up": "stack", "down": "stack", "status": "stack",
     "submit": "submit", "flush": "submit",
     "task": "task", "batch": "batch", "worker": "worker", "data": "data", "remote": "remote", "image": "image",
-    "share": "governing", "policy": "governing",
+    "undo": "undoing", "share": "governing", "policy": "governing",
     "explain": "ask", "demand": "demand", "history": "chronicle", "wait": "ask",
     "db": "admin", "config": "admin", "completion": "completion",
 }  # fmt: skip

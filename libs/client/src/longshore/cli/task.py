@@ -1,4 +1,4 @@
-"""`longshore task`: list, show, logs, cancel, retry, pause, resume, signal."""
+"""`longshore task`: list, show, logs, pause, resume, signal; what changes tasks over a filter is in `steering`."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longshore.cli import live
+from longshore.cli.steering import register_tasks
 from longshore.cli.words import At, Batch, Everything, Ids, Json, Limit, OneId, SomeIds, add_noun, new_app
 from longshore_common.errors import BadInput
 
@@ -41,8 +42,9 @@ def register(root: typer.Typer) -> None:
     """Add this noun."""
     app = new_app("tasks: look at them and steer them")
     app.command("list")(list_tasks)
-    for command in (show, logs, cancel, retry, pause, resume, signal, debug):
+    for command in (show, logs, pause, resume, signal, debug):
         app.command()(command)
+    register_tasks(app)
     add_noun(root, "task", app)
 
 
@@ -168,35 +170,13 @@ def debug(
     return debugged(spec, kept=kept, shell=shell, directory=directory, command=command or [])
 
 
-def cancel(*, ids: Ids = None, batch: Batch = None) -> None:
-    """They shall not run, or stop."""
-    from longshore.cli.door import Door
-    from longshore_common.events import CancelRequested
-
-    door = Door()
-    tasks = _some(door.ranges(ids or ()), batch)
-    door.wish(CancelRequested(tasks=tasks, batch=batch))
-    _tell(tasks, batch)
-
-
-def retry(*, ids: Ids = None, batch: Batch = None) -> None:
-    """Failed or cancelled ones run again, held ones are released."""
-    from longshore.cli.door import Door
-    from longshore_common.events import RetryRequested
-
-    door = Door()
-    tasks = _some(door.ranges(ids or ()), batch)
-    door.wish(RetryRequested(tasks=tasks, batch=batch))
-    _tell(tasks, batch)
-
-
 def pause(*, ids: SomeIds) -> None:
-    """Freeze what runs of them."""
+    """Freeze what runs of them, and hold what waits."""
     _signal(ids, "pause")
 
 
 def resume(*, ids: SomeIds) -> None:
-    """Let what was frozen run on."""
+    """Let what was frozen run on, and release what is held."""
     _signal(ids, "continue")
 
 
@@ -222,24 +202,12 @@ def _signal(ids: list[str], signal: str) -> None:
     door = Door()
     tasks = door.ranges(ids)
     door.wish(SignalRequested(tasks=tasks, signal=signal))
-    _tell(tasks, None)
+    _tell(tasks)
 
 
-def _some(tasks: "tuple[TaskRange, ...]", batch: str | None) -> "tuple[TaskRange, ...]":
-    from longshore.specs import batch_name
-
-    if bool(tasks) == (batch is not None):
-        raise BadInput("name tasks, or a batch by --batch, one of the two")
-    if batch is not None:
-        batch_name(batch)
-    return tasks
-
-
-def _tell(tasks: "tuple[TaskRange, ...]", batch: str | None) -> None:
+def _tell(tasks: "tuple[TaskRange, ...]") -> None:
     """What was asked for, once the log has it."""
     from longshore.cli.printing import data
 
     for one in tasks:
         data(str(one))
-    if batch is not None:
-        data(batch)

@@ -28,11 +28,16 @@ Prefetch = Annotated[
 ]
 
 
+Serves = Annotated[
+    str, typer.Option("-b", "--batch", metavar="NAME", help="the batch, * for any", autocompletion=live.batches)
+]
+
+
 def register(root: typer.Typer) -> None:
     """Add this noun."""
     app = new_app("workers, the hosts that run tasks")
     app.command("list")(list_workers)
-    for command in (show, pause, drain, resume, resize, clean, forget_resources, prune_images, restart, doctor):
+    for command in (show, pause, drain, resume, resize, move, clean, forget_resources, prune_images, restart, doctor):
         app.command()(command)
     add_noun(root, "worker", app)
 
@@ -123,6 +128,17 @@ def resize(
         raise BadInput("say what to change: --concurrency N, --concurrency auto, --prefetch N, 50% or auto")
     workers = _workers(names, everyone=everyone)
     Door().wish(resized(workers, concurrency, prefetch))
+    _tell(names)
+
+
+def move(*, names: Names = None, everyone: All = False, batch: Serves) -> None:
+    """They serve this batch from here on; what runs there ends there, what waits there of others goes to others."""
+    from longshore.cli.door import Door
+    from longshore.specs import batch_name
+    from longshore_common.events import WorkerMoveRequested
+
+    workers = _workers(names, everyone=everyone)
+    Door().wish(WorkerMoveRequested(batch=batch if batch == "*" else batch_name(batch), workers=workers))
     _tell(names)
 
 

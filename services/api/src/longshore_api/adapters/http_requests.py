@@ -42,8 +42,9 @@ async def _answer(house: House, wish: int) -> views.Answer:
     reasons = [event.reason for _, event in answers if isinstance(event, e.RequestRefused)]
     if not reasons and not any(not getattr(event, "more", False) for _, event in answers):
         return views.Answer(wish, "none")
+    notes = [note for _, event in answers if (note := getattr(event, "note", ""))]  # what of it was not to be done
     return views.Answer(
-        wish, "refused" if reasons else "done", "; ".join(reasons) or None, rows[-1]["seq"], workers, cares
+        wish, "refused" if reasons else "done", "; ".join(reasons or notes) or None, rows[-1]["seq"], workers, cares
     )
 
 

@@ -295,6 +295,8 @@ class Alive(Struct):
 class Answer(Struct):
     """What became of a wish: `refused` if nothing or not all of it was done, with the reason; `none` is no answer yet.
 
+    With `done`, the reason says what the wish named and had no need of a change.
+
     `seq` is the last event of the answer, 0 for none. `workers` were told by it, `cares` are what they said since.
     """
 
