@@ -315,3 +315,15 @@ def test_what_was_deleted_or_can_never_be_mended_cannot_be_required(one):
     one.submitted(1, requires=(TaskRange(rejected, 0, 0),), on_failed_requirement="wait")
     one.when_settled()
     assert "which was rejected" in rejection(one).reason
+
+
+def test_elements_that_require_one_another_too_wait_for_both(one):
+    a = one.submitted(2)
+    one.when_settled()
+    both = graph(one, 2, [(1, 0)], requires=(TaskRange(a, 0, 1),), each_requires=True)
+    ran(one, (a, 1, 1))
+    assert one.states(both, range(2)) == ["waiting", "waiting"]
+    ran(one, (a, 0, 1))
+    assert one.states(both, range(2)) == ["assigned", "waiting"]
+    ran(one, (both, 0, 1))
+    assert one.state_of(both, 1) == "assigned"
