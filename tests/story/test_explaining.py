@@ -1,5 +1,8 @@
 """Why it is not running, or idle, with counts, a remedy and an estimate; every state there is has its situation here."""
 
+import re
+
+import click
 import pytest
 
 from longshore_common import events as e
@@ -10,6 +13,7 @@ from longshore_dispatcher.core import questions
 from longshore_dispatcher.core.explain import explain
 
 from ..simulation.answers import everything, sound, tasks
+from .conftest import Desk
 
 GIB = 1 << 30
 SMALL = HostFacts(hostname="small", cpus=2, memory=8 * GIB)
@@ -295,6 +299,39 @@ def test_every_situation_has_its_reason_and_its_remedy(desk, name):
     assert fix in fixes
     assert list(everything(desk.state, desk.now))
     assert list(tasks(desk.state, desk.now))
+
+
+def commands():
+    """Every command there is, as words."""
+    from longshore.cli.root import tree
+
+    root = tree()
+    context = click.Context(root)
+    for word in root.list_commands(context):
+        found = root.get_command(context, word)
+        yield word
+        if isinstance(found, click.Group):
+            yield from (f"{word} {verb}" for verb in found.list_commands(click.Context(found)))
+
+
+def test_remedies_name_commands_that_exist(desk_of):
+    known = set(commands())
+    named = set()
+    for happens, *_ in SITUATIONS.values():
+        desk = desk_of()
+        happens(desk)
+        for answer in (*everything(desk.state, desk.now), *tasks(desk.state, desk.now)):
+            named.update(re.findall(r"longshore ((?:[a-z]+)(?: [a-z]+)?)", words(answer)[1]))
+    unknown = {each for each in named if each not in known and each.split()[0] not in known}
+    nouns = {each.split()[0] for each in known if " " in each}
+    unknown |= {each for each in named if each.split()[0] in nouns and each not in known}
+    assert len(named) > 8
+    assert not unknown
+
+
+@pytest.fixture
+def desk_of():
+    return Desk
 
 
 def test_the_situations_are_of_every_state_that_is_not_final():
