@@ -62,6 +62,9 @@ def stand(state: State, sub: Submission) -> None:
             state.queue.put(key, sub.id, tasks, state.at)
         else:
             state.queue.drop(key, sub.id)
+    spec = sub.content.spec
+    if (spec is not None and spec.run_timeout) or sub.id in state.queue.bounded:
+        state.queue.bound(sub.id, limited=sub.accepted and not sub.waiting and not sub.ended)
 
 
 def lift(state: State, sub: Submission, task: Task) -> None:

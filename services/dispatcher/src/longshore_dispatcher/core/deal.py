@@ -29,15 +29,13 @@ NOBODY: Final = ""
 
 class Ask(NamedTuple):
     """Places for tasks of `sub` that need `lot`, of which this is the variant `need`; they run `pace` seconds (negative:
-    unknown), end within `bound` seconds whatever they do (0: nobody knows), and keep away from the worker `avoid`.
-    `plenty`: there are more of them than workers can be given.
+    unknown) and keep away from the worker `avoid`. `plenty`: there are more of them than workers can be given.
     """
 
     sub: Submission
     lot: Need
     need: Need
     pace: float
-    bound: float = 0.0
     avoid: str = NOBODY
     plenty: bool = False
 
@@ -85,6 +83,8 @@ class Places:
         self._seats: dict[str, Seat] = {seat.name: seat for seat in self.probes}
         self._rows: dict[tuple[Kind, int, bool], list[str]] = {}
         self._changes: dict[int, dict[Kind, list[tuple[int, str]]]] = {}
+        self._fitting: dict[tuple[Need, str], list[Kind]] = {}
+        self._grouped: dict[tuple[Need, tuple[Kind, ...]], list[list[Kind]]] = {}
         self._walks: dict[tuple[object, ...], list[_Walk]] = {}
         self._served = {kind.batch for kind in state.roster.kinds}
         self._beside: dict[str, Seat | None] = {}
@@ -116,10 +116,9 @@ class Places:
     def prefetch(self, ask: Ask, want: int) -> Shares:
         """Places on workers that get to them later."""
         walks = self._walks_for(ask, ahead=True)
-        if ask.plenty:
-            found = self._tight(walks, ask, want, ahead=True)
-        else:
-            found = self._share(walks[0], ask, want, ahead=True)
+        found = (
+            self._tight(walks, ask, want, ahead=True) if ask.plenty else self._share(walks[0], ask, want, ahead=True)
+        )
         if ask.plenty or sum(count for _, count in found) < want:
             self._remember(ask, walks, ahead=True)
         return found
@@ -222,7 +221,10 @@ class Places:
             return self.starts(name, ask)
         if name == ask.avoid or name in self.claims or name in self.told or not self._open(name, ask):
             return 0
-        return self.seat(name).room(ask.need, ask.pace)
+        room = self.seat(name).room(ask.need, ask.pace)
+        if room > 0 and self.guard is not None:  # what is taken in advance overtakes as well
+            self.guard(name, ask)
+        return 0 if name in self.claims else room
 
     def _walks_for(self, ask: Ask, *, ahead: bool) -> list[_Walk]:
         """The walks of this turn for such tasks, one per class of workers; they go on where they were left."""
@@ -238,10 +240,9 @@ class Places:
         """Tasks that find room, or none, alike; run times that differ by less than a factor of two are the same."""
         sub = ask.sub
         pace = int(ask.pace * 65536).bit_length() if ahead and ask.pace >= 0 else -1
-        claimer = sub.id if self.claims and self._claims(sub) else 0
-        return ask.need, self._serving(sub.batch), sub.resources, ahead, pace, sub.priority, ask.bound, claimer
+        return ask.need, self.serving(sub.batch), sub.resources, ahead, pace, sub.priority
 
-    def _serving(self, batch: str) -> str:
+    def serving(self, batch: str) -> str:
         """The batch if it has workers of its own, else any."""
         return batch if batch in self._served else "*"
 
@@ -270,10 +271,14 @@ class Places:
 
     def _classes(self, kinds: list[Kind], need: Need) -> list[list[Kind]]:
         """Kinds of workers that are as good for such tasks, the best first: nothing special about them, of their batch."""
-        groups: dict[tuple[int, bool], list[Kind]] = {}
-        for kind in kinds:
-            groups.setdefault((kind.special(need), kind.batch == "*"), []).append(kind)
-        return [groups[key] for key in sorted(groups)]
+        key = (need, tuple(kinds))
+        known = self._grouped.get(key)
+        if known is None:
+            groups: dict[tuple[int, bool], list[Kind]] = {}
+            for kind in kinds:
+                groups.setdefault((kind.special(need), kind.batch == "*"), []).append(kind)
+            known = self._grouped[key] = [groups[rank] for rank in sorted(groups)]
+        return known
 
     def _entries(self, kinds: list[Kind], need: Need, tried: tuple[int, int]) -> Iterator[tuple[int, str]]:
         """Workers of these kinds that could start something, those with the least left first; below the row that was
@@ -304,12 +309,16 @@ class Places:
         return found
 
     def _kinds(self, ask: Ask) -> list[Kind]:
-        need = ask.need
-        return sorted(
-            kind
-            for kind in self.roster.kinds
-            if kind.batch in ("*", ask.sub.batch) and (kind.engine or not need.container) and kind.gpus >= need.gpus
-        )
+        need, batch = ask.need, ask.sub.batch
+        key = (need, self.serving(batch))
+        known = self._fitting.get(key)
+        if known is None:
+            known = self._fitting[key] = sorted(
+                kind
+                for kind in self.roster.kinds
+                if kind.batch in ("*", batch) and (kind.engine or not need.container) and kind.gpus >= need.gpus
+            )
+        return known
 
     def _many(self, kinds: list[Kind], need: Need) -> int:
         members = (self.roster.kinds[kind] for kind in kinds)
@@ -354,7 +363,10 @@ class Places:
         return [[name for _, name in sorted(groups[count])] for count in sorted(groups, reverse=True)]
 
     def _open(self, name: str, ask: Ask) -> bool:
-        worker = self.roster.known(name).worker
+        seat = self.roster.seat(name)
+        if seat is None:
+            return False
+        worker = seat.worker
         return worker.takes_work and bool(worker.concurrency) and serves(worker, ask.sub.batch, ask.need)
 
     # --- claims -----------------------------------------------------------------------------------------------------
@@ -363,20 +375,17 @@ class Places:
         """From here on in this turn there is a claim on this worker."""
         self.claims[name] = claim
 
-    def _claims(self, sub: Submission) -> bool:
-        return any(claim.submission == sub.id for claim in self.claims.values())
+    def starts_claimed(self, name: str, ask: Ask) -> int:
+        """How many could start on a claimed worker, whoever claims it."""
+        if name in self.told or name not in self.claims or not self._open(name, ask):
+            return 0
+        return max(0, self.seat(name).starts(ask.need))
 
     def _beside_claim(self, name: str, ask: Ask) -> int:
-        """How many may start there all the same: who claims it, who has a higher priority, what ends before, what fits
-        beside.
-        """
+        """How many may start there all the same: those with a higher priority, and what fits beside what is claimed."""
         claim = self.claims[name]
         claimer = self.state.submissions.get(claim.submission)
         if claimer is None or claimer.priority < ask.sub.priority:
-            return 1 << 31
-        if claimer is ask.sub and reserve.lot_need(claimer, claim) == ask.lot:
-            return 1 << 31
-        if ask.bound and self.now + ask.bound <= claim.until:
             return 1 << 31
         if name not in self._beside:
             touched = name in self._seats  # what this turn placed there is not told apart: it waits for the next

@@ -21,8 +21,10 @@ Decision = tuple[e.Event, str]
 
 #: Of those that fit nowhere, so many are looked at per turn, the first in order.
 STUCK: Final = 4
+#: Claims made per turn.
+PER_TURN: Final = 2
 #: Workers compared for a claim.
-COMPARED: Final = 64
+COMPARED: Final = 16
 #: Seconds of a wait that is too short for a claim, unless nothing of a submission ran for `PATIENCE` seconds.
 SHORT, PATIENCE = 1.0, 10.0
 
@@ -43,7 +45,7 @@ class Overtaken:
         if plain or len(self._seen) >= STUCK or key in self._seen or self._has_claim(head):
             return
         self._seen.add(key)
-        if len(self._places.claims) < reserve.limit(self._state):
+        if len(self._places.claims) < reserve.limit(self._state) and len(self._new) < PER_TURN:
             self._stuck.append(head)
             self._places.guard = self._before
 
@@ -69,13 +71,17 @@ class Overtaken:
         )
 
     def _before(self, name: str, ask: Ask) -> None:
-        """A task is about to start on a worker: those that could run there, too, and were before it claim a place."""
+        """A task is about to start on a worker, or to be taken there in advance: those that could run there, too, and were
+        before it claim a place.
+        """
         worker = self._state.workers[name]
         for head in [head for head in self._stuck if head.sub is not ask.sub or head.need != ask.lot]:
             if able(worker, head.sub.batch, head.need):
                 self._stuck.remove(head)
-                self._claim(head)
-        if not self._stuck or len(self._places.claims) >= reserve.limit(self._state):
+                if head.left:  # it may have been taken in advance meanwhile
+                    self._claim(head)
+        full = len(self._places.claims) >= reserve.limit(self._state)
+        if not self._stuck or full or len(self._new) >= PER_TURN:
             self._places.guard = None
 
     def _claim(self, head: Head) -> None:
@@ -85,6 +91,8 @@ class Overtaken:
         for name in islice(self._could(head, need), COMPARED):
             if name in self._places.claims or name in self._places.told:
                 continue
+            if self._places.seat(name).room(need, head.pace) > 0:
+                return  # it is taken in advance there, as the first to be
             at = reserve.soonest(self._state, self._places.seat(name), need, self._now)
             if at is not None and (best is None or (at, name) < best):
                 best = at, name

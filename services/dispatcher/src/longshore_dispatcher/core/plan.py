@@ -5,7 +5,7 @@ planned. What must not enter: changes of state; the plan is applied when its eve
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from heapq import heapify, heappop, heapreplace, merge
+from heapq import heapify, heappop, heapreplace, merge, nsmallest
 from typing import Final
 
 from longshore_common import events as e
@@ -15,13 +15,15 @@ from longshore_dispatcher.core.deal import Ask, Places, Shares
 from longshore_dispatcher.core.heads import Due, Head, due
 from longshore_dispatcher.core.orders import Orders
 from longshore_dispatcher.core.overtaking import Overtaken
-from longshore_dispatcher.core.seats import Seat
+from longshore_dispatcher.core.seats import AHEAD, Seat
 from longshore_dispatcher.core.state import State, Submission
 
 Decision = tuple[e.Event, str]
 
 #: Tasks assigned in one turn; the next follows at once.
 PER_TURN: Final = 2000
+#: Submissions of tasks with a time limit that are looked at to fill what is claimed but not needed yet.
+BACK_FILLED: Final = 20
 #: Each of those who are in line gets one of so many parts of its equal part of the free places at a time.
 PARTS: Final = 8
 #: Seconds of work of one slot that are not worth to be shared more finely.
@@ -92,9 +94,10 @@ class Turn:
         self.due: Due = {}
         self._extra: dict[int, dict[str, dict[str, dict[Need, set[int]]]]] = {}
         self._heads: dict[tuple[int, Need], Head] = {}
-        self._stuck: set[tuple[Need, str]] = set()
+        self._stuck: dict[tuple[Need, str], float] = {}
         self._given: dict[tuple[str, str], int] = {}
         self._ahead = False
+        self._shortest = _part(min(state.paces.values(), default=-1.0))
 
     def decisions(self, accepted: Iterable[Submission]) -> Iterator[Decision]:
         """Claims and assignments; afterwards `places` has what is left."""
@@ -103,13 +106,51 @@ class Turn:
             return
         self._look_up(accepted)
         if state.queue.lines or self._extra:
-            for ahead in (False, True):
-                self._ahead = ahead
-                self._stuck.clear()
-                for rank in sorted({*state.queue.tree, *self._extra}):
-                    self._serve_rank(rank)
+            self._serve_all(ahead=False)
+            if self.places.claims:
+                self._serve_claims()
+            self._serve_all(ahead=True)
         yield from self.overtaken.claims()
         yield from self.orders.events()
+
+    def _serve_all(self, *, ahead: bool) -> None:
+        """Places where something can start, or those in advance, for everybody."""
+        self._ahead = ahead
+        self._stuck.clear()
+        for rank in sorted({*self.state.queue.tree, *self._extra}):
+            if self.orders.count < PER_TURN:
+                self._serve_rank(rank)
+
+    def _serve_claims(self) -> None:
+        """What is claimed, for those who claim it; and what ends before it is needed."""
+        claims = sorted(self.places.claims.items())
+        for name, claim in claims:
+            sub = self.state.submissions.get(claim.submission)
+            if sub is not None and self._may_go(sub):
+                self._on_claimed(name, self._head(sub.id, reserve.lot_need(sub, claim)), 1)
+        for submission in nsmallest(BACK_FILLED, self.state.queue.bounded):
+            sub = self.state.submissions[submission]
+            within = self.now + reserve.surely(self.state, sub)
+            for name, claim in claims if self._may_go(sub) else ():
+                if self.now < within <= claim.until:
+                    self._on_claimed(name, self._head(sub.id, sub.lots[0].need), PER_TURN)
+
+    def _may_go(self, sub: Submission) -> bool:
+        return (
+            sub.accepted and not sub.waiting and not reserve.capped(self.state, sub) and sub.id not in self.untouchable
+        )
+
+    def _on_claimed(self, name: str, head: Head | None, most: int) -> None:
+        """Start up to so many of these on a claimed worker, whoever claims it."""
+        if head is None or not head.fresh:
+            return
+        want = min(most, head.fresh, self._room(head.sub), PER_TURN - self.orders.count)
+        for variant, need in enumerate(variants(head.need)):
+            count = min(want, self.places.starts_claimed(name, Ask(head.sub, head.need, need, head.pace)))
+            if count > 0:
+                self.places.take(name, need, count)
+                self._fresh(name, head, count, variant)
+                return
 
     def _look_up(self, accepted: Iterable[Submission]) -> None:
         """What stands in no line yet: back-offs that are over, and submissions that this turn accepts."""
@@ -136,13 +177,26 @@ class Turn:
             user = users[0]
             if user.batches is None:
                 user.batches = self._batches(rank, user.name)
-            if not user.batches or self._capped("user", user.name):
+            if not user.batches or self._capped("user", user.name) or self._all_stuck():
                 heappop(users)
                 continue
-            charge = self._serve(user.batches, self._quantum(users, user.batches))
+            charge = self._serve(users, user.batches)
             if charge:
                 user.score += charge / user.weight
                 heapreplace(users, user)
+
+    def _all_stuck(self) -> bool:
+        """Whether nobody finds a place any more, whatever its need."""
+        return (
+            not self._extra
+            and len(self._stuck) >= len(self.state.queue.needs)
+            and all(self._hopeless(need, "") for need in self.state.queue.needs)
+        )
+
+    def _hopeless(self, need: Need, batch: str) -> bool:
+        """Whether others with this need found no place in this turn, and so nobody will."""
+        found = self._stuck.get((need, self.places.serving(batch)))
+        return found is not None and (not self._ahead or found <= self._shortest)
 
     def _user(self, name: str) -> _User:
         weight = shares.share_of(self.state, "user", name).weight
@@ -159,7 +213,7 @@ class Turn:
             lines = [
                 _Line(need, _ids(standing.get(name, {}).get(need, ()), extra.get(name, {}).get(need, ())), subs)
                 for need in {**standing.get(name, {}), **extra.get(name, {})}
-                if (need, name) not in self._stuck and (need, "") not in self._stuck
+                if not self._hopeless(need, name)
             ]
             if lines:
                 heapify(lines)
@@ -168,15 +222,18 @@ class Turn:
         heapify(found)
         return found
 
-    def _quantum(self, users: list[_User], batches: list[_Batch]) -> tuple[float, int]:
-        """(use that the first batch may add until it is another one's turn, tasks that it may have in any case)"""
+    def _quantum(self, users: list[_User], batches: list[_Batch], head: Head) -> tuple[int, float]:
+        """(tasks that the first batch may have until it is another one's turn, use that each is charged)"""
+        share = shares.one(self.state.roster.total, variants(head.need)[0])
+        charge = max(share * (head.pace if head.pace >= 0 else shares.UNKNOWN), 1e-12)
         use = float("inf")
         if len(users) > 1:
             use = (min(users[1:3]).score - users[0].score) * users[0].weight
         if len(batches) > 1:
             use = min(use, (min(batches[1:3]).score - batches[0].score) * batches[0].weight)
         places = self.state.roster.total.cpus // 1000 if self._ahead else self.state.roster.places
-        return use, max(1, places // (PARTS * (len(users) + len(batches))))
+        least = max(places // (PARTS * (len(users) + len(batches))), int(FINE / head.pace) if head.pace > 0 else 1)
+        return max(int(min(PER_TURN, use / charge)) + 1, least), charge
 
     def _capped(self, kind: str, name: str) -> bool:
         return self._cap_room(kind, name) <= 0
@@ -189,28 +246,31 @@ class Turn:
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
-    def _serve(self, batches: list[_Batch], quantum: tuple[float, int]) -> float:
+    def _serve(self, users: list[_User], batches: list[_Batch]) -> float:
         """Give the first batch's first submission what it may have; the use it is charged, 0: it was none's turn."""
         batch = batches[0]
         if not batch.lines or self._capped("batch", batch.name):
             heappop(batches)
             return 0.0
         line = batch.lines[0]
-        head = self._head(line)
+        if self._hopeless(line.need, batch.name):
+            heappop(batch.lines)
+            return 0.0
+        head = self._head(line.first, line.need)
         if head is None or not head.left or self._room(head.sub) <= 0:
             _go_on(batch.lines)
             return 0.0
-        charge = self._charge(head)
-        want = max(
-            int(min(PER_TURN, quantum[0] / charge)) + 1, quantum[1], int(FINE / head.pace) if head.pace > 0 else 1
-        )
-        given = self._give(head, min(want, self._room(head.sub), PER_TURN - self.orders.count))
+        given, charge = 0, 0.0
+        place = (line.need, self.places.serving(batch.name))
+        if not self._ahead or _part(head.pace) < self._stuck.get(place, 1e9):
+            want, charge = self._quantum(users, batches, head)
+            given = self._give(head, min(want, self._room(head.sub), PER_TURN - self.orders.count))
         if given < 0:
             _go_on(batch.lines)
             return 0.0
         if not given:
             heappop(batch.lines)
-            self._stuck.add((line.need, batch.name))
+            self._stuck[place] = min(_part(head.pace), self._stuck.get(place, 1e9))
             if not self._ahead:
                 self.overtaken.blocked(head)
             return 0.0
@@ -218,13 +278,13 @@ class Turn:
         heapreplace(batches, batch)
         return given * charge
 
-    def _head(self, line: _Line) -> Head | None:
-        """What the first submission of a line has to give in this turn, which it may have begun to give before."""
-        key = (line.first, line.need)
+    def _head(self, submission: int, need: Need) -> Head | None:
+        """What a submission has to give in this turn, of which it may have given some before."""
+        key = (submission, need)
         head = self._heads.get(key)
-        if head is None and line.first not in self.untouchable:
-            sub = self.state.submissions[line.first]
-            head = self._heads[key] = Head(self.state, sub, line.need, self.due.get(key, []))
+        if head is None and submission not in self.untouchable:
+            sub = self.state.submissions[submission]
+            head = self._heads[key] = Head(self.state, sub, need, self.due.get(key, []))
         return head
 
     def _room(self, sub: Submission) -> int:
@@ -233,11 +293,6 @@ class Turn:
         if sub.max_running:
             most = min(most, sub.max_running - sub.placed - self.orders.given(sub.id))
         return most
-
-    def _charge(self, head: Head) -> float:
-        """What one task of it is expected to use."""
-        share = shares.one(self.state.roster.total, variants(head.need)[0])
-        return max(share * (head.pace if head.pace >= 0 else shares.UNKNOWN), 1e-12)
 
     def _give(self, head: Head, want: int) -> int:
         """Place up to `want` tasks; how many found a place, -1: none, but others of the line may."""
@@ -253,12 +308,9 @@ class Turn:
             for variant, found in self._find(head, more, ""):
                 for seat, count in found:
                     placed += count
-                    for run in head.cut(count):
-                        self.orders.fresh(seat.name, head.sub, run, variant)
+                    self._fresh(seat.name, head, count, variant)
             refused |= not placed
             given += placed
-        for whose in (("user", head.sub.user), ("batch", head.sub.batch)):
-            self._given[whose] = self._given.get(whose, 0) + given
         return given if given or refused else -1
 
     def _again(self, head: Head, want: int, where: tuple[str, str]) -> int:
@@ -268,15 +320,26 @@ class Turn:
         for variant, found in self._find(head, want, shy):
             for seat, count in found:
                 self.orders.again(seat.name, head.sub, head.take(failed, count), variant)
+                self._count(head.sub, count)
                 placed += count
         return placed
 
+    def _fresh(self, name: str, head: Head, count: int, variant: int) -> None:
+        """Order the next untouched tasks for a worker."""
+        self._count(head.sub, count)
+        for run in head.cut(count):
+            self.orders.fresh(name, head.sub, run, variant)
+
+    def _count(self, sub: Submission, count: int) -> None:
+        for whose in (("user", sub.user), ("batch", sub.batch)):
+            self._given[whose] = self._given.get(whose, 0) + count
+
     def _find(self, head: Head, want: int, avoid: str) -> Iterator[tuple[int, Shares]]:
         """(number of the variant, places), the most wanted variant first."""
-        bound = reserve.surely(head.sub)
+        pace = head.pace if _part(head.pace) < AHEAD else -1.0
         plenty = self.state.queue.tasks > self.state.roster.total.cpus // 1000
         for variant, need in enumerate(variants(head.need)):
-            ask = Ask(head.sub, head.need, need, head.pace, bound, avoid, plenty)
+            ask = Ask(head.sub, head.need, need, pace, avoid, plenty)
             found = self.places.prefetch(ask, want) if self._ahead else self.places.start(ask, want)
             yield variant, found
             want -= sum(count for _, count in found)
@@ -286,6 +349,11 @@ class Turn:
     def _elsewhere(self, head: Head, avoid: str) -> bool:
         """Whether another worker, busy or not, could run it."""
         return any(name != avoid for name in self.overtaken.able(head))
+
+
+def _part(pace: float) -> float:
+    """Seconds a task runs, as far as it matters for how much is taken in advance: all longer ones are alike."""
+    return pace if 0 <= pace < AHEAD else AHEAD
 
 
 def _go_on(lines: list[_Line]) -> None:

@@ -79,7 +79,7 @@ class Line:
 class Queue:
     """All lines that are not empty: by key, and as turns go through them; `needs`: how many lines have each need.
 
-    `tasks` stand in all of them together.
+    `tasks` stand in all of them together. `bounded`: arrays with a time limit that may stand in line.
     """
 
     def __init__(self) -> None:
@@ -87,6 +87,7 @@ class Queue:
         self.tree: dict[int, dict[str, dict[str, dict[Need, Line]]]] = {}
         self.needs: dict[Need, int] = {}
         self.tasks = 0
+        self.bounded: set[int] = set()
 
     def put(self, key: Key, submission: int, tasks: int = 1, at: float = 0.0) -> None:
         """Let a submission stand in a line with so many tasks; `at` is the instant, should the line be empty so far."""
@@ -110,6 +111,10 @@ class Queue:
             if not line.members:
                 del self.lines[key]
                 self._prune(key)
+
+    def bound(self, submission: int, *, limited: bool) -> None:
+        """Whether a submission is an array of tasks with a time limit."""
+        (self.bounded.add if limited else self.bounded.discard)(submission)
 
     def of(self, rank: int, user: str, batch: str) -> dict[Need, Line]:
         """The lines of a user's batch with one priority, by need."""

@@ -5,11 +5,12 @@ be free (back-fill as in Lifka's EASY scheduler, 1995). What must not enter: ord
 """
 
 from collections.abc import Collection, Iterator
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId
-from longshore_dispatcher.core import changes, shares
+from longshore_dispatcher.core import changes, edits
 from longshore_dispatcher.core.claims import Reservation
 from longshore_dispatcher.core.content import PLAIN, Need, variants
 from longshore_dispatcher.core.seats import Seat, able
@@ -148,9 +149,10 @@ def _end(state: "State", task: Task, now: float) -> float:
     return now + (max(0.0, min(left, limit - ran)) if limit else left)
 
 
-def surely(sub: Submission) -> float:
-    """Within how many seconds a task of this array that starts has ended whatever it does; 0 if nobody can say."""
-    spec = sub.content.spec
-    if spec is None or not spec.run_timeout or spec.inputs or spec.resources:
-        return 0.0
-    return spec.run_timeout + spec.grace
+def surely(state: "State", sub: Submission) -> float:
+    """Within how many seconds a task of this array that starts has ended whatever it does; infinite if nobody can say."""
+    first = next(iter(sub.lots[0].fresh.first(1)), None)
+    if first is None or sub.content.spec is None:
+        return inf
+    spec = edits.spec_of(state, sub, first[0])
+    return spec.run_timeout + spec.grace if spec.run_timeout and not (spec.inputs or spec.resources) else inf

@@ -32,8 +32,8 @@ LOOKED_AT: Final = 32
 class Seat:
     """One worker's free places. Negative amounts: so much is promised beyond what runs at once.
 
-    `limit`: free slots, `MANY` if what tasks request decides alone; `given`: what a turn placed there last; `ends`: the most that one end
-    frees, when it was asked for.
+    `limit`: free slots, `MANY` if what tasks request decides alone; `given`: what a turn placed there last; `ends`: the
+    most that one end frees, once somebody asked.
     """
 
     __slots__ = ("busy", "cpus", "custom", "disk", "ends", "given", "gpus", "limit", "load", "memory", "name", "worker")
@@ -148,7 +148,7 @@ class Seat:
         freed = self.ends
         if self.given is not None:
             freed = Need(
-                False,
+                freed.container,
                 max(freed.cpus, self.given.cpus),
                 max(freed.memory, self.given.memory),
                 max(freed.gpus, self.given.gpus),
@@ -192,7 +192,7 @@ def _largest(load: Load) -> Need:
     """The most of each thing that one of the attempts that began first holds."""
     asked = [task.need for task in islice(load.attempts.values(), LOOKED_AT) if task.need is not None]
     return Need(
-        False,
+        PLAIN.container,
         max((need.cpus for need in asked), default=0),
         max((need.memory for need in asked), default=0),
         max((need.gpus for need in asked), default=0),
