@@ -224,6 +224,8 @@ async def test_a_manifest_tells_what_the_outputs_were_made_from(yard, tmp_path):
     made = large(tmp_path / "in", 10), large(tmp_path / "res", 10)
     fields = {"inputs": made[:1], "resources": made[1:], "use_cache": True, "output": f"file://{tmp_path}/out"}
     (name,) = await yard.assign("sh", "-c", "touch $OUTPUT/x", **fields)
+    await until(lambda: any(r.identified for r in yard.events(e.AttemptsReported)))
+    await yard.tell(e.AttemptsReused(attempts=(e.Reuse(name),)))
     await grant(yard, name)
     await yard.ended(name)
     task = name.rpartition(".")[0]
