@@ -223,6 +223,17 @@ async def test_told_that_it_was_lost_it_joins_again_with_what_it_holds(yard):
     await yard.ended(name)
 
 
+async def test_a_worker_that_was_moved_says_its_new_batch_in_its_next_life(yard):
+    agent = await yard.start_agent()
+    assert yard.events(e.WorkerJoined)[0].batch == "*"
+    await yard.tell(e.WorkerMoved(batch="night"))
+    (name,) = await yard.assign("true")
+    await yard.ended(name)
+    await yard.kill_agent(agent)
+    await yard.start_agent()
+    assert yard.events(e.WorkerJoined)[1].batch == "night"
+
+
 async def test_an_agent_killed_while_tasks_run_finds_them_again_and_runs_none_twice(yard, tmp_path):
     agent = await yard.start_agent()
     script = f"echo start >> {tmp_path}/$LONGSHORE_ATTEMPT; while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 7"

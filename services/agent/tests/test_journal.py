@@ -169,3 +169,10 @@ def test_the_dispatchers_numbers_outlive_a_restart_and_settings_count_before():
     known = memory.recalled(resized, 3)
     known = memory.recalled([memory.state(known)], 3)
     assert (known.attempts.slots, known.attempts.prefetch, known.attempts.paused) == (7, 2, True)
+
+
+def test_the_batch_that_a_worker_was_moved_to_outlives_a_restart():
+    assert memory.recalled([], 3).attempts.batch == ""
+    known = memory.recalled([heard(5, e.WorkerMoved(batch="night"))], 3)
+    known = memory.recalled([memory.state(known)], 3)
+    assert known.attempts.batch == "night"

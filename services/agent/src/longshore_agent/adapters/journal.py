@@ -37,6 +37,7 @@ Addressed = (
     | e.WorkerPaused
     | e.WorkerResumed
     | e.WorkerResized
+    | e.WorkerMoved
     | e.WorkerLost
     | e.WorkerCareOrdered
     | e.RemotesGiven
@@ -123,6 +124,7 @@ class State(Record, frozen=True, tag="state"):
     n: int = 0
     errands: tuple[tuple[int, e.WorkerCareOrdered | e.SweepOrdered], ...] = ()
     prefetch_percent: int = 0
+    batch: str = ""
 
 
 AnyRecord = Lived | Heard | Phased | Given | Errand | Exited | Reported | Sent | State

@@ -38,6 +38,7 @@ class Attempts(Starting):
         super().__init__(slots)
         self.prefetch = -1
         self.prefetch_percent = 0
+        self.batch = ""  # where the dispatcher moved this worker, "": nowhere yet
         self.resized = False  # the dispatcher's numbers count, not the settings'
         self.paused = False
         self.heard = 0
@@ -85,6 +86,8 @@ class Attempts(Starting):
         """What concerns the worker as a whole; what only later agents understand is passed over."""
         if isinstance(event, e.WorkerPaused | e.WorkerResumed):
             self.paused = isinstance(event, e.WorkerPaused)
+        elif isinstance(event, e.WorkerMoved):
+            self.batch = event.batch
         elif isinstance(event, e.WorkerLost):
             self.lost = True
 
@@ -301,7 +304,7 @@ class Attempts(Starting):
         """
         fresh = Attempts(self.slots)
         fresh.prefetch, fresh.paused, fresh.heard = self.prefetch, self.paused, self.heard
-        fresh.prefetch_percent = self.prefetch_percent
+        fresh.prefetch_percent, fresh.batch = self.prefetch_percent, self.batch
         fresh.resized, fresh.errands = self.resized, self.errands
         fresh.pending = self.pending.only_ends()
         for attempt in self.held.values():

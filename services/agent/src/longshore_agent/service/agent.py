@@ -106,7 +106,7 @@ class Agent:
 
     def join(self) -> None:
         """Say that we are at work, and what is in the way of it."""
-        self.reporter.join(self.facts, self.batch)
+        self.reporter.join(self.facts, self.desk.attempts.batch or self.batch)
         self.watch.joined()
         self.holding.joined()
 

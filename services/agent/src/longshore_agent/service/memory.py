@@ -47,6 +47,7 @@ def state(memory: Memory) -> j.State:
         memory.spawner,
         errands=tuple(attempts.errands.items()),
         prefetch_percent=attempts.prefetch_percent,
+        batch=attempts.batch,
     )
 
 
@@ -130,7 +131,7 @@ def _begin(memory: Memory, record: j.State) -> None:
     attempts = Attempts(record.slots)
     attempts.heard, attempts.prefetch, attempts.paused = record.heard, record.prefetch, record.paused
     attempts.resized, attempts.errands = record.resized, dict(record.errands)
-    attempts.prefetch_percent = record.prefetch_percent
+    attempts.prefetch_percent, attempts.batch = record.prefetch_percent, record.batch
     for attempt in record.attempts:
         attempts.held[attempt.id] = attempt
     memory.attempts, memory.reports = attempts, list(record.reports)
