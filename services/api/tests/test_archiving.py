@@ -191,6 +191,17 @@ async def test_events_that_are_nowhere_are_said_to_be(database: str, book: Any, 
         await archiving.export(database, archive, "a", now=1e6)
 
 
+async def test_a_hole_in_the_archive_is_said_to_be_one(database: str, book: Any, archive: Archive) -> None:
+    write(book, STEPS[:50])
+    some = [segments.Kept(r.seq, r.at, r.subject, r.body) for r in book.records]
+    await archive.append(await archive.append(segments.Manifest(), some[:4]), some[9:20])
+    source = Whole(database, Log(book, 20), lambda: Archive(str(archive._folder), {}))  # type: ignore[arg-type]
+    pieces = source.follow(0)
+    assert [r.seq for r in (await anext(pieces)).records] == [1, 2, 3, 4]
+    with pytest.raises(Refused, match="lacks the events from 5 to 9"):
+        await anext(pieces)
+
+
 async def test_a_look_back_to_what_was_removed_is_refused_with_where_the_archive_begins(
     database: str, book: Any, project: Any, archive: Archive
 ) -> None:
