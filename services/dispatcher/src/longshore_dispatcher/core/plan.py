@@ -5,7 +5,7 @@ planned. What must not enter: changes of state; the plan is applied when its eve
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from heapq import heapify, heappop, heapreplace, merge, nsmallest
+from heapq import heappop, heapreplace, nsmallest
 from typing import Final
 
 from longshore_common import events as e
@@ -13,6 +13,7 @@ from longshore_dispatcher.core import reserve, shares
 from longshore_dispatcher.core.content import Need, variants
 from longshore_dispatcher.core.deal import Ask, Places, Shares
 from longshore_dispatcher.core.heads import Due, Head, due
+from longshore_dispatcher.core.lineup import Lineup, Part, Whose, go_on
 from longshore_dispatcher.core.orders import Orders
 from longshore_dispatcher.core.overtaking import Overtaken
 from longshore_dispatcher.core.seats import AHEAD, Seat
@@ -24,59 +25,12 @@ Decision = tuple[e.Event, str]
 PER_TURN: Final = 2000
 #: Submissions of tasks with a time limit that are looked at to fill what is claimed but not needed yet.
 BACK_FILLED: Final = 20
+#: Users looked at, those who used least, for tasks that may claim a place.
+FIRST: Final = 4
 #: Each of those who are in line gets one of so many parts of its equal part of the free places at a time.
 PARTS: Final = 8
 #: Seconds of work of one slot that are not worth to be shared more finely.
 FINE: Final = 0.05
-
-
-class _Line:
-    """Submissions that wait for the same, the first of them with what it has."""
-
-    __slots__ = ("_subs", "at", "first", "need", "rest")
-
-    def __init__(self, need: Need, ids: Iterator[int], subs: dict[int, Submission]) -> None:
-        self.need, self.rest, self._subs = need, ids, subs
-        self.first = self.at = 0
-        self.go_on()
-
-    def __lt__(self, other: "_Line") -> bool:
-        return (self.first, self.at) < (other.first, other.at)
-
-    def go_on(self) -> bool:
-        """To the next submission; False if there is none."""
-        following = next(self.rest, None)
-        if following is None:
-            return False
-        self.first = following
-        lots = self._subs[following].lots
-        self.at = 0 if len(lots) == 1 else next(k for k, lot in enumerate(lots) if lot.need == self.need)
-        return True
-
-
-class _Batch:
-    """A user's batch with its lines: the one whose first submission is oldest comes first."""
-
-    __slots__ = ("lines", "name", "score", "weight")
-
-    def __init__(self, name: str, score: float, weight: float, lines: list[_Line]) -> None:
-        self.name, self.score, self.weight, self.lines = name, score, weight, lines
-
-    def __lt__(self, other: "_Batch") -> bool:
-        return (self.score, self.name) < (other.score, other.name)
-
-
-class _User:
-    """A user with its batches, the one that used least first; they are looked up when it is its turn."""
-
-    __slots__ = ("batches", "name", "score", "weight")
-
-    def __init__(self, name: str, score: float, weight: float) -> None:
-        self.name, self.score, self.weight = name, score, weight
-        self.batches: list[_Batch] | None = None
-
-    def __lt__(self, other: "_User") -> bool:
-        return (self.score, self.name) < (other.score, other.name)
 
 
 class Turn:
@@ -92,7 +46,7 @@ class Turn:
         self.orders = Orders(state)
         self.overtaken = Overtaken(state, now, self.places)
         self.due: Due = {}
-        self._extra: dict[int, dict[str, dict[str, dict[Need, set[int]]]]] = {}
+        self.lineup = Lineup(state, now)
         self._heads: dict[tuple[int, Need], Head] = {}
         self._stuck: dict[tuple[Need, str], float] = {}
         self._given: dict[tuple[str, str], int] = {}
@@ -105,7 +59,7 @@ class Turn:
         if not len(state.roster) and not self.places.probes:
             return
         self._look_up(accepted)
-        if state.queue.lines or self._extra:
+        if state.queue.lines or self.lineup.extra:
             self._serve_all(ahead=False)
             if self.places.claims:
                 self._serve_claims()
@@ -117,9 +71,25 @@ class Turn:
         """Places where something can start, or those in advance, for everybody."""
         self._ahead = ahead
         self._stuck.clear()
-        for rank in sorted({*self.state.queue.tree, *self._extra}):
+        ranks = self.lineup.ranks()
+        if not self.lineup.extra and (not ahead or self._shortest >= AHEAD):
+            self._look_ahead(-ranks[0])
+        for rank in ranks:
             if self.orders.count < PER_TURN:
                 self._serve_rank(rank)
+
+    def _look_ahead(self, priority: int) -> None:
+        """Needs for which there is no place are known before anybody is asked; who is first of those in line may claim one."""
+        for need in self.state.queue.needs:
+            if self.places.walks.hopeless(need, priority, ahead=self._ahead):
+                self._stuck[(need, "*")] = 0.0
+        if not self._ahead and len(self._stuck) < len(self.state.queue.needs):
+            for rank in self.lineup.ranks()[:1]:
+                for user in self.lineup.users(rank)[:FIRST]:
+                    for part in self.lineup.parts(rank, user.name, _never)[:1]:
+                        line = part.lines[0]
+                        if self._hopeless(line.need, part.name) and (head := self._head(line.first, line.need)):
+                            self.overtaken.blocked(head)
 
     def _serve_claims(self) -> None:
         """What is claimed, for those who claim it; and what ends before it is needed."""
@@ -156,27 +126,22 @@ class Turn:
         """What stands in no line yet: back-offs that are over, and submissions that this turn accepts."""
         self.due = due(self.state, self.now)
         for submission, need in self.due:
-            self._put(self.state.submissions[submission], need)
+            self.lineup.put(self.state.submissions[submission], need)
         for sub in accepted:
             if not (sub.requires or sub.ties):
                 for lot in sub.lots:
                     if lot.fresh.count:
-                        self._put(sub, lot.need)
-
-    def _put(self, sub: Submission, need: Need) -> None:
-        batches = self._extra.setdefault(-sub.priority, {}).setdefault(sub.user, {})
-        batches.setdefault(sub.batch, {}).setdefault(need, set()).add(sub.id)
+                        self.lineup.put(sub, lot.need)
 
     # --- order ------------------------------------------------------------------------------------------------------
 
     def _serve_rank(self, rank: int) -> None:
         """All with one priority, whoever used least first."""
-        users = [self._user(name) for name in {**self.state.queue.tree.get(rank, {}), **self._extra.get(rank, {})}]
-        heapify(users)
+        users = self.lineup.users(rank)
         while users and self.orders.count < PER_TURN:
             user = users[0]
             if user.batches is None:
-                user.batches = self._batches(rank, user.name)
+                user.batches = self.lineup.parts(rank, user.name, self._hopeless)
             if not user.batches or self._capped("user", user.name) or self._all_stuck():
                 heappop(users)
                 continue
@@ -188,41 +153,17 @@ class Turn:
     def _all_stuck(self) -> bool:
         """Whether nobody finds a place any more, whatever its need."""
         return (
-            not self._extra
+            not self.lineup.extra
             and len(self._stuck) >= len(self.state.queue.needs)
             and all(self._hopeless(need, "") for need in self.state.queue.needs)
         )
 
     def _hopeless(self, need: Need, batch: str) -> bool:
         """Whether others with this need found no place in this turn, and so nobody will."""
-        found = self._stuck.get((need, self.places.serving(batch)))
+        found = self._stuck.get((need, self.places.walks.serving(batch)))
         return found is not None and (not self._ahead or found <= self._shortest)
 
-    def _user(self, name: str) -> _User:
-        weight = shares.share_of(self.state, "user", name).weight
-        return _User(name, shares.user_score(self.state, name, self.now), weight)
-
-    def _batches(self, rank: int, user: str) -> list[_Batch]:
-        """The batches of a user that have something for which there may be room."""
-        standing = self.state.queue.tree.get(rank, {}).get(user, {})
-        extra = self._extra.get(rank, {}).get(user, {})
-        found, subs = [], self.state.submissions
-        for name in {**standing, **extra}:
-            if (paused := self.state.batches.get(name)) is not None and paused.paused:
-                continue
-            lines = [
-                _Line(need, _ids(standing.get(name, {}).get(need, ()), extra.get(name, {}).get(need, ())), subs)
-                for need in {**standing.get(name, {}), **extra.get(name, {})}
-                if not self._hopeless(need, name)
-            ]
-            if lines:
-                heapify(lines)
-                weight = shares.share_of(self.state, "batch", name).weight
-                found.append(_Batch(name, shares.batch_score(self.state, user, name, self.now), weight, lines))
-        heapify(found)
-        return found
-
-    def _quantum(self, users: list[_User], batches: list[_Batch], head: Head) -> tuple[int, float]:
+    def _quantum(self, users: list[Whose], batches: list[Part], head: Head) -> tuple[int, float]:
         """(tasks that the first batch may have until it is another one's turn, use that each is charged)"""
         share = shares.one(self.state.roster.total, variants(head.need)[0])
         charge = max(share * (head.pace if head.pace >= 0 else shares.UNKNOWN), 1e-12)
@@ -246,7 +187,7 @@ class Turn:
 
     # --- serving ----------------------------------------------------------------------------------------------------
 
-    def _serve(self, users: list[_User], batches: list[_Batch]) -> float:
+    def _serve(self, users: list[Whose], batches: list[Part]) -> float:
         """Give the first batch's first submission what it may have; the use it is charged, 0: it was none's turn."""
         batch = batches[0]
         if not batch.lines or self._capped("batch", batch.name):
@@ -258,15 +199,15 @@ class Turn:
             return 0.0
         head = self._head(line.first, line.need)
         if head is None or not head.left or self._room(head.sub) <= 0:
-            _go_on(batch.lines)
+            go_on(batch.lines)
             return 0.0
         given, charge = 0, 0.0
-        place = (line.need, self.places.serving(batch.name))
+        place = (line.need, self.places.walks.serving(batch.name))
         if not self._ahead or _part(head.pace) < self._stuck.get(place, 1e9):
             want, charge = self._quantum(users, batches, head)
             given = self._give(head, min(want, self._room(head.sub), PER_TURN - self.orders.count))
         if given < 0:
-            _go_on(batch.lines)
+            go_on(batch.lines)
             return 0.0
         if not given:
             heappop(batch.lines)
@@ -356,21 +297,5 @@ def _part(pace: float) -> float:
     return pace if 0 <= pace < AHEAD else AHEAD
 
 
-def _go_on(lines: list[_Line]) -> None:
-    """The first line's first submission has nothing more to give in this turn."""
-    if lines[0].go_on():
-        heapreplace(lines, lines[0])
-    else:
-        heappop(lines)
-
-
-def _ids(standing: Iterable[int], extra: Collection[int]) -> Iterator[int]:
-    return _distinct(merge(iter(standing), sorted(extra))) if extra else iter(standing)
-
-
-def _distinct(ids: Iterator[int]) -> Iterator[int]:
-    last = 0
-    for submission in ids:
-        if submission != last:
-            last = submission
-            yield submission
+def _never(_need: Need, _batch: str) -> bool:
+    return False
