@@ -7,7 +7,7 @@ from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.adapters.memory_log import MemoryTransport
 from longshore_common.demand import BatchDemand, Leader
-from longshore_common.errors import Unreachable
+from longshore_common.errors import LongshoreError, Refused, Unreachable
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.model import Array, TaskSpec
 from longshore_common.testing.tape import Tape
@@ -31,17 +31,18 @@ class Counting:
     """A store that counts what is written, and can be away."""
 
     def __init__(self, retained):
-        self.retained, self.written, self.away = retained, 0, False
+        self.retained, self.written = retained, 0
+        self.away: LongshoreError | None = None
 
     async def keep(self, values, *, deadline=10):
-        if self.away:
-            raise Unreachable("away")
+        if self.away is not None:
+            raise self.away
         self.written += len(values)
         await self.retained.keep(values)
 
     async def subjects(self, *, deadline=10):
-        if self.away:
-            raise Unreachable("away")
+        if self.away is not None:
+            raise self.away
         return await self.retained.subjects()
 
 
@@ -121,11 +122,12 @@ async def test_an_emptied_store_gets_all_of_it_again_after_a_while(quay):
     assert quay.kept == {"leader": 7, "b": 5}
 
 
-async def test_what_could_not_be_said_is_said_once_the_store_is_back(quay):
-    quay.store.away = True
+@pytest.mark.parametrize("trouble", [Unreachable("away"), Refused("these credentials do not allow it")])
+async def test_what_could_not_be_said_is_said_once_it_can_be(quay, trouble):
+    quay.store.away = trouble
     quay.submits(5)
     await quay.teller.tell(quay.state, 7)
     assert quay.kept == {}
-    quay.store.away = False
+    quay.store.away = None
     await quay.teller.tell(quay.state, 7)
     assert quay.kept == {"leader": 7, "b": 5}

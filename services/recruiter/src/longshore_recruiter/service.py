@@ -16,7 +16,7 @@ import structlog
 from longshore_common import settings
 from longshore_common.adapters import nats_log
 from longshore_common.clock import iso
-from longshore_common.errors import Unreachable
+from longshore_common.errors import Refused, Unreachable
 from longshore_common.log import Retained
 from longshore_recruiter.core.demand import Demand, demand
 from longshore_recruiter.core.state import State, take
@@ -60,7 +60,7 @@ class Recruiter:
                     take(self.state, kept)
                     self._changed.set()
                 return
-            except Unreachable as err:
+            except (Unreachable, Refused) as err:  # credentials may be replaced while it runs
                 log.warning("waiting", what="the retained hints", reason=str(err))
                 await asyncio.sleep(_AGAIN)
 

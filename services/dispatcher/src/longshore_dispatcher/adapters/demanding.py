@@ -7,17 +7,17 @@ import asyncio
 from typing import Final
 
 import msgspec
+import structlog
 
 from longshore_common import subjects
 from longshore_common.clock import Clock
 from longshore_common.demand import BatchDemand, Leader
-from longshore_common.errors import Unreachable
+from longshore_common.errors import LongshoreError
 from longshore_common.log import Retained
-from longshore_common.logs import get_logger
 from longshore_dispatcher.core.demand import Crew, counting
 from longshore_dispatcher.core.state import State
 
-log = get_logger()
+log = structlog.get_logger()
 
 #: Seconds between two looks, at least and as a multiple of what the last one took: it never costs more than a twentieth.
 PAUSE: Final = 1.0
@@ -26,6 +26,8 @@ RARELY: Final = 20.0
 SLICE: Final = 0.003
 #: Seconds after which all is said again.
 AGAIN: Final = 60.0
+#: Seconds before it is tried again where it could not be said.
+LATER: Final = 5.0
 #: Seconds the store has to take it.
 PATIENCE: Final = 5.0
 
@@ -50,14 +52,19 @@ class Teller:
         if state.seq == self._seq and not anew:
             return PAUSE
         self._seq = state.seq
-        found = await self._count(state, fence)
+        try:
+            found = await self._count(state, fence)
+        except Exception:  # a hint must not stop the work
+            log.exception("demand-not-counted", seq=state.seq)
+            return AGAIN
         now = {subjects.demand(batch): msgspec.json.encode(told) for batch, told in found.items()}
         took = self._clock.steady() - began
         try:
             await (self._say_all(now, fence) if anew else self._say(now))
-        except Unreachable as err:
+        except LongshoreError as err:  # also credentials of before there were hints that stay
             log.warning("demand-not-told", reason=str(err))
             self._fence = 0
+            return LATER
         return max(PAUSE, RARELY * took)
 
     async def _count(self, state: State, fence: int) -> dict[str, BatchDemand]:
