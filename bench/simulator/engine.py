@@ -1,17 +1,22 @@
 """Virtual time: jobs arrive, hosts come and go, attempts run for as long as their trace says; a policy says what runs where.
 
-The engine is the truth: it refuses an assignment that would give a host more than it has, starts what was assigned when
-it fits, and knows when each task waited, ran and ended. What must not enter: what is done by which rule (policies).
+The engine is the truth: it starts what was assigned when the host has room for it, as agents do, refuses what no room could
+be made for, and knows when each task waited, ran and ended. What must not enter: what is done by which rule (policies).
 """
 
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
 
+from longshore_agent.core.admission import Admission
+from longshore_common.ids import AttemptId
+
 from .trace import Amounts, Host, Job, Trace
 
 #: Seconds from a host to the policy and back again: a report, an order.
 LATENCY = 0.005
+#: What is counted.
+WHAT = ("slots", "cpus", "memory", "gpus")
 #: Seconds of silence after which a host that failed is known to be lost.
 LOST_AFTER = 15.0
 
@@ -24,6 +29,7 @@ class Task:
         "ended",
         "host",
         "job",
+        "name",
         "need",
         "number",
         "priority",
@@ -39,6 +45,7 @@ class Task:
         self.need: Amounts = what.need
         self.user, self.priority = what.user, what.priority
         self.host = ""
+        self.name = AttemptId(f"{job}.{number}")
         self.started = self.ended = -1.0
         self.tries = 0
         self.runs: list[tuple[float, float, str]] = []  # (from, until, host), also of attempts that were lost
@@ -72,34 +79,45 @@ class Policy(Protocol):
 
 
 class Running:
-    """A host that is up: what it was given and does not run yet, what it runs, what is free."""
+    """A host that is up: what it was given and does not run yet, and what it runs, admitted by the real core of agents."""
 
     def __init__(self, host: Host, until: float) -> None:
         self.host, self.until = host, until
-        self.free = list(host.has)
         self.waiting: list[Task] = []
         self.busy: dict[Task, float] = {}
+        self.admission = Admission()
+        self.admission.offer = dict(zip(WHAT, host.has, strict=True))
 
     def start(self, now: float) -> list[Task]:
-        """What fits of what waits, in the order in which it came."""
-        begun = [task for task in self.waiting if self._take(task)]
+        """What may start of what waits, in the order in which it came; who cannot has a claim, see `Admission`."""
+        begun = [task for task in self.waiting if self.admission.admit(task.name, self._asks(task))]
         if begun:
-            self.waiting = [task for task in self.waiting if task not in self.busy and task not in begun]
             self.busy.update(dict.fromkeys(begun, now))
+            self.waiting = [task for task in self.waiting if task not in self.busy]
         return begun
 
-    def _take(self, task: Task) -> bool:
-        if any(n > f for n, f in zip(task.need, self.free, strict=True)):
-            return False
-        for k, amount in enumerate(task.need):
-            self.free[k] -= amount
-        return True
+    def _asks(self, task: Task) -> dict[str, int]:
+        if not any(task.need[1:]) and not self.host.slots:
+            return {"cpus": 1000}
+        return {what: amount for what, amount in zip(WHAT, task.need, strict=True) if amount}
+
+    def free(self) -> list[int]:
+        """What is left of everything."""
+        return [has - self.admission.taken(what) for what, has in zip(WHAT, self.host.has, strict=True)]
 
     def release(self, task: Task) -> float:
         """It runs no more; since when it ran."""
-        for k, amount in enumerate(task.need):
-            self.free[k] += amount
+        self.admission.give_back(task.name)
         return self.busy.pop(task)
+
+    def give_back(self, task: Task) -> bool:
+        """It does not run and shall not; False if it does."""
+        if task not in self.waiting:
+            return False
+        self.waiting.remove(task)
+        if self.admission.claim == task.name:
+            self.admission.drop_claim()
+        return True
 
 
 class Engine:
@@ -204,10 +222,10 @@ class Engine:
 
     def _recall(self, recall: Recall) -> bool:
         running = self.up.get(recall.host)
-        if running is not None and recall.task in running.waiting:
-            running.waiting.remove(recall.task)
+        if running is not None and running.give_back(recall.task):
             recall.task.host = ""
             self._at(self.now + LATENCY, "returned", recall.task)
+            self._start(running)
         return False
 
     def _start(self, running: Running) -> None:

@@ -19,8 +19,9 @@ from .trace import Host, Trace
 
 #: Turns after which decisions must have come to an end.
 MOST_TURNS = 50
-#: Seconds after which the dispatcher looks again although nothing happened, if something is queued.
-TICK = 10.0
+#: Seconds after which the dispatcher looks again although nothing happened, if something waits; doubled up to the longest
+#: as long as nothing does. The service looks every second, which would be most of a simulation's time.
+TICK, LONGEST_TICK = 1.0, 64.0
 #: The beginning of a trace as Unix seconds.
 EPOCH = 1_000_000.0
 
@@ -39,7 +40,7 @@ class Longshore:
         self._ids: dict[int, int] = {}
         self._lives: dict[str, int] = {}
         self._silent: list[str] = []
-        self._n = 0
+        self._n, self._tick = 0, TICK
         self._append(e.LeaderElected(dispatcher="d"))
         for user, weight in trace.weights.items():
             self._append(e.ShareSet(kind="user", name=user, share=Share(weight=weight)))
@@ -55,11 +56,11 @@ class Longshore:
         self._jobs[seq], self._ids[job] = tasks, seq
 
     def joined(self, now: float, host: Host) -> None:
-        """A worker with as many slots as its host is said to have, else one per CPU."""
+        """A worker with as many slots as its host is said to have, else what requests leave."""
         life = self._lives[host.name] = self._lives.get(host.name, 0) + 1
         facts = HostFacts(cpus=host.cpus, memory=host.memory, gpus=host.gpus)
         self._append(
-            e.WorkerJoined(life=life, facts=facts, concurrency=host.has[0], handled=self.state.seq), host.name, now
+            e.WorkerJoined(life=life, facts=facts, concurrency=host.slots or -1, handled=self.state.seq), host.name, now
         )
 
     def lost(self, now: float, host: str, tasks: list[Task]) -> None:
@@ -107,10 +108,11 @@ class Longshore:
     def wake(self, now: float) -> float | None:
         """When it must look again by itself."""
         instant = next_instant(self.state)
-        queued = bool(self.state.queue.lines)
-        if instant is None:
-            return now + TICK if queued else None
-        return min(max(instant - EPOCH, now), now + TICK)
+        waits = self.state.queue.lines or self.state.roster.ahead
+        tick, self._tick = self._tick, min(2 * self._tick, LONGEST_TICK)
+        if instant is None or instant - EPOCH <= now:
+            return now + tick if waits else None
+        return min(instant - EPOCH, now + tick)
 
     def _actions(self, event: e.Event, name: str) -> Iterable[Place | Recall]:
         match event:
@@ -139,7 +141,7 @@ class Longshore:
         return self.state.submissions[self._ids[task.job]].tasks[task.number].worker
 
     def _append(self, event: e.Event, name: str = "", now: float = 0.0) -> int:
-        self.now = now
+        self.now, self._tick = now, TICK
         began = process_time()
         role = AUTHOR[type(event)]
         subject = subjects.of(event, name)

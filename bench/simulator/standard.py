@@ -15,7 +15,9 @@ def standard(seed: int = 1, scale: float = 1.0) -> Iterator[Trace]:
 
 def equal(dice: Random, scale: float) -> Trace:
     """One array of lognormal tasks that ask for a slot, on equal hosts."""
-    return Trace("lognormal array", (Job(0, w.lognormal(dice, int(6000 * scale), 20, 0.8)),), w.hosts(5, 16, 64))
+    return Trace(
+        "lognormal array", (Job(0, w.lognormal(dice, int(6000 * scale), 20, 0.8)),), w.hosts(5, 16, 64, slots=16)
+    )
 
 
 def pareto(dice: Random, scale: float) -> Trace:
@@ -45,12 +47,12 @@ def bursty(dice: Random, scale: float) -> Trace:
 def _mixed_job(dice: Random, at: float, user: str) -> Job:
     kind = dice.random()
     if kind < 0.6:
-        return Job(at, w.lognormal(dice, dice.randint(1, 30), 25, 1.0), 1, 2 * GB, user=user, batch=user)
+        return Job(at, w.lognormal(dice, dice.randint(1, 30), 25, 0.7), 1, 2 * GB, user=user, batch=user)
     if kind < 0.8:
-        return Job(at, w.lognormal(dice, dice.randint(1, 8), 60, 0.8), 8, 16 * GB, user=user, batch=user)
-    if kind < 0.92:
-        return Job(at, w.lognormal(dice, dice.randint(1, 6), 60, 0.8), 2, 96 * GB, user=user, batch=user)
-    return Job(at, w.lognormal(dice, dice.randint(1, 6), 90, 0.8), 4, 16 * GB, 1, user=user, batch=user)
+        return Job(at, w.lognormal(dice, dice.randint(1, 8), 60, 0.5), 8, 16 * GB, user=user, batch=user)
+    if kind < 0.9:
+        return Job(at, w.lognormal(dice, dice.randint(1, 5), 50, 0.5), 2, 96 * GB, user=user, batch=user)
+    return Job(at, w.lognormal(dice, dice.randint(1, 5), 60, 0.5), 4, 16 * GB, 1, user=user, batch=user)
 
 
 def mixed(dice: Random, scale: float) -> Trace:
@@ -59,9 +61,10 @@ def mixed(dice: Random, scale: float) -> Trace:
         *w.hosts(6, 8, 32, name="s"),
         *w.hosts(4, 32, 128, name="l"),
         *w.hosts(1, 16, 512, name="m"),
-        *w.hosts(2, 16, 64, 4, "g"),
+        Host("g000", 16, 64 * GB, 4),
+        Host("g001", 16, 64 * GB, 4),
     )
-    arrivals = w.poisson(dice, int(600 * scale), 4)
+    arrivals = w.poisson(dice, int(900 * scale), 2.5)
     return Trace("mixed requests", tuple(_mixed_job(dice, at, f"u{k % 5}") for k, at in enumerate(arrivals)), hosts)
 
 
@@ -98,8 +101,8 @@ def lublin(dice: Random, scale: float) -> Trace:
 def google(dice: Random, scale: float) -> Trace:
     """The machines of Google's 2011 trace, with arrays of small tasks whose times have a heavy tail."""
     jobs = []
-    for k, at in enumerate(w.poisson(dice, int(400 * scale), 1.5)):
-        times = w.pareto(dice, dice.randint(1, 40), 15, 1.5, 600)
+    for k, at in enumerate(w.poisson(dice, int(300 * scale), 1.5)):
+        times = w.pareto(dice, dice.randint(1, 40), 15, 1.5, 240)
         cpus, memory = dice.choice((0.5, 0.5, 1, 2, 4)), dice.choice((1, 1, 2, 4, 8)) * GB
         priority = dice.choice((0, 0, 0, 1))
         jobs.append(Job(at, times, cpus, memory, user=f"u{k % 7}", batch=f"b{k % 7}", priority=priority))

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 GB = 1 << 30
+#: Slots of a host that does not count them.
+MANY = 1 << 20
 
 #: What a task takes and a host has: slots, thousandths of a CPU, bytes of memory, GPUs.
 Amounts = tuple[int, int, int, int]
@@ -27,7 +29,7 @@ class Job(NamedTuple):
 
 
 class Host(NamedTuple):
-    """A host; it is up in `spans` and loses what it runs at the end of each."""
+    """A host; it is up in `spans` and loses what it runs at the end of each. No `slots`: requests alone decide."""
 
     name: str
     cpus: int
@@ -39,7 +41,7 @@ class Host(NamedTuple):
     @property
     def has(self) -> Amounts:
         """What it has."""
-        return self.slots or self.cpus, self.cpus * 1000, self.memory, self.gpus
+        return self.slots or MANY, self.cpus * 1000, self.memory, self.gpus
 
 
 class Trace(NamedTuple):

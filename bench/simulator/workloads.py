@@ -48,9 +48,9 @@ def bursts(dice: Random, count: int, every: float, together: int) -> list[float]
     return sorted(found)
 
 
-def hosts(number: int, cpus: int, gigabytes: int, gpus: int = 0, name: str = "w") -> tuple[Host, ...]:
-    """Equal hosts."""
-    return tuple(Host(f"{name}{k:03}", cpus, gigabytes * GB, gpus) for k in range(number))
+def hosts(number: int, cpus: int, gigabytes: int, *, name: str = "w", slots: int = 0) -> tuple[Host, ...]:
+    """Equal hosts without GPUs."""
+    return tuple(Host(f"{name}{k:03}", cpus, gigabytes * GB, slots=slots) for k in range(number))
 
 
 #: Machines of the Google cluster by (CPU, memory) relative to the largest machine, and how many of each.

@@ -18,9 +18,12 @@ ENDED = ("succeeded", "failed", "cancelled")
 class Ledger:
     """State per task, current attempt per task, and the books on slots and publications."""
 
-    def __init__(self, slack: float = 0.0) -> None:
-        """`slack`: seconds by which the clock of who decides may differ from that of the log."""
-        self.slack = slack
+    def __init__(self, slack: float = 0.0, *, admitted: bool = False) -> None:
+        """`slack`: seconds by which the clock of who decides may differ from that of the log. `admitted`: agents start
+        only what fits, so it is held against what runs; else against what is assigned, by dispatchers that know no run
+        times.
+        """
+        self.slack, self.admitted = slack, admitted
         self.state: dict[Task, str] = {}
         self.spec: dict[Task, TaskSpec] = {}
         self.current: dict[Task, tuple[str, str] | None] = {}  # (attempt, worker)
@@ -247,8 +250,11 @@ class Ledger:
         busy = [self.spec[task] for task in working]
         if worker in self.facts:
             facts = self.facts[worker].facts
-            assert sum(spec.cpus for spec in busy) <= 2 * facts.cpus
-            assert sum(self.memory.get(task) or self.spec[task].memory for task in working) <= 2 * facts.memory
+            times, held = 2, working
+            if self.admitted:
+                times, held = 1, [task for task in mine if self.state[task] == "running"]
+            assert sum(self.spec[task].cpus for task in held) <= times * facts.cpus
+            assert sum(self.memory.get(task) or self.spec[task].memory for task in held) <= times * facts.memory
             for spec in busy:
                 assert spec.cpus <= facts.cpus
                 assert spec.memory <= facts.memory
@@ -278,6 +284,8 @@ class Ledger:
                 assert self.state[task] != "succeeded"
                 self.state[task] = "succeeded"
                 self.ended_at[task] = record.at
+        if self.admitted:
+            self._promises(record.author.name)
 
     def _held(self, attempt: str, worker: str) -> Task | None:
         sub, index, _ = split_attempt(attempt)

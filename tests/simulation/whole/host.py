@@ -8,6 +8,7 @@ import json
 from contextvars import copy_context
 
 from longshore_agent.adapters import journal as j
+from longshore_agent.core.admission import offered
 from longshore_agent.service import memory
 from longshore_common import events as e
 from longshore_common import subjects
@@ -102,7 +103,8 @@ class Agent:
         self.note(j.Lived(self.life))
         self.n = self.joins = 0
         self.attempts = kept.attempts
-        self.attempts.limits.cpus, self.attempts.limits.memory = host.facts.cpus, host.facts.memory
+        limits = self.attempts.limits
+        limits.cpus, limits.memory, limits.offer = host.facts.cpus, host.facts.memory, offered(host.facts)
         self.outbox = [self._entry(report) for report in kept.reports]
         self.wake = asyncio.Event()
         self.alive = True

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 from longshore_common import events as e
 from longshore_common.ids import AttemptId
 from longshore_dispatcher.core import changes
-from longshore_dispatcher.core.content import Need, variants
+from longshore_dispatcher.core.content import PLAIN, Need, variants
 from longshore_dispatcher.core.deal import Places
 from longshore_dispatcher.core.load import Load
-from longshore_dispatcher.core.seats import able
+from longshore_dispatcher.core.seats import Seat, able
 from longshore_dispatcher.core.standing import Seen
 from longshore_dispatcher.core.state import PHASE, State, Task, Worker
 
@@ -112,6 +112,16 @@ def _unwanted(state: State, task: Task, worker: Worker, paused: Collection[str])
 # --- for workers that idle ----------------------------------------------------------------------------------------------
 
 
+def _at_once(worker: Worker, load: Load) -> int:
+    """How many of the first attempts that it holds it can run at once: there is not enough of something for more."""
+    left, count = Seat(worker, Load()), 0
+    for task in islice(load.attempts.values(), SAMPLED):
+        if left.starts(need := task.need or PLAIN) > 0:
+            left.take(need, 1)
+            count += 1
+    return max(1, count)
+
+
 class _Behind(NamedTuple):
     """A worker that holds more than it can run, and about how many seconds of it."""
 
@@ -168,6 +178,8 @@ def _behind(state: State, now: float) -> Iterator[_Behind]:
     for name in names:
         worker, load = state.workers[name], state.loads[name]
         surplus = load.unstarted - load.recalls - max(0, _width(worker) - load.running)
+        if surplus <= 0 and load.unstarted > load.recalls and state.roster.known(name).short:
+            surplus = 1  # it has slots enough, but not of all that is asked for
         if surplus > 0:
             newest = next(reversed(load.attempts.values()))
             pace = state.submissions[newest.submission].pace
@@ -184,7 +196,8 @@ def _worth(state: State, now: float, name: str, takers: "_Takers", untouchable: 
     little was fetched here, and their turn is far.
     """
     worker, load = state.workers[name], state.loads[name]
-    width, pace = _width(worker), _pace(state, load, now)
+    width = _at_once(worker, load) if state.roster.known(name).short else _width(worker)
+    pace = _pace(state, load, now)
     before = load.unstarted - max(0, width - load.running)
     found: list[tuple[tuple[bool, int, int], Task]] = []
     tail = (task for task in reversed(load.attempts.values()) if PHASE[task.state] == 0)

@@ -74,6 +74,13 @@ class Seat:
         return self.limit if self.limit < MANY else self.cpus // 1000
 
     @property
+    def short(self) -> bool:
+        """Whether more of something is promised than there is."""
+        if min(self.cpus, self.memory, self.gpus, self.disk) < 0:
+            return True
+        return self.custom is not None and any(left < 0 for left in self.custom.values())
+
+    @property
     def size(self) -> int:
         """How much of the host is left, as one number: no need that fits has a larger one."""
         left = max(0, self.cpus) / 1000 + max(0, self.memory) / MEMORY_PER_CPU + max(0, self.gpus) * CPUS_PER_GPU

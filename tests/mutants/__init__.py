@@ -1,0 +1,1 @@
+"""Rules of the core, broken one at a time: the tests must notice each. See `__main__`."""
