@@ -20,6 +20,7 @@ BENCHES = {
     "graph": 600,
     "noop_executor": 400,
     "idle": 200,
+    "decide": 900,
     "restart": 600,
     "staging": 900,
     "stdout1g": 400,

@@ -4,7 +4,13 @@ Instants come from the caller, of a clock that nobody sets: one set forward by a
 What must not enter: what follows from silence; that is decided from the state.
 """
 
+import math
+from typing import Final
+
 from longshore_dispatcher.core.state import State
+
+#: All workers are looked at so often within the time after which a silent one is lost.
+LOOKS: Final = 60
 
 
 class Heard:
@@ -14,10 +20,13 @@ class Heard:
         self._lost_after = lost_after
         self._last: dict[str, float] = {}
         self._since = 0.0
+        self._looked = -math.inf
+        self._silent: list[str] = []
 
     def elected(self, now: float) -> None:
         """A new leader has heard nobody yet: all get the full time from here."""
         self._since = now
+        self._looked = -math.inf
         self._last.clear()
 
     def worker(self, name: str, now: float) -> None:
@@ -29,11 +38,12 @@ class Heard:
         if now - self._since <= self._lost_after:
             return []
         before = now - self._lost_after
-        return [
-            name
-            for name, worker in state.workers.items()
-            if worker.state == "up" and self._last.get(name, self._since) < before
-        ]
+        if not 0 <= now - self._looked < self._lost_after / LOOKS:
+            self._looked = now
+            self._silent = [name for name, worker in state.workers.items() if worker.state == "up"]
+        # a turn comes with every report; who was not silent at the last look is looked at again soon enough
+        self._silent = [name for name in self._silent if self._last.get(name, self._since) < before]
+        return list(self._silent)
 
 
 class Lead:

@@ -26,9 +26,8 @@ def lost(state: State, silent: Collection[str], after: float) -> Iterator[Decisi
 
 def superseded(state: State) -> Iterator[Decision]:
     """Attempts that a worker holds or will still read, and nobody wants any more."""
-    for name, worker in state.workers.items():
-        if worker.kill and worker.state == "up":
-            yield from _signal(name, list(worker.kill), "kill")
+    for name in sorted(state.roster.kills):
+        yield from _signal(name, list(state.workers[name].kill), "kill")
 
 
 def grants(state: State, wished: Collection[int] = ()) -> Iterator[Decision]:
