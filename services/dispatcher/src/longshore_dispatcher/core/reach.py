@@ -13,8 +13,8 @@ from longshore_common import events as e
 from longshore_common.errors import BadInput
 from longshore_common.ids import SubmissionId, TaskRange, task_id
 from longshore_common.model import TaskSpec
-from longshore_dispatcher.core import edition, edits, remembering, validity
-from longshore_dispatcher.core.ranges import Ranges, Run
+from longshore_dispatcher.core import bulk, edition, edits, remembering, validity
+from longshore_dispatcher.core.ranges import Run, of
 from longshore_dispatcher.core.state import PHASE, State, Submission, Task, Wish
 
 #: Different specs looked at per turn: about 10 ms.
@@ -68,51 +68,57 @@ class Reach(Struct):
 def reach(state: State, wish: Wish, event: e.EditRequested, runs: Iterable[TaskRange], most: int = PER_TURN) -> Reach:
     """How far the edit reaches; a fault names the first task that it would spoil."""
     found = Reach(fault=editing.fault(event.change), most=most)
-    for run in runs:
+    for submission, named in remembering.by_submission(runs).items():
         if found.fault or found.more:
             break
-        sub = remembering.known(state, run.submission)
+        sub = remembering.known(state, submission)
         if sub is None:
-            found.ended += len(run)
+            found.ended += sum(hi - lo + 1 for lo, hi in named)
         else:
-            _of_run(state, wish, event, _Part(sub, (run.lo, run.hi)), found)
+            _of_submission(state, wish, event, _Part(sub, bulk.falling(named)), found)
     return found
 
 
 class _Part(NamedTuple):
+    """Runs of a submission, none touching the next, the highest first."""
+
     sub: Submission
-    run: Run
+    runs: list[Run]
 
 
-def _of_run(state: State, wish: Wish, event: e.EditRequested, part: _Part, found: Reach) -> None:
-    sub, run = part
-    idle = remembering.ranges_of(sub, run, "editable")
+def _of_submission(state: State, wish: Wish, event: e.EditRequested, part: _Part, found: Reach) -> None:
+    sub, runs = part
+    idle = remembering.of_runs(sub, runs, "editable")
     every, done = idle.count, 0
     for edit in sub.edits:
         if edit.request == wish.seq:
-            done += sum(b - a + 1 for lo, hi in edit.runs.within(*run) for a, b in idle.cut(lo, hi))
-    fetch, running = _on_workers(sub, run)
+            done += sum(hi - lo + 1 for lo, hi in bulk.take(idle, edit.runs.runs))
+    fetch, running = _on_workers(part)
     found.fetch += fetch
     found.running, found.done = found.running + running, found.done + done
-    found.ended += run[1] - run[0] + 1 - every - len(fetch) - running
+    found.ended += sum(hi - lo + 1 for lo, hi in runs) - every - len(fetch) - running
     if idle.count and len(sub.edits) >= edition.MOST:
         found.fault = f"submission {sub.id} was edited {edition.MOST} times: edit more of its tasks at once"
         return
-    hits = Ranges()
-    for lo, hi in idle.ascending():
-        if not (found.fault or found.more):
-            _look(state, event, _Part(sub, (lo, hi)), (found, hits))
-    found.found += [TaskRange(SubmissionId(sub.id), lo, hi) for lo, hi in hits.ascending()]
+    hits: list[Run] = []
+    for run in idle.ascending():
+        _look(state, event, (sub, run), (found, hits))
+        if found.fault or found.more:
+            break
+    found.found += [TaskRange(SubmissionId(sub.id), lo, hi) for lo, hi in reversed(bulk.falling(hits))]
 
 
-def _on_workers(sub: Submission, run: Run) -> tuple[list[Task], int]:
+def _on_workers(part: _Part) -> tuple[list[Task], int]:
     """The tasks that are to be fetched back, and how many run, or are to be published."""
-    busy = [task for task in sub.tasks_in(*run) if task.placed or task.granted]
+    sub, runs = part
+    meant = of(reversed(runs))
+    inside = sub.tasks_in(runs[-1][0], runs[0][1]) if sub.tasks else ()
+    busy = [task for task in inside if (task.placed or task.granted) and meant.has(task.index)]
     fetch = [task for task in busy if PHASE.get(task.state) == 0 and not (task.cancel or task.granted)]
     return fetch, len(busy) - len(fetch)
 
 
-def _look(state: State, event: e.EditRequested, part: _Part, into: tuple[Reach, Ranges]) -> None:
+def _look(state: State, event: e.EditRequested, part: tuple[Submission, Run], into: tuple[Reach, list[Run]]) -> None:
     """Each different spec of these tasks with the edit made."""
     (sub, (index, last)), (found, hits) = part, into
     while index <= last:
@@ -133,7 +139,7 @@ def _look(state: State, event: e.EditRequested, part: _Part, into: tuple[Reach, 
             found.fault = f"task {task_id(sub.id, index)}: {why}"
             return
         else:
-            hits.add(index, end)
+            hits.append((index, end))
             if len(found.samples) < SAMPLES:
                 found.samples.append(Sample(task_id(sub.id, index), before, after))
         index = end + 1

@@ -12,14 +12,14 @@ from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.log import Recorded
 from longshore_common.model import Cause, Retention, Share, Wanted
-from longshore_dispatcher.core import blocked, deeds
+from longshore_dispatcher.core import blocked, bulk, deeds
 from longshore_dispatcher.core.deeds import Deed, Step, Undoable
-from longshore_dispatcher.core.ranges import Ranges, Run
+from longshore_dispatcher.core.ranges import Ranges, Run, of
 from longshore_dispatcher.core.state import State, Submission, Wish, Worker
 
 #: Held; cancelled; failed after an attempt; failed without one; queued or blocked and untouched; these, or queued again;
 #: all that has not ended; what an edit reaches: not on a worker, and not succeeded.
-What = Literal["kept", "cancelled", "failed", "never", "fresh", "open", "unfinished", "editable"]
+What = Literal["kept", "cancelled", "failed", "never", "fresh", "open", "unfinished", "editable", "ended badly"]
 #: Why some wishes cannot be undone.
 _FINAL = {
     e.WorkerCareOrdered: "what a worker does for its host cannot be taken back",
@@ -199,13 +199,31 @@ def _fail(record: Recorded, tasks: tuple[TaskRange, ...], cause: Cause) -> e.Tas
 
 
 def _in(state: State, tasks: Sequence[TaskRange], what: What) -> tuple[TaskRange, ...]:
-    found: list[TaskRange] = []
-    for run in tasks:
-        sub = known(state, run.submission)
+    return tuple(among(state, tasks, what))
+
+
+def among(state: State, tasks: Sequence[TaskRange], what: What) -> Iterator[TaskRange]:
+    """Those of these tasks that are so."""
+    for submission, runs in by_submission(tasks).items():
+        sub = known(state, submission)
         if sub is not None:
-            runs = ranges_of(sub, (run.lo, min(run.hi, sub.size - 1)), what).ascending()
-            found += [TaskRange(SubmissionId(run.submission), lo, hi) for lo, hi in runs]
-    return tuple(found)
+            for lo, hi in of_runs(sub, runs, what).ascending():
+                yield TaskRange(SubmissionId(submission), lo, hi)
+
+
+def by_submission(tasks: Iterable[TaskRange]) -> dict[int, list[Run]]:
+    """The runs named, per submission."""
+    found: dict[int, list[Run]] = {}
+    for run in tasks:
+        found.setdefault(run.submission, []).append((run.lo, run.hi))
+    return found
+
+
+def of_runs(sub: Submission, runs: Sequence[Run], what: What) -> Ranges:
+    """Those tasks of the runs that are so, in one walk over both."""
+    lo, hi = max(0, min(a for a, _ in runs)), min(sub.size - 1, max(b for _, b in runs))
+    found = ranges_of(sub, (lo, hi), what)
+    return found if len(runs) == 1 else of(reversed(bulk.falling(bulk.take(found, runs))))
 
 
 _revived = msgspec.msgpack.Decoder(Submission).decode
@@ -226,10 +244,8 @@ def known(state: State, submission: int) -> Submission | None:
 
 def ranges_of(sub: Submission, run: Run, what: What) -> Ranges:
     """The tasks of `run` that are so."""
-    found = Ranges()
-    for lo, hi in _RUNS[what](sub, run):
-        found.add(lo, hi)
-    if what == "editable":
+    found = of(reversed(bulk.falling(_RUNS[what](sub, run))))
+    if what in ("editable", "cancelled", "ended badly"):
         gone = [(t.index, t.index) for t in sub.tasks_in(*run) if t.granted] + sub.deleted.within(*run)
         for lo, hi in gone:
             found.cut(lo, hi)
@@ -246,6 +262,10 @@ def _cancelled(sub: Submission, run: Run) -> Iterable[Run]:
 
 def _failed(sub: Submission, run: Run) -> Iterable[Run]:
     return (part for lo, hi in sub.failed.within(*run) for part in sub.tried.within(lo, hi))
+
+
+def _all_failed(sub: Submission, run: Run) -> Iterable[Run]:
+    return sub.failed.within(*run)
 
 
 def _never(sub: Submission, run: Run) -> Iterable[Run]:
@@ -275,5 +295,5 @@ def _editable(sub: Submission, run: Run) -> Iterable[Run]:
 
 _RUNS: Final[dict[What, Callable[[Submission, Run], Iterable[Run]]]] = {
     "kept": _kept, "cancelled": _cancelled, "failed": _failed, "never": _never, "fresh": _fresh, "open": _open,
-    "unfinished": _unfinished, "editable": _editable,
+    "unfinished": _unfinished, "editable": _editable, "ended badly": _all_failed,
 }  # fmt: skip

@@ -5,7 +5,7 @@ enter: changes of state; what the opposite is (`remembering`).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -114,7 +114,7 @@ def _still(state: State, step: Step) -> tuple[Undoable | None, str, int]:
         )  # fmt: skip
     tasks: Sequence[TaskRange] | None = getattr(opposite, "tasks", None)
     if tasks is not None:
-        left = tuple(part for run in tasks for part in _applies(state, did, run))
+        left = tuple(_applies(state, did, tasks))
         missing = sum(map(len, tasks)) - sum(map(len, left))
         return (
             msgspec.structs.replace(opposite, tasks=left) if left else None, _SINCE if missing else "", missing
@@ -143,33 +143,26 @@ def _named(step: Step) -> str:
             return f"worker {step.to}"
 
 
-def _applies(state: State, did: Undoable, run: TaskRange) -> Iterator[TaskRange]:
-    """Those tasks of the run that are as the deed left them."""
+def _applies(state: State, did: Undoable, tasks: Sequence[TaskRange]) -> Iterator[TaskRange]:
+    """Those of these tasks that are as the deed left them."""
     if isinstance(did, e.TasksDeleted):
-        yield from _as_deleted(state, did, run)
+        for run in tasks:
+            yield from _as_deleted(state, did, run)
         return
-    sub = remembering.known(state, run.submission)
-    if sub is None or run.hi >= sub.size:
-        return
-    for lo, hi in _as_left(sub, did, (run.lo, run.hi)):
-        yield TaskRange(run.submission, lo, hi)
+    for submission, runs in remembering.by_submission(tasks).items():
+        sub = remembering.known(state, submission)
+        if sub is not None:
+            for lo, hi in remembering.of_runs(sub, runs, _LEFT.get(type(did), "editable")).ascending():
+                yield TaskRange(SubmissionId(submission), lo, hi)
 
 
-def _as_left(sub: Submission, did: Undoable, run: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    match did:
-        case e.TasksCancelled():
-            runs = sub.cancelled.within(*run)
-        case e.TasksFailed():
-            runs = sub.failed.within(*run)
-        case e.TasksHeld():
-            runs = sub.kept.within(*run)
-        case e.TasksRetried():
-            yield from remembering.ranges_of(sub, run, "fresh").ascending()
-            return
-        case _:
-            yield from remembering.ranges_of(sub, run, "editable").ascending()
-            return
-    yield from reversed(aside.shown(runs, sub.deleted))
+#: What tasks are that are as the deed left them; edited ones have not started since.
+_LEFT: Final[dict[type[e.Event], remembering.What]] = {
+    e.TasksCancelled: "cancelled",
+    e.TasksFailed: "ended badly",
+    e.TasksHeld: "kept",
+    e.TasksRetried: "fresh",
+}
 
 
 def _as_deleted(state: State, did: e.TasksDeleted, run: TaskRange) -> Iterator[TaskRange]:
