@@ -5,7 +5,7 @@ folds. What must not enter: who may edit what (`surgery`).
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -14,10 +14,10 @@ from longshore_common import events as e
 from longshore_common.ids import TaskRange
 from longshore_common.log import Recorded
 from longshore_common.model import TaskSpec
-from longshore_dispatcher.core import changes, edition
+from longshore_dispatcher.core import bulk, changes, edition
 from longshore_dispatcher.core.content import need_of, shared_resources
 from longshore_dispatcher.core.edition import Edit, Origin, Piece
-from longshore_dispatcher.core.ranges import Ranges, Run
+from longshore_dispatcher.core.ranges import Ranges, Run, of
 from longshore_dispatcher.core.state import Lot, State, Submission
 
 #: Edited submissions whose last piece is kept.
@@ -48,6 +48,16 @@ def spec_of(state: State, sub: Submission, index: int) -> TaskSpec:
     elif made.base is not base and made.base != base:
         made = _keep(state, sub.id, _Made(made.piece, base))
     return made.spec
+
+
+def stretches(state: State, sub: Submission, run: Run) -> Iterator[tuple[TaskSpec, Run]]:
+    """An array's tasks of this run, cut where their spec changes."""
+    lo, hi = run
+    while lo <= hi:
+        spec = spec_of(state, sub, lo)
+        end = min(hi, edition.piece(sub.edits, lo, sub.size).hi) if sub.edits else hi
+        yield spec, (lo, end)
+        lo = end + 1
 
 
 def _keep(state: State, submission: int, made: _Made) -> _Made:
@@ -102,15 +112,14 @@ def _edit(state: State, seq: int, sub: Submission, runs: Sequence[Run], event: e
 
 def _hold(sub: Submission, edit: Edit, runs: Sequence[Run], *, holds: bool) -> None:
     """Let the edit hold for these tasks, or not. The user's word on memory comes before what was measured."""
-    meant = Ranges()
-    for lo, hi in runs:
-        if 0 <= lo <= hi < sub.size:
-            meant.add(lo, hi)
+    meant = of(reversed(bulk.falling((lo, hi) for lo, hi in runs if 0 <= lo <= hi < sub.size)))
     for task in sub.tasks.values():
         if task.placed:
             meant.cut(task.index, task.index)
-    for lo, hi in meant.runs:
-        (edit.runs.add if holds else edit.runs.cut)(lo, hi)
+    if holds:
+        bulk.put(edit.runs, meant.runs)
+    else:
+        bulk.take(edit.runs, meant.runs)
     if "memory" not in edit.change.set:
         return
     source, target = (sub.memory, edit.memory) if holds else (edit.memory, sub.memory)

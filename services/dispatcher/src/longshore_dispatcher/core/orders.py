@@ -59,13 +59,14 @@ class Orders:
         lo, hi = run
         self._count(sub, hi - lo + 1)
         content = sub.content
-        if content.spec is None or content.blobs or sub.tried.count or sub.last or sub.edits:
+        if content.spec is None or content.blobs or sub.tried.count or sub.last:
             for index in range(lo, hi + 1):
                 self._one(worker, sub, _Nth(index, sub.number(index) + 1, variant))
             return
         start, step = content.start, content.step
-        starts = [e.Start(i, 1, start + i * step) for i in range(lo, hi + 1)]
-        self._order(worker, sub, self._spec(content.spec, variant), 0).starts += starts
+        for spec, (first, last) in edits.stretches(self._state, sub, run):
+            starts = [e.Start(i, 1, start + i * step) for i in range(first, last + 1)]
+            self._order(worker, sub, self._spec(spec, variant), 0).starts += starts
 
     def again(self, worker: str, sub: Submission, tasks: list[Task], variant: int = 0) -> None:
         """Order tasks that were queued again; one whose outputs were granted is to be published, not run."""
