@@ -45,7 +45,7 @@ class Overtaken:
         if plain or len(self._seen) >= STUCK or key in self._seen or self._has_claim(head):
             return
         self._seen.add(key)
-        if len(self._places.claims) < reserve.limit(self._state) and len(self._new) < PER_TURN:
+        if self._may_claim():
             self._stuck.append(head)
             self._places.guard = self._before
 
@@ -71,18 +71,17 @@ class Overtaken:
         )
 
     def _before(self, name: str, ask: Ask) -> None:
-        """A task is about to start on a worker, or to be taken there in advance: those that could run there, too, and were
-        before it claim a place.
-        """
+        """A task is about to start on a worker: those that could run there, too, and were before it claim a place."""
         worker = self._state.workers[name]
         for head in [head for head in self._stuck if head.sub is not ask.sub or head.need != ask.lot]:
-            if able(worker, head.sub.batch, head.need):
+            if self._may_claim() and able(worker, head.sub.batch, head.need):
                 self._stuck.remove(head)
-                if head.left:  # it may have been taken in advance meanwhile
-                    self._claim(head)
-        full = len(self._places.claims) >= reserve.limit(self._state)
-        if not self._stuck or full or len(self._new) >= PER_TURN:
+                self._claim(head)
+        if not self._stuck or not self._may_claim():
             self._places.guard = None
+
+    def _may_claim(self) -> bool:
+        return len(self._places.claims) < reserve.limit(self._state) and len(self._new) < PER_TURN
 
     def _claim(self, head: Head) -> None:
         """Where it will soonest fit, if that is not in a moment."""
