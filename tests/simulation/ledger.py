@@ -41,6 +41,8 @@ class Ledger:
         self.retention: dict[str, Retention] = {}
         self.ended_at: dict[Task, float] = {}
         self.submitted_as: dict[Task, TaskSpec] = {}
+        self.was: dict[Task, list[TaskSpec]] = {}  # all that it ever was, by its edits
+        self.given: dict[Task, TaskSpec] = {}  # what its last attempt got
         self.edits: dict[int, tuple[Change, set[Task], dict[Task, int]]] = {}
         self.memory: dict[Task, int] = {}  # what a task was given after it ran out of memory
         self.sent: dict[tuple[str, str], dict[int, tuple[Edge, ...]]] = {}
@@ -129,6 +131,7 @@ class Ledger:
             specs = tuple(spec for k in sorted(parts) for spec in parts[k])
         for index, spec in enumerate(specs):
             self.spec[(record.seq, index)] = self.submitted_as[(record.seq, index)] = spec
+            self.was[(record.seq, index)] = [spec]
         sent = self.sent.pop((record.author.name, event.key), {})
         own = event.body.edges if isinstance(event.body, Specs) else ()
         self.edges[record.seq] = own or tuple(edge for k in sorted(sent) for edge in sent[k])
@@ -195,6 +198,7 @@ class Ledger:
             for _, (made, tasks, _) in sorted(self.edits.items()):
                 spec = edited(spec, made) if task in tasks else spec
             self.spec[task] = spec
+            self.was[task].append(spec)
 
     def _swept(self, record: Recorded, event: e.SweepOrdered) -> None:
         """Only what ended long enough ago, as its last attempt left it."""
@@ -207,7 +211,9 @@ class Ledger:
                 assert event.what != "outputs" or self.state[task] == "succeeded", f"{task} has no outputs"
                 assert start.n == max(1, self.last_n.get(task, 0))
                 assert record.at - self.ended_at[task] >= kept - self.slack, f"{event.what} of {task} go too early"
-                assert order.spec == self.spec[task]
+                if event.what == "outputs":  # what is removed for good is what its last attempt wrote, whatever was edited since
+                    assert order.spec.output == self.given[task].output, f"outputs of {task} are looked for elsewhere"
+                assert order.spec in self.was[task], f"{task} never was what is swept of it"
 
     def _tasks(self, ranges: tuple[TaskRange, ...]) -> Iterator[Task]:
         for run in ranges:
@@ -235,6 +241,7 @@ class Ledger:
                 if order.publish_of:
                     assert self.granted[task] == f"{task[0]}.{task[1]}.{order.publish_of}"
                 self.last_n[task] = start.n
+                self.given[task] = order.spec
                 self.place[f"{task[0]}.{task[1]}.{start.n}"] = record.seq
                 self.state[task] = "assigned"
                 if worker in self.up:

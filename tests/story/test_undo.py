@@ -298,3 +298,38 @@ def test_a_share_like_any_others_is_restored(desk):
     wished(desk, e.ShareRequested(kind="user", name="bob", weight=2))
     undone(desk, request)
     assert desk.state.shares == {("user", "bob"): Share(weight=2)}
+
+
+def test_nothing_is_swept_in_the_turn_that_takes_its_retention_back(desk):
+    desk.worker("w1", slots=1)
+    request = wished(desk, e.BatchRetentionRequested(batch="b", retention=Retention(logs=20)))
+    sub = desk.accepted(1)
+    desk.when_settled()
+    desk.ended("w1", (sub, 0, 1))
+    desk.later(100)  # the logs are due
+    desk.given(e.UndoRequested(request=request), "ada")
+    desk.when_decided()
+    assert desk.then(e.BatchRetentionSet).retention == Retention()
+    assert not desk.every(e.SweepOrdered)
+    desk.when_settled()
+    assert not desk.every(e.SweepOrdered)
+
+
+def test_outputs_are_swept_where_the_last_attempt_put_them_whatever_was_undone_since(desk):
+    desk.worker("w1", slots=1, prefetch=0)
+    sub = desk.accepted(2, spec=TaskSpec(command=("x",), output="file:///old/{index}"))
+    desk.given(e.BatchPauseRequested(batch="b"), "ada")
+    desk.when_settled()
+    edit = wished(desk, e.EditRequested(change=Change(set={"output": "file:///new/{index}"}), batch="b"))
+    wished(desk, e.BatchResumeRequested(batch="b"))
+    for index in range(2):
+        desk.moved("w1", "running", (sub, index, 1))
+        desk.ended("w1", (sub, index, 1), *(() if index == 0 else ("failed", "exit")), code=index)
+        desk.when_settled()
+    undone(desk, edit)
+    assert desk.then(e.TasksEdited).tasks == desk.tasks(sub, 1), "what succeeded keeps what it was given"
+    wished(desk, e.BatchRetentionRequested(batch="b", retention=Retention(outputs=20)))
+    desk.later(100)
+    desk.when_decided()
+    (order,) = desk.then(e.SweepOrdered).orders
+    assert (order.spec.output, [start.index for start in order.starts]) == ("file:///new/{index}", [0])

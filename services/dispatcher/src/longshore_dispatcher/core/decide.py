@@ -44,7 +44,8 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
         decisions += reuse.answers(state)
     decisions += workers.frozen(state)
     if state.due:
-        decisions += sweeping.sweeps(state, now, _retried(decisions))
+        reset = {event.batch for event, _ in decisions if isinstance(event, e.BatchRetentionSet)}
+        decisions += sweeping.sweeps(state, now, _retried(decisions), reset)
     decisions += _places(state, now, decisions, wished)
     return decisions
 

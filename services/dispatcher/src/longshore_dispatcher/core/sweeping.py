@@ -29,15 +29,15 @@ LOOKED_AT: Final = 200
 UNANSWERED: Final = 6 * 3600.0
 
 
-def sweeps(state: State, now: float, touched: Collection[int] = ()) -> Iterator[Decision]:
+def sweeps(state: State, now: float, touched: Collection[int] = (), reset: Collection[str] = ()) -> Iterator[Decision]:
     """Orders to workers that have none; at most one for each worker, and one per worker and batch it is due for.
 
-    This same turn has submissions `touched` run again.
+    This same turn has submissions `touched` run again, and sets how long things of the batches `reset` are kept.
     """
     under_way = {(s.submission, s.key) for s in state.sweeps.values() if s.at > now - UNANSWERED}
     busy = {s.worker for s in state.sweeps.values() if s.at > now - UNANSWERED}
     for (target, batch), heap in state.due.items():
-        if heap[0][0] > now or (target and not _free(state, target, busy)):
+        if batch in reset or heap[0][0] > now or (target and not _free(state, target, busy)):
             continue
         found = next((d for d in _first(heap, now) if (d[1], d[2]) not in under_way and _may_go(state, d, batch)), None)
         if found is None or found[1] in touched:
