@@ -211,7 +211,7 @@ class Ledger:
                 assert event.what != "outputs" or self.state[task] == "succeeded", f"{task} has no outputs"
                 assert start.n == max(1, self.last_n.get(task, 0))
                 assert record.at - self.ended_at[task] >= kept - self.slack, f"{event.what} of {task} go too early"
-                if event.what == "outputs":  # what is removed for good is what its last attempt wrote, whatever was edited since
+                if event.what == "outputs":  # removed for good: what its last attempt wrote, whatever was edited since
                     assert order.spec.output == self.given[task].output, f"outputs of {task} are looked for elsewhere"
                 assert order.spec in self.was[task], f"{task} never was what is swept of it"
 
