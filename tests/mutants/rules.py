@@ -44,11 +44,11 @@ MUTANTS = (
         "    task.avoid = ''\n",
     ),
     Mutant(
-        "two-may-publish",
-        "one attempt of a task is granted publication, never a second",
-        CORE + "reports.py",
-        "        if not task.granted:\n            state.grants",
-        "        if task.granted != task.n:\n            state.grants",
+        "what-was-granted-runs-again",
+        "once an attempt was granted publication, its outputs are the result: the next attempt only publishes them",
+        CORE + "orders.py",
+        "_Nth(task.index, task.n + 1, variant, task.granted)",
+        "_Nth(task.index, task.n + 1, variant, 0)",
     ),
     Mutant(
         "a-requirement-is-dropped",

@@ -345,3 +345,13 @@ def test_uploaded_inputs_stay_while_anything_of_their_batch_is_open(desk):
     desk.later(DAY + 1)
     desk.when_settled()
     assert [what for _, what, _ in swept(desk)] == ["inputs"]
+
+
+def test_what_is_kept_for_longer_from_now_on_does_not_go_in_the_same_turn(desk):
+    desk.worker(slots=4)
+    keep(desk, outputs=10)
+    ended(desk)
+    desk.later(11)
+    desk.given(e.BatchRetentionRequested(batch="b", retention=Retention()), "ada")
+    desk.when_settled()
+    assert swept(desk) == []

@@ -6,7 +6,7 @@ from longshore_common import events as e
 from longshore_common.errors import Unreachable
 from longshore_common.ids import TaskRange
 from longshore_common.log import Entry
-from longshore_common.model import Array, Parts, Retention, Specs, TaskSpec
+from longshore_common.model import Array, Change, Parts, Policy, Retention, Specs, Substitution, TaskSpec
 
 from .wire import Wire
 
@@ -19,6 +19,8 @@ SPECS = (
     TaskSpec(command=("true",), memory=1 << 29, retries=3, resources=("s3://r/a",)),
     TaskSpec(command=("true",), output="file:///out/{index}", checkpoint="state", retries=2),
 )
+#: An edit of commands that can be made again and again.
+AGAIN = Substitution(field="command", find="true", replace="true")
 WORKERS = ("w1", "w2", "w3")
 BATCHES = ("b0", "b1")
 
@@ -31,6 +33,7 @@ class User:
         self.dice = world.dice
         self.acknowledged: dict[str, int] = {}
         self.sizes: dict[int, int] = {}
+        self.said: list[int] = []
         self.sent = 0
         self.entry = 0
 
@@ -58,6 +61,7 @@ class User:
         await self.say(e.WorkerMoveRequested(workers=WORKERS, batch="*"))
         for seq in self.acknowledged.values():
             every = (TaskRange(seq, 0, self.sizes[seq] - 1),)
+            await self.say(e.DeleteRequested(tasks=every, restore=True))
             await self.say(e.RetryRequested(tasks=every))
             await self.say(e.SignalRequested(tasks=every, signal="continue"))
 
@@ -68,16 +72,22 @@ class User:
         key, size, pick = f"k{self.sent}", dice.randint(1, 8), dice.randrange(99)
         specs = tuple(SPECS[(pick + k) % len(SPECS)] for k in range(size))
         body = dice.choice((Array(spec=specs[0], size=size), Specs(specs=specs), None))
+        if isinstance(body, Specs) and dice.random() < 0.3:
+            edges = {(k, dice.randrange(k)) for k in range(1, size) if dice.random() < 0.7}
+            body = Specs(specs=specs, edges=tuple(sorted(edges)))
         if body is None:
             for part, spec in enumerate(specs):
                 await self.say(e.SubmissionPartSent(key=key, part=part, specs=(spec,)))
             body = Parts(parts=size, size=size)
         requires = ()
         if self.acknowledged and dice.random() < 0.3:
-            requires = (TaskRange(dice.choice(list(self.acknowledged.values())), 0, 0),)
+            source = dice.choice(list(self.acknowledged.values()))
+            requires = (TaskRange(source, 0, size - 1 if self.sizes[source] == size else 0),)
         event = e.TasksSubmitted(
             key=key, batch=dice.choice(BATCHES), body=body, held=dice.random() < 0.1, max_running=dice.choice((0, 0, 0, 2)),
             priority=dice.choice((0, 0, 1)), requires=requires, requires_any_outcome=dice.random() < 0.5,
+            each_requires=bool(requires) and len(requires[0]) == size,
+            on_failed_requirement=dice.choice(("fail", "fail", "wait")),
         )  # fmt: skip
         seq = await self.say(event)
         self.acknowledged[f"{key} {self.entry}"], self.sizes[seq] = seq, size
@@ -89,7 +99,8 @@ class User:
         self.world.note(f"ada: {event}")
         while True:
             try:
-                return await self.wire.log.append(entry)
+                self.said.append(await self.wire.log.append(entry))
+                return self.said[-1]
             except Unreachable:
                 await asyncio.sleep(0.3)
 
@@ -113,5 +124,14 @@ class User:
                 e.WorkerResizeRequested(workers=workers, concurrency=dice.randint(0, 3)),
                 e.WorkerCareRequested(care="clean", workers=workers),
                 e.ShareRequested(kind=dice.choice(("batch", "user")), name=batch, weight=dice.choice((0.5, 1, 3))),
+                e.PolicyRequested(
+                    policy=Policy(breaker_failures=dice.randint(0, 2), breaker_pause=dice.choice((5, 60)))
+                ),
+                e.EditRequested(change=Change(set={"retries": dice.randint(0, 2)}), tasks=tasks),
+                e.EditRequested(change=Change(substitutions=(AGAIN,)), batch=batch),
+                e.UndoRequested(request=dice.choice((0, *self.said[-6:]))),
+                e.DeleteRequested(tasks=tasks),
+                e.DeleteRequested(tasks=tasks, restore=True),
+                e.WorkerMoveRequested(batch=dice.choice((*BATCHES, "*")), workers=workers),
             )
         )
