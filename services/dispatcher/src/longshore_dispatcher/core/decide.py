@@ -65,12 +65,6 @@ def _retried(so_far: list[Decision]) -> set[int]:
     return {run.submission for event, _ in so_far if isinstance(event, e.TasksRetried) for run in event.tasks}
 
 
-def _sweeps(state: State, now: float, so_far: list[Decision]) -> Iterator[Decision]:
-    """What is due, unless this turn says anew how long things are kept."""
-    if not any(isinstance(event, e.BatchRetentionSet) for event, _ in so_far):
-        yield from sweeping.sweeps(state, now, _retried(so_far))
-
-
 def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) -> Iterator[Decision]:
     """Claims, assignments and recalls, on workers and of batches that this turn does not change."""
     if any(isinstance(event, e.BatchPaused) for event, _ in so_far):
