@@ -51,7 +51,7 @@ def test_a_big_task_claims_a_worker_before_smaller_ones_behind_it_pass(desk):
 
 
 def test_without_a_claim_it_would_be_passed_for_ever_with_one_it_starts_when_the_longest_has_ended(desk):
-    sub, running = busy(desk, "w1")
+    _, running = busy(desk, "w1")
     big = desk.accepted(1, spec=asking(4))
     desk.accepted(1000, spec=asking())
     queue = list(running["w1"])
@@ -84,7 +84,7 @@ def test_what_fits_beside_the_claim_is_placed_there(desk):
 
 
 def test_what_surely_ends_before_is_placed_there(desk):
-    sub, running = busy(desk, "w1")
+    _, running = busy(desk, "w1")
     desk.later(100)
     big = desk.accepted(1, spec=asking(4))
     desk.accepted(5, spec=asking())

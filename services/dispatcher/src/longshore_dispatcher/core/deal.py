@@ -49,6 +49,10 @@ class Places:
             beside.take(need, count)
         return seat
 
+    def close(self) -> None:
+        """The turn is over: should it not come to pass, whoever was given something has room as before."""
+        self.roster.changed([*self._seats, *self.told])
+
     def start(self, ask: Ask, want: int) -> Shares:
         """Places where tasks can start now."""
         if ask.need.plain:

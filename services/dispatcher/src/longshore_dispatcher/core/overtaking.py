@@ -38,11 +38,16 @@ class Overtaken:
         self._seen: set[tuple[int, Need]] = set()
         self._new: list[e.PlaceReserved] = []
 
+    @property
+    def enough(self) -> bool:
+        """Whether no more of them are looked at in this turn."""
+        return len(self._seen) >= STUCK
+
     def blocked(self, head: Head) -> None:
         """This one found no place where it could start now."""
         key = (head.sub.id, head.need)
         plain = all(need.plain for need in variants(head.need))
-        if plain or len(self._seen) >= STUCK or key in self._seen or self._has_claim(head):
+        if plain or self.enough or key in self._seen or self._has_claim(head):
             return
         self._seen.add(key)
         if self._may_claim():
@@ -71,12 +76,15 @@ class Overtaken:
         )
 
     def _before(self, name: str, ask: Ask) -> None:
-        """A task is about to start on a worker: those that could run there, too, and were before it claim a place."""
+        """A task is about to start on a worker, or to be taken there in advance: those that could run there, too, and were
+        before it claim a place.
+        """
         worker = self._state.workers[name]
         for head in [head for head in self._stuck if head.sub is not ask.sub or head.need != ask.lot]:
             if self._may_claim() and able(worker, head.sub.batch, head.need):
                 self._stuck.remove(head)
-                self._claim(head)
+                if head.left:  # it may have been taken in advance meanwhile
+                    self._claim(head)
         if not self._stuck or not self._may_claim():
             self._places.guard = None
 

@@ -25,8 +25,6 @@ Decision = tuple[e.Event, str]
 PER_TURN: Final = 2000
 #: Submissions of tasks with a time limit that are looked at to fill what is claimed but not needed yet.
 BACK_FILLED: Final = 20
-#: Users looked at, those who used least, for tasks that may claim a place.
-FIRST: Final = 4
 #: Each of those who are in line gets one of so many parts of its equal part of the free places at a time.
 PARTS: Final = 8
 #: Seconds of work of one slot that are not worth to be shared more finely.
@@ -49,6 +47,7 @@ class Turn:
         self.lineup = Lineup(state, now)
         self._heads: dict[tuple[int, Need], Head] = {}
         self._stuck: dict[tuple[Need, str], float] = {}
+        self._dead: set[Need] = set()
         self._given: dict[tuple[str, str], int] = {}
         self._ahead = False
         self._shortest = _part(min(state.paces.values(), default=-1.0))
@@ -64,6 +63,7 @@ class Turn:
             if self.places.claims:
                 self._serve_claims()
             self._serve_all(ahead=True)
+            self.places.close()
         yield from self.overtaken.claims()
         yield from self.orders.events()
 
@@ -71,6 +71,7 @@ class Turn:
         """Places where something can start, or those in advance, for everybody."""
         self._ahead = ahead
         self._stuck.clear()
+        self._dead.clear()
         ranks = self.lineup.ranks()
         if not self.lineup.extra and (not ahead or self._shortest >= AHEAD):
             self._look_ahead(-ranks[0])
@@ -79,17 +80,10 @@ class Turn:
                 self._serve_rank(rank)
 
     def _look_ahead(self, priority: int) -> None:
-        """Needs for which there is no place are known before anybody is asked; who is first of those in line may claim one."""
-        for need in self.state.queue.needs:
-            if self.places.walks.hopeless(need, priority, ahead=self._ahead):
-                self._stuck[(need, "*")] = 0.0
-        if not self._ahead and len(self._stuck) < len(self.state.queue.needs):
-            for rank in self.lineup.ranks()[:1]:
-                for user in self.lineup.users(rank)[:FIRST]:
-                    for part in self.lineup.parts(rank, user.name, _never)[:1]:
-                        line = part.lines[0]
-                        if self._hopeless(line.need, part.name) and (head := self._head(line.first, line.need)):
-                            self.overtaken.blocked(head)
+        """Needs for which there is no place are known before anybody is asked."""
+        self._dead = {
+            need for need in self.state.queue.needs if self.places.walks.hopeless(need, priority, ahead=self._ahead)
+        }
 
     def _serve_claims(self) -> None:
         """What is claimed, for those who claim it; and what ends before it is needed."""
@@ -159,9 +153,11 @@ class Turn:
         )
 
     def _hopeless(self, need: Need, batch: str) -> bool:
-        """Whether others with this need found no place in this turn, and so nobody will."""
+        """Whether others with this need found no place in this turn, or would not, and nobody has to ask once more."""
         found = self._stuck.get((need, self.places.walks.serving(batch)))
-        return found is not None and (not self._ahead or found <= self._shortest)
+        if found is not None:
+            return not self._ahead or found <= self._shortest
+        return need in self._dead and (self._ahead or self.overtaken.enough)
 
     def _quantum(self, users: list[Whose], batches: list[Part], head: Head) -> tuple[int, float]:
         """(tasks that the first batch may have until it is another one's turn, use that each is charged)"""
@@ -203,7 +199,8 @@ class Turn:
             return 0.0
         given, charge = 0, 0.0
         place = (line.need, self.places.walks.serving(batch.name))
-        if not self._ahead or _part(head.pace) < self._stuck.get(place, 1e9):
+        known = line.need in self._dead and head.fresh > 0
+        if not known and (not self._ahead or _part(head.pace) < self._stuck.get(place, 1e9)):
             want, charge = self._quantum(users, batches, head)
             given = self._give(head, min(want, self._room(head.sub), PER_TURN - self.orders.count))
         if given < 0:
@@ -295,7 +292,3 @@ class Turn:
 def _part(pace: float) -> float:
     """Seconds a task runs, as far as it matters for how much is taken in advance: all longer ones are alike."""
     return pace if 0 <= pace < AHEAD else AHEAD
-
-
-def _never(_need: Need, _batch: str) -> bool:
-    return False

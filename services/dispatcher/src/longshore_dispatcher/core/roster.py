@@ -5,7 +5,7 @@ follows from the workers and their loads. What must not enter: what is placed wh
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from longshore_dispatcher.core.content import Need, thousandths
@@ -143,6 +143,13 @@ class Roster:
     def known(self, name: str) -> Seat:
         """The same of one that is known to be up; `KeyError` else."""
         return self._known[name].seat
+
+    def changed(self, names: Iterable[str]) -> None:
+        """Look at these again, whatever is remembered."""
+        for name in names:
+            if self.stamps.pop(name, None) is not None:
+                self.stamp += 1
+                self.stamps[name] = self.stamp
 
     def remember(self, key: tuple[object, ...], tried: Tried) -> None:
         """How far was looked for what the key stands for; what is not used is forgotten."""
