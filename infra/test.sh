@@ -80,8 +80,8 @@ run() { # name, seconds, marker expression, arguments
 install busybox=busybox-static setpriv=util-linux || echo "busybox is missing: tests that make an image of it cannot run"
 install cc=gcc || echo "cc is missing: the tests of GPUs and of clocks that are set, which make a library, cannot run"
 install mkfs.btrfs=btrfs-progs || echo "btrfs-progs is missing: clones of resources are not tried"
-run "fast" 600 "not slow and not chaos and not engine and not azurite" "$@"
-run "whole stack" 480 "slow and not chaos and not engine" "$@"
+run "fast" 1200 "not slow and not chaos and not engine and not azurite" "$@"
+run "whole stack" 900 "slow and not chaos and not engine" "$@"
 if azurite; then
     run "counterparts" 240 "azurite" "$@"
 else
@@ -92,10 +92,10 @@ if start_engine; then
     install podman=podman runc=runc conmon=conmon || echo "== Podman: NOT RUN, it cannot be installed here"
     registry || echo "== registry: NOT RUN, there is no docker-registry here"
     run "container engine" 600 "engine and not chaos" "$@"
-    run "chaos" 420 "chaos" "$@"
+    run "chaos" 600 "chaos" "$@"
 else
     echo "== container engine: NOT RUN, there is none here"
-    run "chaos" 420 "chaos and not engine" "$@"
+    run "chaos" 600 "chaos and not engine" "$@"
 fi
 [ $((passed + failed)) -gt 0 ] || { echo "no test was run"; status=1; }
 echo "$passed passed, $failed failed"
