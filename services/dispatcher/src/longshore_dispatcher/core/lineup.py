@@ -5,6 +5,7 @@ What must not enter: places.
 
 from collections.abc import Callable, Collection, Iterator
 from heapq import heapify, heappop, heapreplace, merge
+from typing import Final
 
 from longshore_dispatcher.core import shares
 from longshore_dispatcher.core.content import Need
@@ -64,6 +65,9 @@ class Whose:
         return (self.score, self.name) < (other.score, other.name)
 
 
+_NONE: Final[dict[Need, Standing]] = {}
+
+
 class Lineup:
     """Who is in line. `extra` are submissions that the queue does not know yet."""
 
@@ -95,7 +99,7 @@ class Lineup:
         extra = self.extra.get(rank, {}).get(user, {})
         found = []
         for name in {**standing, **extra} if extra else standing:
-            lines, more = standing.get(name, {}), extra.get(name, {})
+            lines, more = standing.get(name, _NONE), extra.get(name, {}) if extra else {}
             needs = [need for need in ({**lines, **more} if more else lines) if not hopeless(need, name)]
             if not needs or ((batch := self._state.batches.get(name)) is not None and batch.paused):
                 continue

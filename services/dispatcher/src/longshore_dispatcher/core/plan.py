@@ -48,6 +48,7 @@ class Turn:
         self._heads: dict[tuple[int, Need], Head] = {}
         self._stuck: dict[tuple[Need, str], float] = {}
         self._dead: set[Need] = set()
+        self._checked = (-1, False), False
         self._given: dict[tuple[str, str], int] = {}
         self._ahead = False
         self._shortest = _part(min(state.paces.values(), default=-1.0))
@@ -72,6 +73,7 @@ class Turn:
         self._ahead = ahead
         self._stuck.clear()
         self._dead.clear()
+        self._checked = (-1, False), False
         ranks = self.lineup.ranks()
         if not self.lineup.extra and (not ahead or self._shortest >= AHEAD):
             self._look_ahead(-ranks[0])
@@ -132,11 +134,11 @@ class Turn:
     def _serve_rank(self, rank: int) -> None:
         """All with one priority, whoever used least first."""
         users = self.lineup.users(rank)
-        while users and self.orders.count < PER_TURN:
+        while users and self.orders.count < PER_TURN and not self._all_stuck():
             user = users[0]
             if user.batches is None:
                 user.batches = self.lineup.parts(rank, user.name, self._hopeless)
-            if not user.batches or self._capped("user", user.name) or self._all_stuck():
+            if not user.batches or self._capped("user", user.name):
                 heappop(users)
                 continue
             charge = self._serve(users, user.batches)
@@ -146,11 +148,13 @@ class Turn:
 
     def _all_stuck(self) -> bool:
         """Whether nobody finds a place any more, whatever its need."""
-        return (
-            not self.lineup.extra
-            and len(self._stuck) >= len(self.state.queue.needs)
-            and all(self._hopeless(need, "") for need in self.state.queue.needs)
-        )
+        needs = self.state.queue.needs
+        if self.lineup.extra or len(self._stuck) + len(self._dead) < len(needs):
+            return False
+        known = (len(self._stuck), self.overtaken.enough)
+        if known != self._checked[0]:
+            self._checked = known, all(self._hopeless(need, "") for need in needs)
+        return self._checked[1]
 
     def _hopeless(self, need: Need, batch: str) -> bool:
         """Whether others with this need found no place in this turn, or would not, and nobody has to ask once more."""

@@ -71,7 +71,9 @@ class Hold:
 
 
 class Books(NamedTuple):
-    """Where an attempt is counted: for its user, for its user's part of the batch, and for the batch as a whole."""
+    """Where an attempt is counted: for its user, for its user's part of the batch, and for the batch as a whole, of which
+    only matters how many there are.
+    """
 
     user: Hold
     part: Hold
@@ -103,17 +105,20 @@ def one(total: "Total", need: Need) -> float:
 
 def begun(state: "State", sub: "Submission", need: Need | None, count: int) -> None:
     """So many attempts of this need were assigned."""
-    for hold in books(state, sub) if count else ():
-        hold.placed += count
-        hold.count(0, need, count)
+    if count:
+        mine = books(state, sub)
+        mine.batch.placed += count
+        for hold in mine[:2]:
+            hold.placed += count
+            hold.count(0, need, count)
 
 
 def moved(state: "State", sub: "Submission", task: "Task", phases: tuple[int, int]) -> None:
     """A placed attempt went from one phase to a later one."""
     before, after = phases
-    mine = books(state, sub)
+    mine = state.books[(sub.user, sub.batch)]
     _settle(state, mine)
-    for hold in mine:
+    for hold in mine[:2]:
         hold.count(before, task.need, -1)
         if after < 2:
             hold.count(after, task.need, 1)
@@ -121,10 +126,11 @@ def moved(state: "State", sub: "Submission", task: "Task", phases: tuple[int, in
 
 def lifted(state: "State", sub: "Submission", task: "Task", phase: int) -> None:
     """A placed attempt that was in this phase is not on its worker any more."""
-    mine = books(state, sub)
+    mine = state.books[(sub.user, sub.batch)]
+    mine.batch.placed -= 1
     if phase == 1:
         _settle(state, mine)
-    for hold in mine:
+    for hold in mine[:2]:
         hold.placed -= 1
         if phase < 2:
             hold.count(phase, task.need, -1)
@@ -137,7 +143,9 @@ def lifted(state: "State", sub: "Submission", task: "Task", phase: int) -> None:
 
 def restored(state: "State", sub: "Submission", task: "Task", phase: int) -> None:
     """A placed attempt of a snapshot is counted again; what it used is written down already."""
-    for hold in books(state, sub):
+    mine = books(state, sub)
+    mine.batch.placed += 1
+    for hold in mine[:2]:
         hold.placed += 1
         if phase < 2:
             hold.count(phase, task.need, 1)
