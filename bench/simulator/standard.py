@@ -64,7 +64,7 @@ def mixed(dice: Random, scale: float) -> Trace:
         Host("g000", 16, 64 * GB, 4),
         Host("g001", 16, 64 * GB, 4),
     )
-    arrivals = w.poisson(dice, int(900 * scale), 2.5)
+    arrivals = w.poisson(dice, int(1200 * scale), 2.5)
     return Trace("mixed requests", tuple(_mixed_job(dice, at, f"u{k % 5}") for k, at in enumerate(arrivals)), hosts)
 
 
@@ -102,7 +102,7 @@ def google(dice: Random, scale: float) -> Trace:
     """The machines of Google's 2011 trace, with arrays of small tasks whose times have a heavy tail."""
     jobs = []
     for k, at in enumerate(w.poisson(dice, int(300 * scale), 1.5)):
-        times = w.pareto(dice, dice.randint(1, 40), 15, 1.5, 240)
+        times = w.pareto(dice, dice.randint(1, 40), 15, 1.5, 180)
         cpus, memory = dice.choice((0.5, 0.5, 1, 2, 4)), dice.choice((1, 1, 2, 4, 8)) * GB
         priority = dice.choice((0, 0, 0, 1))
         jobs.append(Job(at, times, cpus, memory, user=f"u{k % 7}", batch=f"b{k % 7}", priority=priority))

@@ -67,9 +67,9 @@ MUTANTS = (
     Mutant(
         "who-used-most-comes-first",
         "among users, who used least for its weight is served first",
-        CORE + "plan.py",
-        'def __lt__(self, other: "_User") -> bool:\n        return (self.score, self.name) < (other.score, other.name)',
-        'def __lt__(self, other: "_User") -> bool:\n        return (self.score, self.name) > (other.score, other.name)',
+        CORE + "lineup.py",
+        'def __lt__(self, other: "Whose") -> bool:\n        return (self.score, self.name) < (other.score, other.name)',
+        'def __lt__(self, other: "Whose") -> bool:\n        return (self.score, self.name) > (other.score, other.name)',
     ),
     Mutant(
         "claims-are-ignored",
@@ -95,9 +95,16 @@ MUTANTS = (
     Mutant(
         "priority-backwards",
         "a higher priority is served first",
-        CORE + "plan.py",
-        "for rank in sorted({*state.queue.tree, *self._extra}):",
-        "for rank in sorted({*state.queue.tree, *self._extra}, reverse=True):",
+        CORE + "lineup.py",
+        "return sorted({*self._state.queue.tree, *self.extra})",
+        "return sorted({*self._state.queue.tree, *self.extra}, reverse=True)",
+    ),
+    Mutant(
+        "an-edit-reaches-what-runs",
+        "what is on a worker keeps the spec that it was given, also for what is judged of it",
+        CORE + "edits.py",
+        "        if task.placed:\n            meant.cut(task.index, task.index)\n",
+        "        if False:\n            meant.cut(task.index, task.index)\n",
     ),
     Mutant(
         "unread-orders-are-lost",
