@@ -38,7 +38,7 @@ def placed(desk, worker):
     return [tuple(map(int, attempt.split("."))) for attempt in desk.state.load(worker).attempts]
 
 
-def fails(desk, worker="w1", times=5, cause="host", took=None):
+def fails(desk, worker="w1", times=6, cause="host", took=None):
     """Different tasks of as many submissions as it takes fail there."""
     quarantines = []
     for _ in range(100):
@@ -47,7 +47,7 @@ def fails(desk, worker="w1", times=5, cause="host", took=None):
         mine = placed(desk, worker)
         if not times or not mine:
             break
-        ends(desk, worker, mine[0], cause=cause, took=took)
+        ends(desk, worker, mine[-1], cause=cause, took=took)  # the newest: begun after the last one failed
         times -= 1
     return quarantines
 
@@ -151,11 +151,24 @@ def test_a_task_that_goes_well_takes_back_what_is_held_against_its_host(desk):
     assert fails(desk, times=4) == []
 
 
+def test_one_accident_that_ends_all_that_is_there_counts_once(desk):
+    """A spawner that is killed ends eight running tasks and what waits behind them."""
+    harbour(desk, workers=("w1",), slots=8)
+    for _ in range(20):
+        desk.accepted(1)
+    desk.when_settled()
+    for attempt in placed(desk, "w1"):
+        ends(desk, "w1", attempt)
+    desk.when_settled()
+    assert not in_quarantine(desk)
+    assert len(fails(desk)) == 1, "what was begun after it is news again"
+
+
 def test_a_bare_command_that_goes_well_does_not_speak_for_the_container_engine(desk):
-    harbour(desk, workers=("w1",), slots=12)
-    for _ in range(5):
-        desk.accepted(1, spec=DOCKER)
+    harbour(desk, workers=("w1",), slots=2)
     bare = desk.accepted(1)
+    for _ in range(7):
+        desk.accepted(1, spec=DOCKER)
     fails(desk, times=4)
     ends(desk, "w1", (bare, 0, 1), "succeeded")
     assert len(fails(desk, times=1)) == 1
@@ -250,19 +263,18 @@ def test_definite_failures_stopped_attempts_and_worn_out_memory_are_no_hosts_fau
 
 def test_while_it_is_in_quarantine_it_is_given_nothing_and_gives_back_what_it_has_not_begun(desk):
     desk.worker("w1", slots=2, prefetch=8)
-    for _ in range(10):
+    for _ in range(30):
         desk.accepted(1)
     desk.when_settled()
     held = placed(desk, "w1")
     runs(desk, "w1", held[0])
-    for attempt in held[1:6]:
-        ends(desk, "w1", attempt)
-    desk.when_settled()
+    fails(desk)
     assert in_quarantine(desk)
-    (order,) = desk.every(e.AttemptsRecalled)
-    assert set(order.attempts) == {".".join(map(str, a)) for a in held[6:]}
-    for attempt in held[6:]:
-        ends(desk, "w1", attempt, "recalled")
+    waiting = {attempt: task for attempt, task in desk.state.load("w1").attempts.items() if task.state != "running"}
+    assert waiting
+    assert all(task.recalled for task in waiting.values())
+    for attempt in list(waiting):
+        ends(desk, "w1", attempt.split("."), "recalled")
     desk.later(299)
     desk.when_settled()
     assert desk.starts() == {}
@@ -337,7 +349,7 @@ def test_a_probe_whose_failure_may_be_its_own_fault_is_followed_by_another(desk)
 
 def test_what_an_attempt_from_before_says_is_no_probe(desk):
     harbour(desk, workers=("w1",), slots=8)
-    for _ in range(10):
+    for _ in range(20):
         desk.accepted(1)
     desk.when_settled()
     old = placed(desk, "w1")[-1]
@@ -351,7 +363,7 @@ def test_what_an_attempt_from_before_says_is_no_probe(desk):
 
 def test_failures_of_attempts_from_before_do_not_make_a_quarantine_longer(desk):
     harbour(desk, workers=("w1",), slots=8)
-    for _ in range(10):
+    for _ in range(20):
         desk.accepted(1)
     desk.when_settled()
     old = placed(desk, "w1")[-1]

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Strike(Struct, array_like=True):
-    """A fast failure on a worker at log time `at`, of attempts of this kind (see `trust.kind`).
+    """A fast failure on a worker at log time `at` and place `seq`, of attempts of this kind (see `trust.kind`).
 
     `level`: 0 says nothing about the host, 1 makes it suspect, 2 is sure to be the host's.
     """
@@ -19,6 +19,7 @@ class Strike(Struct, array_like=True):
     cause: str
     kind: str
     level: int = 0
+    seq: int = 0
 
 
 class Standing(Struct, omit_defaults=True):

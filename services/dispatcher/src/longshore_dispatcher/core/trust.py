@@ -6,7 +6,8 @@ host's. How much it says is its level:
 * 2, sure: the very task got past that point on another worker; or its submission, all of whose tasks are the same, did
   well somewhere and fails here for `host`, `launch` or `image`.
 * 1, suspect: the cause is `host`; or its submission did well somewhere; an `exit` only if nine of ten went well elsewhere.
-* 0: it may as well be the task's fault, and nothing follows from it.
+* 0: it may as well be the task's fault, or one accident with the strike before (it was assigned before that), and nothing
+  follows from it.
 
 `breaker_failures` strikes of different tasks within `breaker_window` put the worker into quarantine. Of suspect ones each
 submission has a half at most, and none counts while tasks of its batch strike another worker for the same cause: what
@@ -178,10 +179,16 @@ def failed(state: State, sub: Submission, task: Task, end: e.Ended, cause: Cause
     if not _fast(state.policy, end):
         worker.trust.passed = probe and cause in OWN_CAUSES
     elif cause in CAUSES:
-        level = _level(sub, task, cause, worker)
-        strike = Strike(state.at, sub.id, task.index, sub.batch, cause, kind(state, sub, task, cause), level)
+        level = 0 if _known(worker, task) else _level(sub, task, cause, worker)
+        of = kind(state, sub, task, cause)
+        strike = Strike(state.at, sub.id, task.index, sub.batch, cause, of, level, state.seq)
         others = [s for s in worker.trust.strikes if (s.submission, s.index) != (sub.id, task.index)]
         _keep(state, worker, [*others, strike][-max(KEPT, state.policy.breaker_failures) :])
+
+
+def _known(worker: Worker, task: Task) -> bool:
+    """Whether it was there already when another struck: one accident, such as a spawner that dies, ends all that is there."""
+    return any(strike.level and strike.seq > task.seq for strike in worker.trust.strikes)
 
 
 def _fast(policy: Policy, end: e.Ended) -> bool:
