@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Seeds of the quick look, and of the long one that CI takes as well.
-FEW, MANY = 100, int(os.environ.get("LONGSHORE_SEEDS", "2500"))
+FEW, MANY = 100, int(os.environ.get("LONGSHORE_SEEDS", "2000"))
 #: Processes side by side, and seconds that a seed may take.
 SIDE_BY_SIDE = len(os.sched_getaffinity(0))
 PATIENCE = 1.0

@@ -3,6 +3,7 @@
 `--verbose` tells what happens when, `--digest` the digest of each seed's log.
 """
 
+import gc
 import hashlib
 import sys
 import time
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
             log = hashlib.sha256(repr([(r.at, r.subject, r.body) for r in world.hub.records]).encode())
             print(seed, log.hexdigest())
         count, events, steps = count + 1, events + len(world.hub.records), steps + world.loop.steps
+        gc.unfreeze()  # a dispatcher that restores freezes what there is: here that is a world that has ended
     took = time.perf_counter() - began
     print(f"{count} seeds, {events} events, {steps} awaits in {took:.1f} s")
     return 0
