@@ -128,6 +128,34 @@ def test_a_host_that_failed_a_task_does_not_get_it_back_by_being_idle(desk):
     assert asked_back(desk) == []
 
 
+def test_a_host_that_gave_it_back_gets_it_again_once_it_is_idle(desk):
+    """It was busy then; what it may not do is take it in advance again."""
+    sub = behind(desk, size=2)
+    task = desk.state.submissions[sub].tasks[1]
+    task.avoid, task.returned = "w2", True
+    desk.worker("w2", slots=1, prefetch=0)
+    assert asked_back(desk) == [1]
+
+
+def test_what_is_first_in_line_and_fits_beside_nothing_there_goes_where_it_fits(desk):
+    """Early in the order of its host is not soon: one GPU of two is taken for long."""
+    desk.worker("w1", slots=-1, prefetch=4, facts=HostFacts(cpus=8, memory=64 << 30, gpus=2))
+    one = desk.accepted(1, spec=TaskSpec(command=("x",), gpus=1))
+    desk.when_settled()
+    both = desk.accepted(1, spec=TaskSpec(command=("x",), cpus=5, gpus=2))
+    desk.when_settled()
+    small = desk.accepted(3, spec=TaskSpec(command=("x",), cpus=2, memory=6 << 30))
+    desk.when_settled()
+    desk.moved("w1", "running", (one, 0, 1))
+    desk.moved("w1", "running", (small, 0, 1))  # others would leave no room for what was before them
+    for sub in (one, both, small):
+        desk.state.submissions[sub].pace = 60
+    desk.worker("w2", slots=-1, prefetch=0, facts=HostFacts(cpus=8, memory=4 << 30, gpus=2))
+    desk.when_settled()
+    (order,) = desk.every(e.AttemptsRecalled)
+    assert order.attempts == (f"{both}.0.1",)
+
+
 def test_an_agent_that_does_not_answer_keeps_nothing_from_others(desk):
     """w1 neither answers nor goes on: after half a minute what w3 holds too much is asked for instead."""
     behind(desk, size=3)

@@ -154,6 +154,7 @@ def _charge(state: State, task: Task, verdict: e.Requeue) -> None:
     """Spend the budget of the verdict's cause, and remember where not to go again."""
     task.not_before, task.wait, task.reason = verdict.not_before, verdict.wait, verdict.reason[:200]
     task.avoid = task.worker
+    task.returned = verdict.cause is None
     if verdict.cause in OWN_CAUSES:
         task.spent += 1
         task.avoid, task.granted = trust.shunned(state, task.worker), 0

@@ -4,7 +4,7 @@ What must not enter: who gets them.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from longshore_dispatcher.core import changes
 from longshore_dispatcher.core.content import Need
@@ -20,6 +20,16 @@ LOOKED_AT: Final = 2000
 Due = dict[tuple[int, Need], list[Task]]
 
 
+class Shyness(NamedTuple):
+    """The worker that some tasks keep away from ("": none), and whether it gave them back or failed them."""
+
+    avoid: str = ""
+    returned: bool = False
+
+
+NOT_SHY: Final = Shyness()
+
+
 class Head:
     """The tasks of one submission that need the same; what is taken here is taken from this turn's view only."""
 
@@ -30,7 +40,7 @@ class Head:
         lot = sub.lots[0] if len(sub.lots) == 1 else next(lot for lot in sub.lots if lot.need == need)
         self.pace = sub.pace if sub.pace >= 0 else state.paces.get(sub.batch, -1.0)
         self._again = [sub.tasks[index] for index in sorted(lot.again)] + due if lot.again else list(due)
-        self._groups: dict[str, list[Task]] | None = None
+        self._groups: dict[Shyness, list[Task]] | None = None
         self._runs = lot.fresh.first(LOOKED_AT)
         self._runs.reverse()
         self.fresh = min(LOOKED_AT, lot.fresh.count)
@@ -48,20 +58,20 @@ class Head:
             return self._runs[-1][0]
         return self._again[0].index
 
-    def groups(self, now: float) -> Iterator[tuple[str, int]]:
-        """How many tasks queued again it has, by the host that they keep away from ("" = none)."""
+    def groups(self, now: float) -> Iterator[tuple[Shyness, int]]:
+        """How many tasks queued again it has, by the host that they keep away from."""
         if self._groups is None:
             self._groups = {}
             for task in self._again:
                 old = now - max(task.not_before, task.at) > AVOIDED
-                self._groups.setdefault("" if old else task.avoid, []).append(task)
-        for avoid, tasks in self._groups.items():
+                self._groups.setdefault(NOT_SHY if old else Shyness(task.avoid, task.returned), []).append(task)
+        for shyness, tasks in self._groups.items():
             if tasks:
-                yield avoid, len(tasks)
+                yield shyness, len(tasks)
 
-    def take(self, avoid: str, count: int) -> list[Task]:
+    def take(self, shyness: Shyness, count: int) -> list[Task]:
         """The first tasks of such a group, which are given away."""
-        tasks = self._groups[avoid] if self._groups is not None else []
+        tasks = self._groups[shyness] if self._groups is not None else []
         taken = tasks[:count]
         del tasks[:count]
         return taken

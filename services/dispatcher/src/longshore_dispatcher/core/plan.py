@@ -12,7 +12,7 @@ from longshore_common import events as e
 from longshore_dispatcher.core import reserve, shares
 from longshore_dispatcher.core.content import Need, variants
 from longshore_dispatcher.core.deal import Ask, Places, Shares
-from longshore_dispatcher.core.heads import Due, Head, due
+from longshore_dispatcher.core.heads import Due, Head, Shyness, due
 from longshore_dispatcher.core.lineup import Lineup, Part, Whose, go_on
 from longshore_dispatcher.core.orders import Orders
 from longshore_dispatcher.core.overtaking import Overtaken
@@ -239,10 +239,10 @@ class Turn:
     def _give(self, head: Head, want: int) -> int:
         """Place up to `want` tasks; how many found a place, -1: none, but others of the line may."""
         given, refused = 0, False
-        for avoid, tasks in head.groups(self.now):
+        for shyness, tasks in head.groups(self.now):
             if (more := min(want - given, tasks)) > 0:
-                shy = avoid if avoid and self._elsewhere(head, avoid) else ""
-                placed = self._again(head, more, (avoid, shy))
+                shy = self._shy(head, shyness)
+                placed = self._again(head, more, shyness, shy)
                 refused |= not placed and not shy
                 given += placed
         if (more := min(want - given, head.fresh)) > 0:
@@ -255,13 +255,17 @@ class Turn:
             given += placed
         return given if given or refused else -1
 
-    def _again(self, head: Head, want: int, where: tuple[str, str]) -> int:
-        """Place tasks queued again that failed on one host, away from there if they are shy of it."""
-        failed, shy = where
+    def _shy(self, head: Head, shyness: Shyness) -> str:
+        """Which worker they keep away from, if any: who gave them back may start them, but not take them in advance again."""
+        avoid = "" if shyness.returned and not self._ahead else shyness.avoid
+        return avoid if avoid and self._elsewhere(head, avoid) else ""
+
+    def _again(self, head: Head, want: int, group: Shyness, shy: str) -> int:
+        """Place tasks queued again of one group, away from the worker that they are shy of."""
         placed = 0
         for variant, found in self._find(head, want, shy):
             for seat, count in found:
-                self.orders.again(seat.name, head.sub, head.take(failed, count), variant)
+                self.orders.again(seat.name, head.sub, head.take(group, count), variant)
                 self._count(head.sub, count)
                 placed += count
         return placed

@@ -112,14 +112,35 @@ def _unwanted(state: State, task: Task, worker: Worker, paused: Collection[str])
 # --- for workers that idle ----------------------------------------------------------------------------------------------
 
 
-def _at_once(worker: Worker, load: Load) -> int:
-    """How many of the first attempts that it holds it can run at once: there is not enough of something for more."""
-    left, count = Seat(worker, Load()), 0
-    for task in islice(load.attempts.values(), SAMPLED):
-        if left.starts(need := task.need or PLAIN) > 0:
-            left.take(need, 1)
+class _Now(NamedTuple):
+    """How many of what a worker holds run at once, and which of those are not told to run yet."""
+
+    width: int
+    soon: frozenset[str]
+
+
+def _at_once(worker: Worker, load: Load) -> _Now:
+    """What of a worker's attempts runs side by side where there is not enough of something for all.
+
+    As agents do it, the first that cannot start has a claim to what it needs: what is behind it starts only beside that.
+    """
+    left, count, claimed, soon = Seat(worker, Load()), 0, False, set[str]()
+    first = list(islice(load.attempts.values(), SAMPLED))
+    for task in first:
+        if PHASE[task.state] == 1:
+            left.take(task.need or PLAIN, 1)
             count += 1
-    return max(1, count)
+    for task in first:
+        if PHASE[task.state]:
+            continue
+        starts = left.starts(need := task.need or PLAIN) > 0
+        if starts:
+            soon.add(task.attempt)
+            count += 1
+        if starts or not claimed:
+            left.take(need, 1)
+        claimed = claimed or not starts
+    return _Now(max(1, count), frozenset(soon))
 
 
 class _Behind(NamedTuple):
@@ -196,12 +217,16 @@ def _worth(state: State, now: float, name: str, takers: "_Takers", untouchable: 
     little was fetched here, and their turn is far.
     """
     worker, load = state.workers[name], state.loads[name]
-    width = _at_once(worker, load) if state.roster.known(name).short else _width(worker)
+    if state.roster.known(name).short:
+        width, soon = _at_once(worker, load)
+        before = load.unstarted - len(soon)
+    else:
+        width, soon = _width(worker), frozenset()
+        before = load.unstarted - max(0, width - load.running)
     pace = _pace(state, load, now)
-    before = load.unstarted - max(0, width - load.running)
     found: list[tuple[tuple[bool, int, int], Task]] = []
-    tail = (task for task in reversed(load.attempts.values()) if PHASE[task.state] == 0)
-    for k, task in enumerate(islice(tail, ATTEMPTS)):
+    late = (task for task in reversed(load.attempts.values()) if not PHASE[task.state] and task.attempt not in soon)
+    for k, task in enumerate(islice(late, ATTEMPTS)):
         turn = (before - k) / width * pace
         if turn <= WORTH:
             break
@@ -260,11 +285,12 @@ class _Takers:
         """Promise a place, if there is one."""
         sub = self._state.submissions[task.submission]
         need = changes.lot_at(sub, task.index).need
-        asked = (sub.batch, need, task.avoid)
+        avoid = "" if task.returned else task.avoid  # who gave it back was busy then
+        asked = (sub.batch, need, avoid)
         if asked in self._nobody:
             return False
         for name in self.idle:
-            if name == task.avoid or not able(self._state.workers[name], sub.batch, need):
+            if name == avoid or not able(self._state.workers[name], sub.batch, need):
                 continue
             for variant in variants(need):
                 if self._places.seat(name).starts(variant) > 0:

@@ -52,7 +52,8 @@ class Task(Struct, array_like=True, gc=False):
     `wait`: seconds by which `not_before` was ahead. `staged`: what it has fetched. `asked_at`: when it was recalled.
     `spent` counts retries by own causes, `trouble` those by infrastructure, `losses` those by lost workers.
     `cancel` is the wish that cancels it, `granted` the attempt whose outputs are the result. `asks`: see `reuse`.
-    `need`: what the last attempt was given of its host, None: nothing but a slot.
+    `need`: what the last attempt was given of its host, None: nothing but a slot. `returned`: `avoid` gave it back and did
+    not fail: it may start there, and is not taken there in advance.
     """
 
     submission: int
@@ -81,6 +82,7 @@ class Task(Struct, array_like=True, gc=False):
     asked_at: float = 0.0
     asks: str = ""
     need: Need | None = None
+    returned: bool = False
 
     @property
     def attempt(self) -> str:
