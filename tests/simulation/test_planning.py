@@ -5,7 +5,7 @@ The planner is held against sums made from the events alone.
 
 from collections import Counter
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from longshore_common import events as e
@@ -166,6 +166,15 @@ class Yard:
 
 @many
 @given(st.lists(hosts, min_size=1, max_size=5), st.lists(tasks, min_size=1, max_size=8), caps, steps)
+@example(  # what a worker holds stands in line as it was given, also after a restart
+    [*[(1, 2, 0, {}, -1, 0, "*")] * 4, (3, 2, 0, {}, -1, -1, "*")],
+    [
+        *[(Request(), [], 1, "ada", "x", 0, 0)] * 3, (Request(), [], 3, "ben", "x", 0, 0),
+        *[(Request(cpus=0.5), [], 1, "ada", "x", 0, 0)] * 2, (Request(), [], 1, "ben", "x", 0, 0),
+        (Request(), [], 1, "ada", "x", 0, 0),
+    ],
+    {}, [("end", 0, 0), ("end", 0, 0)],
+)  # fmt: skip
 def test_nothing_is_promised_twice_and_no_cap_is_passed(some, work, most, then):
     yard = Yard()
     for k, host in enumerate(some):
@@ -190,6 +199,10 @@ def test_nothing_is_promised_twice_and_no_cap_is_passed(some, work, most, then):
 
 @many
 @given(st.lists(hosts, min_size=1, max_size=4), st.lists(tasks, min_size=1, max_size=8))
+@example(  # CPUs that are promised ahead hinder nobody who asks for memory only
+    [(1, 2, 0, {}, -1, 1, "*")],
+    [(Request(memory=GB), [], 4, "ada", "x", 0, 0), (Request(cpus=0.5), [], 4, "ada", "x", 0, 0)],
+)
 def test_everything_that_any_worker_could_run_ends(some, work):
     yard = Yard()
     for k, host in enumerate(some):

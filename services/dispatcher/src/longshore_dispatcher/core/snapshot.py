@@ -4,7 +4,8 @@ What must not enter: where snapshots are kept.
 """
 
 import zlib
-from itertools import chain
+from collections.abc import Iterator
+from itertools import chain, pairwise
 from typing import Final
 
 import msgspec
@@ -64,6 +65,7 @@ class Image(Struct):
     reservations: dict[str, Reservation] = {}
     deeds: dict[int, Deed] = {}
     rows: Rows = Rows()
+    lines: dict[str, list[str]] = {}  # attempts by worker, where they stand in another order than `_in_line`
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -78,7 +80,15 @@ def image(state: State) -> Image:
         state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces, state.retention,
         list(state.residues.values()), state.sweeps, state.shares, state.policy,
         state.results, state.usage, state.reservations, state.deeds, state.closed.rows(),
+        dict(_lines(state)),
     )  # fmt: skip
+
+
+def _lines(state: State) -> Iterator[tuple[str, list[str]]]:
+    for name, load in state.loads.items():
+        tasks = load.attempts.values()
+        if any(_in_line(one) > _in_line(other) for one, other in pairwise(tasks)):
+            yield name, list(load.attempts)
 
 
 def to_bytes(state: State) -> bytes:
@@ -106,11 +116,11 @@ def from_bytes(data: bytes) -> State:
     if kept.version < WITH_NEEDS:
         _give_needs(state)
     state.deeds = kept.deeds
-    _derive(state)
+    _derive(state, kept.lines)
     return state
 
 
-def _derive(state: State) -> None:
+def _derive(state: State, lines: dict[str, list[str]]) -> None:
     _derive_keys(state)
     trust.derive(state)
     for residue in state.residues.values():
@@ -124,14 +134,22 @@ def _derive(state: State) -> None:
             _place(state, sub, task, placed)
         changes.stand(state, sub)
     state.queue.restored()
-    placed.sort(key=_assigned_at)
-    for task in placed:
-        state.loads[task.worker].attempts[task.attempt] = task
+    _line_up(state, placed, lines)
     state.roster.refresh(state)
     for sub in [sub for sub in state.submissions.values() if sub.accepted]:
         blocked.register(state, sub)
         if sub.waiting:
             requirements.register(state, sub)
+
+
+def _line_up(state: State, placed: list[Task], lines: dict[str, list[str]]) -> None:
+    """What workers hold, in the order in which they got it: who cannot start has a claim against those behind it."""
+    placed.sort(key=_in_line)
+    for task in placed:
+        state.loads[task.worker].attempts[task.attempt] = task
+    for name, attempts in lines.items():
+        held = state.loads[name].attempts
+        state.loads[name].attempts = {attempt: held[attempt] for attempt in attempts}
 
 
 def _give_needs(state: State) -> None:
@@ -153,8 +171,8 @@ def _answered_first(sub: Submission) -> tuple[bool, int]:
     return not sub.accepted, sub.id
 
 
-def _assigned_at(task: Task) -> int:
-    return task.seq
+def _in_line(task: Task) -> tuple[int, int, int]:
+    return task.seq, task.submission, task.index
 
 
 def _place(state: State, sub: Submission, task: Task, placed: list[Task]) -> None:

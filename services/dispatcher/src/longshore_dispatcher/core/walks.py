@@ -135,11 +135,12 @@ class Walks:
         return False
 
     def _may_hold(self, name: str, need: Need, *, ahead: bool) -> bool:
+        """Whether there is enough left for it; what is below zero, being promised ahead, hinders only those who ask for it."""
         if ahead:
             cpus, memory = self._lefts.get(name) or self._left(name)
             return need.cpus <= cpus and need.memory <= memory
         seat = self.seat(name)
-        return seat.limit > 0 and need.cpus <= seat.cpus and need.memory <= seat.memory
+        return seat.limit > 0 and need.cpus <= max(0, seat.cpus) and need.memory <= max(0, seat.memory)
 
     def _key(self, ask: Ask, *, ahead: bool) -> tuple[object, ...]:
         sub = ask.sub
@@ -194,7 +195,7 @@ class Walks:
         if worker.prefetch >= 0 or worker.prefetch_percent:
             left = (MANY, MANY)
         else:
-            left = (seat.cpus + facts.cpus * 1000, seat.memory + facts.memory)
+            left = (max(0, seat.cpus + facts.cpus * 1000), max(0, seat.memory + facts.memory))
         self._lefts[name] = left
         return left
 
@@ -219,7 +220,7 @@ class Walks:
             least, most = (size_of(need), ""), (reached, "")
             for entry in sorted(entry for kind in kinds for entry in _between(changed.get(kind, []), least, most)):
                 seat = self.seat(entry[1])
-                if seat.cpus >= need.cpus and seat.memory >= need.memory:
+                if max(0, seat.cpus) >= need.cpus and max(0, seat.memory) >= need.memory:
                     yield entry
         yield from self._ascending(kinds, need, reached)
 
