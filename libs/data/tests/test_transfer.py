@@ -194,6 +194,14 @@ def test_what_lands_is_what_the_model_says(paths: list[str], chain: list[str]) -
         assert asyncio.run(run(Path(root))) == modelled(files, chain)
 
 
+async def test_files_that_are_unpacked_at_once_do_not_see_each_other(transfer: Transfer, tmp_path: Path) -> None:
+    """What one holds may be called as another is called until it is unpacked; and all at the top may be gone for a moment."""
+    twice = gzip.compress(gzip.compress(b"x"))
+    source = fill(tmp_path / "s", {"x.gz.gz": twice, "x.gz": gzip.compress(b"y"), "z.gz": gzip.compress(b"z")})
+    landed = await brought(transfer, target(tmp_path), f"file://{source}/|gunzip")
+    assert landed == {"x.gz": gzip.decompress(twice), "x": b"y", "z": b"z"}
+
+
 class Watched(FileStore):
     """A file store that tells what was fetched; it can be slow, and can see a file change."""
 

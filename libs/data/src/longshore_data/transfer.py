@@ -202,7 +202,8 @@ class Transfer:
             if step.unpacks:
                 width = min(4, os.cpu_count() or 1) if step.word == "gunzip" else 1
                 chosen = await self._do(doing, tree.chosen, step.word, found)
-                await each(chosen, partial(self._unpack_one, doing, scratch, step), width)
+                await each(enumerate(chosen), partial(self._unpack_one, doing, scratch, step), width)
+                await self._do(doing, tree.gather, scratch, chosen)
                 continue
             paths = [leaf.path for leaf in found if leaf.kind != "folder" or step.word == "mv"]
             names = await _names((step,), paths)
@@ -211,8 +212,9 @@ class Transfer:
             await self._do(doing, tree.rearrange, scratch, list(zip(paths, names, strict=True)))
         return await self._do(f"looking at what {plan.source} holds", tree.checked, scratch)
 
-    async def _unpack_one(self, doing: str, scratch: str, step: Action, path: str) -> None:
-        await self._do(doing, tree.unpack_one, scratch, step.word, path)
+    async def _unpack_one(self, doing: str, scratch: str, step: Action, one: tuple[int, str]) -> None:
+        number, path = one
+        await self._do(doing, tree.unpack_one, scratch, step.word, path, number)
 
     async def _do(
         self, doing: str, work: Callable[Concatenate[Event, P], R], /, *args: P.args, **kwargs: P.kwargs

@@ -82,26 +82,41 @@ def chosen(_stop: Event, word: str, found: Sequence[Leaf]) -> list[str]:
     raise StoreError(f"none of {len(files)} files ({some}…) is named like one to {word}")
 
 
-def unpack_one(stop: Event, scratch: str, word: str, path: str) -> None:
-    """Replace one file of `scratch`/tree by what it holds."""
-    made = f"{scratch}/made-{abs(hash(path))}"
-    folder, slash, name = path.rpartition("/")
-    source = f"{scratch}/tree/{path}"
+def unpack_one(stop: Event, scratch: str, word: str, path: str, number: int) -> None:
+    """Put what one file of `scratch`/tree holds into `scratch`/made-`number`, for `gather`; the file goes.
+
+    Several may do so at once: what one of them makes may be called as another's file is until that is unpacked.
+    """
+    made, source = f"{scratch}/made-{number}", f"{scratch}/tree/{path}"
     shutil.rmtree(made, ignore_errors=True)
     os.mkdir(made)
     if word == "gunzip":
-        unpack.gunzip(stop, source, f"{made}/{_without_gz(name)}")
+        unpack.gunzip(stop, source, f"{made}/{_without_gz(path.rpartition('/')[2])}")
     elif word == "untar":
         unpack.untar(stop, source, made)
     else:
         unpack.unzip(stop, source, made)
     os.unlink(source)
-    if not folder and not os.listdir(f"{scratch}/tree"):
-        os.rmdir(f"{scratch}/tree")
-        os.rename(made, f"{scratch}/tree")
+
+
+def gather(stop: Event, scratch: str, paths: Sequence[str]) -> None:
+    """Move what the files at these paths held to where they were, where nothing may be called so already."""
+    tree = f"{scratch}/tree"
+    if len(paths) == 1 and "/" not in paths[0] and not os.listdir(tree):
+        os.rmdir(tree)
+        os.rename(f"{scratch}/made-0", tree)
         return
-    _merge(stop, made, f"{scratch}/tree", f"{folder}{slash}")
-    shutil.rmtree(made)
+    there = [(leaf.path, "before the step") for leaf in leaves(stop, tree) if leaf.kind != "folder"]
+    moves: list[tuple[str, list[tuple[str, str]]]] = []
+    for number, path in enumerate(paths):
+        folder, slash, _ = path.rpartition("/")
+        new = leaves(stop, f"{scratch}/made-{number}")
+        there += [(f"{folder}{slash}{leaf.path}", path) for leaf in new if leaf.kind != "folder"]
+        moves.append((f"{scratch}/made-{number}", [(leaf.path, f"{folder}{slash}{leaf.path}") for leaf in new]))
+    refuse_clashes(there, "file")
+    for made, names in moves:
+        _move(stop, made, tree, names)
+        shutil.rmtree(made)
 
 
 def rearrange(stop: Event, scratch: str, names: Sequence[tuple[str, str | None]]) -> None:
@@ -149,18 +164,6 @@ def refuse_clashes(paths: Sequence[tuple[str, str]], what: str) -> None:
         raise StoreError(
             f"two {what}s would both be called {clash!r}: {' and '.join(among[:4])}: rename one, or put it in a folder"
         )
-
-
-def _merge(stop: Event, made: str, tree: str, prefix: str) -> None:
-    """Move all that is in `made` below `prefix` of `tree`, where nothing may be called so already."""
-    new = leaves(stop, made)
-    before = {leaf.path for leaf in leaves(stop, tree) if leaf.kind != "folder"}
-    refuse_clashes(
-        [(p, "before the step") for p in before]
-        + [(prefix + n.path, "the archive") for n in new if n.kind != "folder"],
-        "file",
-    )
-    _move(stop, made, tree, [(leaf.path, prefix + leaf.path) for leaf in new])
 
 
 def _move(stop: Event, source: str, target: str, names: Sequence[tuple[str, str]]) -> None:
