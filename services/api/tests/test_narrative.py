@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from longshore_api.core import narrative
+from longshore_api.core.narrative.users import of_fact
 from longshore_api.core.narrative.whole import TEXTS
 from longshore_common import codec
 from longshore_common import events as e
@@ -48,7 +49,7 @@ def test_what_is_kept_of_a_task_a_batch_or_a_worker_has_a_text_there() -> None:
         worker = subject.split(".")[2]
         if type(event) in (e.RequestRefused, e.SubmissionPartSent, e.LeaderElected, e.UndoRequested):
             continue  # of no task, batch or worker
-        if type(event) in (e.PolicyRequested, e.PolicySet):
+        if type(event) in (e.PolicyRequested, e.PolicySet) or of_fact(event):
             continue
         told = [narrative.of_batch(event, 3), narrative.of_worker(event)]
         for sid in range(8):

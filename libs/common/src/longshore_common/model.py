@@ -28,6 +28,10 @@ Care = Literal["clean", "forget-resources", "prune-images", "restart", "doctor"]
 Swept = Literal["outputs", "logs", "failed", "inputs"]
 #: When an image is pulled: if the host has none of that name, at every attempt, or never.
 Pull = Literal["missing", "always", "never"]
+#: What a user may do: read; submit and steer what is one's own; everything.
+UserRole = Literal["viewer", "user", "admin"]
+#: What a user can be told of: a batch has ended, a batch has failed tasks, a batch has waited without an attempt running.
+Occasion = Literal["finished", "failing", "stuck", "budget"]
 
 
 class StateTraits(NamedTuple):
@@ -77,6 +81,43 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     custom: dict[str, float] = {}
 
 
+class Step(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One of several commands that a task runs one after the other, each in a container of its own.
+
+    `workdir`, `stdin`, `stdout`, `stderr` are absolute paths in the container, "" = none. After a step that failed the next
+    ones do not run, unless it has `ignore_error`.
+    """
+
+    command: tuple[str, ...]
+    container: str
+    workdir: str = ""
+    stdin: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    env: dict[str, str] = {}
+    ignore_error: bool = False
+
+
+class Mount(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is staged from `uri` to the absolute path `path` in the containers of a task, private to it and writable."""
+
+    uri: str
+    path: str
+    directory: bool = False
+
+
+class Collect(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is uploaded to `uri` from the absolute path `path` in the containers of a task, once it ended, also if it failed.
+
+    `path` may hold `*`, `?` and `[…]`: then `uri` is a folder, to which each match is added without `prefix`.
+    """
+
+    path: str
+    uri: str
+    directory: bool = False
+    prefix: str = ""
+
+
 class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a user asked to run; unchanged after submission.
 
@@ -90,6 +131,8 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     `retry_on`: attempts again at most after this cause, instead of `retries` or the policy's number. `retry_exits`: only
     these exit codes (first, last) are tried again, `fail_exits`: these never. `backoff`: seconds before the first of its
     retries, doubled each time.
+    `steps`: what runs instead of `command` (which is the first step's, to be shown). `mounts`, `collects`: what is staged to
+    and from absolute paths in its containers; `volumes`: empty folders there, shared by its steps.
     """
 
     command: tuple[str, ...]
@@ -123,6 +166,10 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     retry_exits: tuple[tuple[int, int], ...] = ()
     fail_exits: tuple[tuple[int, int], ...] = ()
     backoff: float = 0
+    steps: tuple[Step, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    collects: tuple[Collect, ...] = ()
+    volumes: tuple[str, ...] = ()
 
 
 class Array(Struct, frozen=True, kw_only=True, tag="array", omit_defaults=True):
@@ -274,3 +321,17 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     set: dict[str, object] = {}
     substitutions: tuple[Substitution, ...] = ()
+
+
+class Notification(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom to tell of what: of batches whose name matches the glob `batch`, at a webhook, by mail, or both.
+
+    `failing`: so many failed tasks, or so large a part of those that ended, are an occasion; `stuck`: so many seconds.
+    """
+
+    occasions: tuple[Occasion, ...]
+    batch: str = "*"
+    webhook: str = ""
+    mail: str = ""
+    failing: int = 1
+    stuck: float = 3600

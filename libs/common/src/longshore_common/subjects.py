@@ -17,6 +17,7 @@ from longshore_common.events import (
     LeaderElected,
     RemotesGiven,
     Role,
+    SecretGiven,
     SubmissionPartSent,
     SweepOrdered,
     WorkerCareOrdered,
@@ -66,7 +67,7 @@ _WORKER_TOKEN: Final[dict[type[Event], str]] = {
     AttemptsAssigned: "work", AttemptsRecalled: "signal", AttemptsSignalled: "signal", WorkerPaused: "signal",
     WorkerResumed: "signal", WorkerResized: "signal", WorkerLost: "signal", WorkerCareOrdered: "signal",
     RemotesGiven: "signal", SweepOrdered: "signal", WorkerMoved: "signal", WorkerQuarantined: "signal",
-    WorkerTrusted: "signal", AttemptsReused: "signal",
+    WorkerTrusted: "signal", AttemptsReused: "signal", SecretGiven: "signal",
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer, Names, Secrets
 from longshore_api.adapters.output import Outputs
 from longshore_api.adapters.past import Pasts
+from longshore_api.adapters.pen import Pen
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.projector import Projector
 from longshore_api.adapters.reader import Reader
@@ -154,6 +155,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         last=transport.log.last,
         rebuild=rebuild,
         pasts=pasts,
+        pen=Pen(transport.log),
     )
     server = _server(found, house)
     tasks = {

@@ -1,6 +1,7 @@
 """Every event there is: facts in the past tense, and who alone may write each.
 
-One module per author: `wishes` of users, `verdicts` of dispatcher and api, `orders` to one worker, `reports` of agents.
+One module per author: `wishes` of users, `verdicts` of the dispatcher, `orders` to one worker, `reports` of agents,
+`facts` of the api.
 
 Read their docstrings in order and you know the protocol. A fold needs nothing else: `evolve` in the dispatcher, the
 projector of the api and the recruiter's demand are folds of these. Fields are only ever added, with defaults.
@@ -14,6 +15,16 @@ the next `tasks-requeued`, `tasks-failed` or `tasks-cancelled` that names it.
 from typing import Final
 
 from longshore_common.events.base import Event, Role
+from longshore_common.events.facts import (
+    CredentialExpires,
+    CredentialIssued,
+    CredentialRevoked,
+    NotificationRemoved,
+    NotificationSet,
+    UserAdded,
+    UserChanged,
+    UserRevoked,
+)
 from longshore_common.events.orders import (
     AttemptsAssigned,
     AttemptsRecalled,
@@ -22,6 +33,7 @@ from longshore_common.events.orders import (
     Order,
     RemotesGiven,
     Reuse,
+    SecretGiven,
     Start,
     SweepOrdered,
     WorkerCareOrdered,
@@ -81,6 +93,7 @@ from longshore_common.events.wishes import (
     PolicyRequested,
     RemotesShared,
     RetryRequested,
+    SecretShared,
     ShareRequested,
     SignalRequested,
     SubmissionPartSent,
@@ -101,7 +114,10 @@ AUTHOR: Final[dict[type[Event], Role]] = {
     BatchRetentionRequested: "user", WorkerCareRequested: "user", RemotesShared: "user",
     EditRequested: "user", UndoRequested: "user", DeleteRequested: "user", WorkerMoveRequested: "user",
     ShareRequested: "user", PolicyRequested: "user",
-    WorkerEnrolled: "api",
+    SecretShared: "user",
+    WorkerEnrolled: "api", UserAdded: "api", UserChanged: "api", UserRevoked: "api", CredentialIssued: "api",
+    CredentialExpires: "api", CredentialRevoked: "api", NotificationSet: "api", NotificationRemoved: "api",
+    SecretGiven: "dispatch",
     LeaderElected: "dispatch", SubmissionAccepted: "dispatch", SubmissionRejected: "dispatch",
     SubmissionDuplicated: "dispatch", RequestRefused: "dispatch", RequirementsMet: "dispatch",
     TasksRequeued: "dispatch", TasksRetried: "dispatch", TasksFailed: "dispatch", TasksCancelled: "dispatch",
@@ -130,6 +146,9 @@ __all__ = [
     "BatchRetentionSet",
     "Box",
     "CancelRequested",
+    "CredentialExpires",
+    "CredentialIssued",
+    "CredentialRevoked",
     "DeleteRequested",
     "Delivered",
     "EditRequested",
@@ -138,6 +157,8 @@ __all__ = [
     "Identified",
     "LeaderElected",
     "Move",
+    "NotificationRemoved",
+    "NotificationSet",
     "Order",
     "PlaceReserved",
     "PolicyRequested",
@@ -151,6 +172,8 @@ __all__ = [
     "RetryRequested",
     "Reuse",
     "Role",
+    "SecretGiven",
+    "SecretShared",
     "ShareRequested",
     "ShareSet",
     "SignalRequested",
@@ -170,6 +193,9 @@ __all__ = [
     "TasksRetried",
     "TasksSubmitted",
     "UndoRequested",
+    "UserAdded",
+    "UserChanged",
+    "UserRevoked",
     "WorkerCareOrdered",
     "WorkerCareRequested",
     "WorkerCared",

@@ -157,3 +157,13 @@ class WorkerLost(Event, frozen=True):
     """The worker fell silent or left: its attempts are `lost`. It may join again."""
 
     reason: str
+
+
+class SecretGiven(Event, frozen=True):
+    """The secret `name` of this user, sealed for the worker it is addressed to; no box: forget it."""
+
+    owner: str
+    name: str
+    box: str = ""
+    request: int = 0
+    more: bool = False

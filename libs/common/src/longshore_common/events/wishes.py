@@ -16,6 +16,7 @@ class TasksSubmitted(Event, frozen=True):
     `max_running` caps tasks on workers at once, 0 = none. `held` keeps the tasks `waiting` until they are retried.
     `each_requires`: task k requires the k-th task of every range in `requires`, which are as long as the submission.
     `on_failed_requirement`: whether tasks whose requirement failed fail with it, or wait until it is mended by a retry.
+    `tags` and `description` are for people and programs to find it again.
     """
 
     key: str
@@ -29,6 +30,8 @@ class TasksSubmitted(Event, frozen=True):
     held: bool = False
     each_requires: bool = False
     on_failed_requirement: Literal["fail", "wait"] = "fail"
+    tags: dict[str, str] = {}
+    description: str = ""
 
 
 class SubmissionPartSent(Event, frozen=True):
@@ -131,6 +134,16 @@ class RemotesShared(Event, frozen=True):
     """The storage configuration (rclone's format) of these workers from here on, sealed for each on its owner's machine."""
 
     boxes: tuple[Box, ...]
+
+
+class SecretShared(Event, frozen=True):
+    """A secret of this user under this name from here on, sealed for each of these workers on its owner's machine.
+
+    No boxes: it is forgotten everywhere.
+    """
+
+    name: str
+    boxes: tuple[Box, ...] = ()
 
 
 class EditRequested(Event, frozen=True):

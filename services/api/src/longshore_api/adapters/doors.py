@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
@@ -18,11 +18,13 @@ from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer
 from longshore_api.adapters.output import Outputs
 from longshore_api.adapters.past import Pasts, StillMaking
+from longshore_api.adapters.pen import Pen
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.reader import Reader
 from longshore_api.adapters.views import Problem
 from longshore_api.core.selection import MOST_ITEMS
 from longshore_common import errors
+from longshore_common.model import UserRole
 
 #: Seconds after which to try again when a service was away.
 RETRY_AFTER: Final = "1"
@@ -40,6 +42,22 @@ class TooLate(errors.Unreachable):
     """The read model did not reach the wanted sequence in time; ask again."""
 
 
+class Visitor(NamedTuple):
+    """Who asks: the user in whose name things are done ("" for a group token), and what they may do."""
+
+    user: str
+    role: UserRole
+    credential: str = ""
+
+    def may(self, role: UserRole) -> bool:
+        """Whether they may do what this role may."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+#: Each may do all that those before it may.
+ROLES: Final[tuple[UserRole, ...]] = ("viewer", "user", "admin")
+
+
 class House(NamedTuple):
     """Everything the routes ask."""
 
@@ -52,18 +70,46 @@ class House(NamedTuple):
     last: Callable[[], Awaitable[int]]
     rebuild: Callable[[], Awaitable[None]]
     pasts: Pasts | None = None
+    pen: Pen | None = None
+    owner: str = "root"
 
 
 TheHouse = NamedDependency[House]
+TheVisitor = NamedDependency[Visitor]
 #: The projected position, once it has passed what the reader asked for.
 CaughtUp = NamedDependency[int]
 
 
 def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Only who shows the api token; compared in constant time."""
+    """Guard of what everybody may read who shows a credential; compared in constant time."""
     expected: str = connection.app.state.house.token
     if not expected or not hmac.compare_digest(bearer(connection).encode(), expected.encode()):
         raise NotAuthorizedException("show the api token of this stack: Authorization: Bearer <token>")
+    connection.scope["user"] = Visitor(connection.app.state.house.owner, "admin")
+
+
+def submitters(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard of what users and admins may do; after `admit`."""
+    _only(connection, "user")
+
+
+def admins(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard of what admins alone may do; after `admit`."""
+    _only(connection, "admin")
+
+
+def _only(connection: ASGIConnection[Any, Any, Any, Any], role: UserRole) -> None:
+    visitor: Visitor = connection.scope["user"]
+    if not visitor.may(role):
+        raise PermissionDeniedException(
+            f"this needs the role {role}, yours is {visitor.role}: ask an admin of this stack"
+        )
+
+
+def visitor(request: Request[Any, Any, Any]) -> Visitor:
+    """Who asks; behind `admit` only."""
+    found: Visitor = request.scope["user"]
+    return found
 
 
 def bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:

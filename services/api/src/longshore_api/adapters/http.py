@@ -15,7 +15,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from longshore_api.adapters import http_governing, http_history, http_places, http_requests, http_tasks, views
 from longshore_api.adapters.back import placed, seen
-from longshore_api.adapters.doors import House, TheHouse, admit, caught_up, house, misused, problem, told
+from longshore_api.adapters.doors import House, TheHouse, admit, caught_up, house, misused, problem, told, visitor
 from longshore_common.errors import LongshoreError, Unreachable
 
 log = structlog.get_logger()
@@ -66,6 +66,7 @@ def application(built: House) -> Litestar:
         route_handlers=[healthz, readyz, api],
         dependencies={
             "house": Provide(house, sync_to_thread=False),
+            "visitor": Provide(visitor, sync_to_thread=False),
             "caught_up": Provide(caught_up),
             "seen": Provide(seen),
         },

@@ -248,4 +248,7 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.PlaceReserved: _reserved, e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set,
     e.WorkerMoved: presence.moved, e.WorkerQuarantined: presence.quarantined,
     e.WorkerTrusted: presence.trusted, e.AttemptsReused: _reused,
+    e.UserAdded: _kept, e.UserChanged: _kept, e.UserRevoked: _kept, e.CredentialIssued: _kept, e.CredentialExpires: _kept,
+    e.CredentialRevoked: _kept, e.NotificationSet: _kept, e.NotificationRemoved: _kept,
+    e.SecretShared: _kept, e.SecretGiven: _kept,
 }  # fmt: skip

@@ -299,6 +299,10 @@ def _oldest(state: State) -> list[int]:
     return [sid for (sid, _), _ in takewhile(lambda entry: entry[0][1].at <= state.at - REMEMBERED, first)]
 
 
+def _no_matter(_state: State, _record: Recorded, _event: e.Event) -> None:
+    """It changes nothing that is decided here."""
+
+
 _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.TasksSubmitted: intake.submitted, e.SubmissionPartSent: intake.part_sent,
     e.CancelRequested: _wished, e.RetryRequested: _wished, e.SignalRequested: _wished,
@@ -321,5 +325,9 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.ShareRequested: _wished, e.PolicyRequested: _wished,
     e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set, e.AttemptsReused: reuse.answered,
     e.WorkerQuarantined: trust.quarantined, e.WorkerTrusted: trust.trusted,
+    e.UserAdded: _no_matter, e.UserChanged: _no_matter, e.UserRevoked: _no_matter, e.CredentialIssued: _no_matter,
+    e.CredentialExpires: _no_matter, e.CredentialRevoked: _no_matter,
+    e.NotificationSet: _no_matter, e.NotificationRemoved: _no_matter,
+    e.SecretShared: _no_matter, e.SecretGiven: _no_matter,
     e.TasksEdited: edits.tasks_edited, e.TasksHeld: aside.held, e.TasksDeleted: aside.deleted, e.WorkerMoved: aside.moved,
 }  # fmt: skip

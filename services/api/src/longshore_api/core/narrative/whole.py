@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from longshore_api.core.narrative.batches import of_batch
 from longshore_api.core.narrative.tasks import answer, of_range, requeued, reserved
+from longshore_api.core.narrative.users import of_fact
 from longshore_api.core.narrative.words import count, listing, named, policy, size_of
 from longshore_api.core.narrative.workers import of_worker
 from longshore_common import events as e
@@ -90,6 +91,10 @@ def _signalled(event: e.AttemptsSignalled, _: int, worker: str) -> str:
     return f"{count(len(event.attempts), 'attempt')} on {worker} {what}: {listing(event.attempts)}"
 
 
+def _fact(event: e.Event, _: int, __: str) -> str:
+    return of_fact(event)
+
+
 TEXTS: Final[dict[type[e.Event], _Text]] = {
     e.TasksSubmitted: _submitted,
     e.SubmissionPartSent: lambda event, _, __: f"part {event.part} of a submission, {count(len(event.specs), 'task')}",
@@ -107,7 +112,9 @@ TEXTS: Final[dict[type[e.Event], _Text]] = {
     e.WorkerHindered: _worker, e.WorkerEvicted: _worker, e.ResourcesHeld: _worker, e.WorkerCared: _worker,
     e.SweepDone: _worker, e.WorkerPaused: _worker, e.WorkerResumed: _worker, e.WorkerResized: _worker,
     e.WorkerMoved: _worker, e.WorkerQuarantined: _worker, e.WorkerTrusted: _worker, e.WorkerCareOrdered: _worker,
-    e.RemotesGiven: _worker, e.SweepOrdered: _worker,
+    e.RemotesGiven: _worker, e.SweepOrdered: _worker, e.SecretGiven: _worker, e.SecretShared: _fact,
+    e.UserAdded: _fact, e.UserChanged: _fact, e.UserRevoked: _fact, e.CredentialIssued: _fact, e.CredentialExpires: _fact,
+    e.CredentialRevoked: _fact, e.NotificationSet: _fact, e.NotificationRemoved: _fact,
     e.LeaderElected: lambda event, _, __: f"dispatcher {event.dispatcher} leads",
     e.SubmissionAccepted: lambda event, _, __: f"submission {event.submission} of {count(event.size, 'task')} accepted",
     e.SubmissionRejected: lambda event, _, __: f"submission {event.submission} {answer(event)}",

@@ -70,6 +70,7 @@ _TEXTS: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.PlaceReserved: lambda event: f"a place there is kept for {event.submission}.{event.index}"
     + because(None, event.reason),
     e.RemotesGiven: lambda event: "given a storage configuration, sealed for it",
+    e.SecretGiven: lambda event: f"{'given' if event.box else 'told to forget'} the secret {event.name} of {event.owner}",
     e.SweepOrdered: lambda event: f"told to remove {event.what} of "
     + count(sum(len(order.starts) for order in event.orders), "task"),
     e.SweepDone: _swept,
