@@ -20,6 +20,7 @@ import uvicorn
 
 from longshore_api.adapters import archiving, http, schema, store, trimming
 from longshore_api.adapters.doors import House
+from longshore_api.adapters.feed import Feed
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer, Names, Secrets
 from longshore_api.adapters.output import Outputs
@@ -136,7 +137,9 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     heard = Heard(transport.hints, clock)
     names = Names(parts.reader, progress, heard)
     archive = (lambda: opened(found.archive)) if found.archive else None
-    projector = Projector(found.database_url, Whole(found.database_url, transport.log, archive), progress)
+    whole = Whole(found.database_url, transport.log, archive)
+    projector = Projector(found.database_url, whole, progress)
+    feed = Feed(transport.log, whole)
     policy = Policy(archive=found.archive, forget_after=found.forget_after, trim_after=found.trim_after)
     upkeep = Upkeep(found.database_url, transport, policy)
     pasts = Pasts(found.database_url, parts.reader, clock)
@@ -156,6 +159,8 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         rebuild=rebuild,
         pasts=pasts,
         pen=Pen(transport.log),
+        feed=feed,
+        hints=transport.hints,
     )
     server = _server(found, house)
     tasks = {
@@ -167,6 +172,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     }
     told = asyncio.create_task(stop.wait(), name="told")
     done, _ = await asyncio.wait({*tasks, told}, return_when=asyncio.FIRST_COMPLETED)
+    await feed.close()
     server.should_exit = True
     await asyncio.wait({t for t in tasks if t.get_name() == "http"}, timeout=GRACE)
     for task in {*tasks, told} - done:

@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, Permissio
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
+from longshore_api.adapters.feed import Feed
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer
 from longshore_api.adapters.output import Outputs
@@ -24,6 +25,7 @@ from longshore_api.adapters.reader import Reader
 from longshore_api.adapters.views import Problem
 from longshore_api.core.selection import MOST_ITEMS
 from longshore_common import errors
+from longshore_common.log import Hints
 from longshore_common.model import UserRole
 
 #: Seconds after which to try again when a service was away.
@@ -72,6 +74,8 @@ class House(NamedTuple):
     pasts: Pasts | None = None
     pen: Pen | None = None
     owner: str = "root"
+    feed: Feed | None = None
+    hints: Hints | None = None
 
 
 TheHouse = NamedDependency[House]
