@@ -17,6 +17,7 @@ class TasksSubmitted(Event, frozen=True):
     `each_requires`: task k requires the k-th task of every range in `requires`, which are as long as the submission.
     `on_failed_requirement`: whether tasks whose requirement failed fail with it, or wait until it is mended by a retry.
     `tags` and `description` are for people and programs to find it again.
+    `document`: what was asked for in the words of another interface, by the name of that (`tes`), to be shown by it again.
     """
 
     key: str
@@ -32,6 +33,7 @@ class TasksSubmitted(Event, frozen=True):
     on_failed_requirement: Literal["fail", "wait"] = "fail"
     tags: dict[str, str] = {}
     description: str = ""
+    document: dict[str, object] = {}
 
 
 class SubmissionPartSent(Event, frozen=True):
