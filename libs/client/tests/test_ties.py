@@ -4,13 +4,13 @@ import msgspec
 import pytest
 
 import longshore
-from longshore.parts import EDGES, FULL, parts
 from longshore.specs import from_json_lines
-from longshore.ties import Tied
 from longshore_common import events as e
 from longshore_common import model as m
 from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import BadInput
+from longshore_common.parts import EDGES, FULL, parts
+from longshore_common.ties import Tied
 
 TRUE = m.TaskSpec(command=("true",))
 

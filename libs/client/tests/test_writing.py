@@ -10,7 +10,6 @@ import pytest
 from longshore.bookmark import Bookmark
 from longshore.cli.demand import row
 from longshore.client import AsyncClient
-from longshore.parts import PART, parts
 from longshore.spool import Spool
 from longshore.sync import Client
 from longshore.writer import Writer
@@ -20,6 +19,7 @@ from longshore_common.adapters.memory_log import Hub
 from longshore_common.codec import MAX_MESSAGE
 from longshore_common.errors import BadInput, NotFound, Refused, Unreachable
 from longshore_common.ids import TaskRange
+from longshore_common.parts import PART, parts
 
 
 @pytest.fixture

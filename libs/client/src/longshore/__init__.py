@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from longshore.records import Task as Task
     from longshore.records import Worker as Worker
     from longshore.sync import Client as Client
-    from longshore.ties import Graph as Graph
     from longshore_common.errors import BadInput as BadInput
     from longshore_common.errors import Conflict as Conflict
     from longshore_common.errors import LongshoreError as LongshoreError
     from longshore_common.errors import NotFound as NotFound
     from longshore_common.errors import Refused as Refused
     from longshore_common.errors import Unreachable as Unreachable
+    from longshore_common.ties import Graph as Graph
 
 __version__: Final = "0.1.0"
 
@@ -36,7 +36,7 @@ _HOMES: Final = {
     "longshore.client": ("AsyncClient",),
     "longshore.editing": ("Replacement",),
     "longshore.sync": ("Client",),
-    "longshore.ties": ("Graph",),
+    "longshore_common.ties": ("Graph",),
     "longshore.records": (
         "Attempt", "Batch", "Explanation", "HistoryEntry", "Progress", "Submission", "Submitted", "Task", "Worker",
     ),

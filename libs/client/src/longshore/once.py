@@ -7,12 +7,12 @@ from typing import Final
 
 from longshore import chance
 from longshore.bookmark import Bookmark
-from longshore.parts import size_of
 from longshore.records import Submitted
 from longshore_common import events as e
 from longshore_common.adapters.nats_once import append_once
 from longshore_common.errors import Unreachable
 from longshore_common.log import Entry
+from longshore_common.parts import size_of
 from longshore_common.profile import Profile
 
 #: Seconds for which a refused connection is tried again: a server that starts anew is not away.

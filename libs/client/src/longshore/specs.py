@@ -15,11 +15,11 @@ import msgspec
 from longshore import amounts, retries
 from longshore.amounts import request
 from longshore.quantities import duration, size
-from longshore.ties import Tied, of_line, parted
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
 from longshore_common.ids import token
 from longshore_common.model import Pull, Request, TaskSpec
+from longshore_common.ties import Tied, of_line, parted
 
 #: Linux: MAX_ARG_STRLEN is 32 pages, the terminating NUL included.
 MAX_ARGUMENT: Final = 131_071

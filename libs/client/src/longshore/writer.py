@@ -12,10 +12,8 @@ import msgspec
 
 from longshore import chance
 from longshore.bookmark import Bookmark
-from longshore.parts import Part, parts, size_of
 from longshore.records import Demand, Explanation, Submitted
 from longshore.spool import Spool
-from longshore.ties import Tied
 from longshore_common import events as e
 from longshore_common import model as m
 from longshore_common import subjects
@@ -23,7 +21,9 @@ from longshore_common.damage import DAMAGED
 from longshore_common.demand import BatchDemand
 from longshore_common.errors import BadInput, Refused, Unreachable, Unreadable
 from longshore_common.log import Entry, Transport
+from longshore_common.parts import Part, parts, size_of
 from longshore_common.profile import Profile
+from longshore_common.ties import Tied
 
 A = TypeVar("A")
 

@@ -14,11 +14,11 @@ from longshore.chance import new_key
 from longshore.cli.configured import configured
 from longshore.cli.door import Door
 from longshore.cli.printing import data, note, raw_lines
-from longshore.parts import parts
-from longshore.ties import Tied
 from longshore_common import model as m
 from longshore_common.errors import BadInput, Refused
 from longshore_common.events import SubmissionPartSent, TasksSubmitted
+from longshore_common.parts import parts
+from longshore_common.ties import Tied
 
 if TYPE_CHECKING:
     from longshore.records import Submitted

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from longshore.ties import Names, Tied
 from longshore_common.model import Array, Body, Edge, Parts, Specs, TaskSpec
+from longshore_common.ties import Names, Tied
 
 #: Specs of one part: large enough that a message costs nothing per task, small enough for any fold's turn.
 PART: Final = 1000
