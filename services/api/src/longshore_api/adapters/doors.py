@@ -3,27 +3,35 @@
 What must not enter: routes.
 """
 
-import hmac
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, NamedTuple
 
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
+from litestar.exceptions import (
+    HTTPException,
+    NotAuthorizedException,
+    PermissionDeniedException,
+    TooManyRequestsException,
+)
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
 from longshore_api.adapters.feed import Feed
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.issuer import Issuer
+from longshore_api.adapters.keyring import Denied, Keyring, TooMany
 from longshore_api.adapters.output import Outputs
 from longshore_api.adapters.past import Pasts, StillMaking
 from longshore_api.adapters.pen import Pen
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.reader import Reader
+from longshore_api.adapters.ui.desk import Desk
+from longshore_api.adapters.users import Users
 from longshore_api.adapters.views import Problem
 from longshore_api.core.selection import MOST_ITEMS
+from longshore_api.core.users import Visitor as Visitor  # what routes know of who asks
 from longshore_common import errors
 from longshore_common.log import Hints
 from longshore_common.model import UserRole
@@ -44,22 +52,6 @@ class TooLate(errors.Unreachable):
     """The read model did not reach the wanted sequence in time; ask again."""
 
 
-class Visitor(NamedTuple):
-    """Who asks: the user in whose name things are done ("" for a group token), and what they may do."""
-
-    user: str
-    role: UserRole
-    credential: str = ""
-
-    def may(self, role: UserRole) -> bool:
-        """Whether they may do what this role may."""
-        return ROLES.index(self.role) >= ROLES.index(role)
-
-
-#: Each may do all that those before it may.
-ROLES: Final[tuple[UserRole, ...]] = ("viewer", "user", "admin")
-
-
 class House(NamedTuple):
     """Everything the routes ask."""
 
@@ -74,6 +66,9 @@ class House(NamedTuple):
     pasts: Pasts | None = None
     pen: Pen | None = None
     owner: str = "root"
+    keyring: Keyring | None = None
+    users: Users | None = None
+    desk: Desk | None = None
     feed: Feed | None = None
     hints: Hints | None = None
 
@@ -84,12 +79,31 @@ TheVisitor = NamedDependency[Visitor]
 CaughtUp = NamedDependency[int]
 
 
-def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard of what everybody may read who shows a credential; compared in constant time."""
-    expected: str = connection.app.state.house.token
-    if not expected or not hmac.compare_digest(bearer(connection).encode(), expected.encode()):
-        raise NotAuthorizedException("show the api token of this stack: Authorization: Bearer <token>")
-    connection.scope["user"] = Visitor(connection.app.state.house.owner, "admin")
+async def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard of what everybody may read who shows a credential: a secret, the group's token, or the stack's own."""
+    connection.scope["user"] = await admitted(connection, bearer(connection))
+
+
+async def admitted(connection: ASGIConnection[Any, Any, Any, Any], shown: str) -> Visitor:
+    """Who shows this, however it came; 401, or 429 for an address that guesses."""
+    try:
+        found: Visitor = await keyring(connection).visitor(shown, address(connection))
+    except Denied as err:
+        raise NotAuthorizedException(str(err)) from err
+    except TooMany as err:
+        raise TooManyRequestsException(str(err), headers={"Retry-After": str(int(err.after) + 1)}) from err
+    return found
+
+
+def keyring(connection: ASGIConnection[Any, Any, Any, Any]) -> Keyring:
+    """Who may come in."""
+    found: Keyring = connection.app.state.house.keyring
+    return found
+
+
+def address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Where a request comes from, as the socket says: what a header says anybody may write."""
+    return connection.client.host if connection.client else ""
 
 
 def submitters(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -108,6 +122,12 @@ def _only(connection: ASGIConnection[Any, Any, Any, Any], role: UserRole) -> Non
         raise PermissionDeniedException(
             f"this needs the role {role}, yours is {visitor.role}: ask an admin of this stack"
         )
+
+
+def person(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard of what any user may do for themselves, which a group is not; after `admit`."""
+    if not connection.scope["user"].user:
+        raise PermissionDeniedException("this is for users, and a group's token is nobody's: ask an admin for a secret")
 
 
 def visitor(request: Request[Any, Any, Any]) -> Visitor:

@@ -63,6 +63,10 @@ class Heard:
         """What its last beat said of its host, None if it never said anything."""
         return self._said.get(worker)
 
+    def note(self, name: str, minute: int, sample: metrics.Sample) -> None:
+        """A minute of something else than a worker, to be written with theirs."""
+        self._waiting.append((name, minute, _encode(sample).decode()))
+
     def alive(self, worker: str, within: float) -> bool:
         """Whether it was heard in the last `within` seconds."""
         at = self._at.get(worker)

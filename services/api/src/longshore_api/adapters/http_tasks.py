@@ -20,7 +20,9 @@ from longshore_common.model import ON_WORKER, TERMINAL
 _Text = str | None
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
+    """Which bytes of which stream and attempt; None: the current or last one."""
+
     stream: str
     attempt: int | None
     span: Span
@@ -142,9 +144,9 @@ def of_output(
     ] = None,
     offset: Annotated[int, QueryParameter(ge=0, description="Bytes to pass over")] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=LARGEST, description="Most bytes of the answer")] = 1 << 20,
-) -> _Wanted:
+) -> Wanted:
     """Which bytes are wanted."""
-    return _Wanted(stream, attempt, Span(offset, limit))
+    return Wanted(stream, attempt, Span(offset, limit))
 
 
 @get(
@@ -153,10 +155,10 @@ def of_output(
     media_type="application/octet-stream",
 )
 async def output(
-    house: TheHouse, caught_up: CaughtUp, task: FromPath[str], bytes_of: NamedDependency[_Wanted]
+    house: TheHouse, caught_up: CaughtUp, task: FromPath[str], bytes_of: NamedDependency[Wanted]
 ) -> Response[bytes]:
     """Headers: Longshore-Next-Offset, and Longshore-Ended: true when nothing will come after these bytes."""
-    part = await _part(house, *split_task(task), bytes_of)
+    part = await part_of(house, *split_task(task), bytes_of)
     following = str(bytes_of.span.offset + len(part.data))
     ended = "true" if part.ended else "false"
     return Response(part.data, headers={"Longshore-Next-Offset": following, "Longshore-Ended": ended})
@@ -166,13 +168,14 @@ async def output(
 _CHAIN: Final = 32
 
 
-def _source(attempt: str, wanted: _Wanted) -> tuple[int, int, _Wanted]:
+def _source(attempt: str, wanted: Wanted) -> tuple[int, int, Wanted]:
     """What an attempt that ran instead of another wrote."""
     submission, index, n = split_attempt(attempt)
     return submission, index, wanted._replace(attempt=n)
 
 
-async def _part(house: House, submission: int, index: int, wanted: _Wanted, left: int = _CHAIN) -> Part:
+async def part_of(house: House, submission: int, index: int, wanted: Wanted, left: int = _CHAIN) -> Part:
+    """These bytes, wherever they are; `NotFound` if there is no such task or attempt."""
     row = await house.reader.task(submission, index)
     n = wanted.attempt or row["attempt"]
     if n != row["attempt"]:
@@ -186,7 +189,7 @@ async def _part(house: House, submission: int, index: int, wanted: _Wanted, left
     if row["report"]:
         told = present.report(row)
         if told.reused and left:
-            return await _part(house, *_source(told.reused, wanted), left - 1)
+            return await part_of(house, *_source(told.reused, wanted), left - 1)
         stored = told.stderr if wanted.stream == "stderr" else told.stdout
         return await house.outputs.stored(stored, wanted.span, row["worker"])
     if row["outcome"] is None and row["state"] in ON_WORKER:

@@ -197,7 +197,7 @@ def _retention(told: str) -> dict[str, float]:
     return msgspec.structs.asdict(msgspec.json.decode(told, type=Retention))
 
 
-def _state_of(row: Row) -> tuple[str, str]:
+def state_of(row: Row) -> tuple[str, str]:
     """What a worker's state is called, and why it takes no work."""
     if row["paused"] and row["drain"]:
         return "draining" if row["assigned"] else "drained", row["pause_reason"]
@@ -224,7 +224,7 @@ def care(row: Row, event: e.WorkerCared) -> views.Care:
 
 def worker(row: Row, heard_at: float | None, load: dict[str, Any] | None = None) -> views.Worker:
     """A worker; `heard_at` is its last beat, if this process heard any, and `load` what that said of its host."""
-    state, reason = _state_of(row)
+    state, reason = state_of(row)
     seen = max((at for at in (heard_at, row["seen_at"], row["joined_at"]) if at is not None), default=None)
     return views.Worker(
         name=row["name"],

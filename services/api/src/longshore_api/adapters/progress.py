@@ -4,6 +4,7 @@ What must not enter: how events are projected.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 #: Seconds a reader may wait for a sequence to be projected.
@@ -18,6 +19,7 @@ class Progress:
         self.begun = asyncio.Event()
         self.urgent = asyncio.Event()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._watching: set[asyncio.Future[None]] = set()
 
     @property
     def ready(self) -> bool:
@@ -37,6 +39,10 @@ class Progress:
         self._waiting = still
         if not still:
             self.urgent.clear()
+        watching, self._watching = self._watching, set()
+        for future in watching:
+            if not future.done():
+                future.set_result(None)
 
     async def passed(self, after: int, patience: float = PATIENCE) -> bool:
         """True once `after` is projected, False if it is not within `patience` seconds."""
@@ -51,6 +57,17 @@ class Progress:
         except TimeoutError:
             return False
         return True
+
+    async def moved(self, beyond: int, patience: float = PATIENCE) -> int:
+        """The projected position once it is another than `beyond`, or after `patience` seconds; it hurries nobody."""
+        if self.position == beyond:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._watching.add(future)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await future
+            self._watching.discard(future)
+        return self.position
 
     async def known(self, patience: float = PATIENCE) -> bool:
         """True once the read model answers, False if it does not within `patience` seconds."""

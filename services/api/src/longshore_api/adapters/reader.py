@@ -199,11 +199,11 @@ class Reader:
 
     async def workers(self, limit: int, after: str) -> list[Row]:
         """Up to `limit` + 1 workers by name past `after`, with what they run and hold."""
-        return await self.fetch(f"{_WORKERS} WHERE w.name > $1 ORDER BY w.name LIMIT $2", after, limit + 1)
+        return await self.fetch(f"{WORKERS} WHERE w.name > $1 ORDER BY w.name LIMIT $2", after, limit + 1)
 
     async def worker(self, name: str) -> Row:
         """A worker; `NotFound` if there is none."""
-        return self._one(await self.fetch(f"{_WORKERS} WHERE w.name = $1", name), f"worker {name!r}")
+        return self._one(await self.fetch(f"{WORKERS} WHERE w.name = $1", name), f"worker {name!r}")
 
     async def metrics(self, name: str, since: float, limit: int) -> list[Row]:
         """A worker's minutes from `since` on, the oldest first."""
@@ -288,7 +288,8 @@ class Reader:
         return rows[0]
 
 
-_WORKERS: Final = (
+#: Workers with what they run and hold; a condition on `w` may follow.
+WORKERS: Final = (
     "SELECT w.*, f.running, f.assigned FROM worker w CROSS JOIN LATERAL (SELECT "
     "count(*) FILTER (WHERE t.state = 'running') AS running, count(*) AS assigned FROM task t WHERE t.worker = w.name "
     "AND t.state IN ('assigned', 'staging', 'running', 'delivering') AND t.outcome IS NULL) f"
