@@ -244,6 +244,31 @@ class OutputFile(Struct, frozen=True, array_like=True):
     digest: str
 
 
+class StepEnd(Struct, frozen=True, array_like=True):
+    """How one step of a task ended: its exit code (128+n after signal n), Unix seconds, bytes.
+
+    `stdout`, `stderr`: how many bytes of the attempt's output are this step's, which begin where the step before ended.
+    """
+
+    exit_code: int
+    started_at: float
+    ended_at: float
+    stdout: int = 0
+    stderr: int = 0
+    peak_memory: int = 0
+    cpu_seconds: float = 0
+    image: str = ""
+
+
+class Collected(Struct, frozen=True, array_like=True):
+    """A file that a collect uploaded: its path in the containers, where to, bytes, sha256 in hex."""
+
+    path: str
+    uri: str
+    size: int
+    digest: str = ""
+
+
 def resource_key(uri: str) -> str:
     """The name under which workers tell that they hold the resource `uri`: 16 hex digits of its BLAKE2 digest."""
     return blake2b(uri.encode(), digest_size=8).hexdigest()
@@ -253,7 +278,7 @@ class HostFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a worker's host offers. `engines`: container engines that answered; `problems`: what is missing, and the fix.
 
     `gpu_names`: model of each GPU; `numa`: NUMA nodes; `schemes`: remotes that are schemes there besides the built-in ones.
-    `custom`: amounts of resources that the operator named.
+    `custom`: amounts of resources that the operator named. `secrets`: what it holds and can open, as `owner/name`.
     """
 
     hostname: str = ""
@@ -268,6 +293,7 @@ class HostFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     numa: int = 1
     schemes: tuple[str, ...] = ()
     custom: dict[str, float] = {}
+    secrets: tuple[str, ...] = ()
 
 
 class Retention(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,7 +6,17 @@ from msgspec import Struct
 
 from longshore_common.events.base import Event
 from longshore_common.ids import AttemptId
-from longshore_common.model import AttemptState, Care, Cause, HostFacts, Output, OutputFile, Usage
+from longshore_common.model import (
+    AttemptState,
+    Care,
+    Cause,
+    Collected,
+    HostFacts,
+    Output,
+    OutputFile,
+    StepEnd,
+    Usage,
+)
 
 
 class WorkerJoined(Event, frozen=True):
@@ -66,7 +76,8 @@ class Ended(Struct, frozen=True, array_like=True):
 
     `image`: digest of the image it ran in. `checkpoint`: it left one that the next attempt goes on from. `definite`: no
     other host and no later time would do better, such as for an input that does not exist.
-    `digest`: see `Identified`. `reused`: its outputs are those of this attempt, it did not run.
+    `digest`: see `Identified`. `reused`: its outputs are those of this attempt, it did not run. `steps`: those of its steps
+    that ended, in order. `collected`: the first of what its collects uploaded; `files` counts all.
     """
 
     attempt: AttemptId
@@ -85,6 +96,8 @@ class Ended(Struct, frozen=True, array_like=True):
     digest: str = ""
     output: str = ""
     reused: str = ""
+    steps: tuple[StepEnd, ...] = ()
+    collected: tuple[Collected, ...] = ()
 
 
 class AttemptsReported(Event, frozen=True):
