@@ -13,7 +13,7 @@ from longshore_common import events as e
 from longshore_common.clock import iso
 from longshore_common.errors import Unreadable
 from longshore_common.ids import attempt_id, task_id
-from longshore_common.model import Output, Retention, TaskSpec, Usage
+from longshore_common.model import Collected, Output, Retention, StepEnd, TaskSpec, Usage
 
 #: In a list, longer words of a command are cut: a page of a thousand tasks must stay a page. One task shows all.
 LONGEST_WORD: Final = 16 * 1024
@@ -29,6 +29,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     checkpoint: bool = False
     kept: bool = False
     reused: str = ""
+    steps: tuple[StepEnd, ...] = ()
+    collected: tuple[Collected, ...] = ()
 
 
 _report: Final = msgspec.json.Decoder(Report).decode

@@ -159,8 +159,10 @@ def _end(memory: Memory, row: Row, end: e.Ended, at: float) -> None:
 def _report(end: e.Ended) -> str:
     out, err = end.stdout, end.stderr
     told: tuple[object, ...] = (end.usage, out if out and out.size else None, err if err and err.size else None)
-    if end.image or end.checkpoint or end.kept or end.reused:
+    if end.image or end.checkpoint or end.kept or end.reused or end.steps or end.collected:
         told = (*told, archive.clean(end.image), end.checkpoint, end.kept, archive.clean(end.reused))
+    if end.steps or end.collected:
+        told = (*told, end.steps, end.collected)
     return _encode(told).decode()
 
 
