@@ -20,7 +20,8 @@ from longshore_common.ids import split_task
 
 Sentences = Callable[[Row, object], Iterable[str]]
 
-_KINDS: Final = frozenset(str(kind.__struct_config__.tag) for kind in AUTHOR)
+#: Every kind of event.
+KINDS: Final = frozenset(str(kind.__struct_config__.tag) for kind in AUTHOR)
 _ROLES: Final = frozenset(AUTHOR.values())
 Place = Annotated[str | None, QueryParameter(description="A sequence, an instant (ISO 8601), or how long ago (2h ago)")]
 Who = Annotated[str | None, QueryParameter(description="A user's name, `worker NAME`, or dispatch, api, recruit")]
@@ -69,7 +70,7 @@ async def of_user(
 ) -> views.History:
     """Oldest first; empty for a user of whom the log has nothing."""
     rows = await house.reader.history_of_user(name, limit, sequence(cursor))
-    return await told(house.reader, rows, limit, _whole)
+    return await told(house.reader, rows, limit, whole)
 
 
 @get("/history", summary="What happened at all", tags=["history"])
@@ -78,7 +79,7 @@ async def of_all(
 ) -> views.History:
     """Oldest first within a page."""
     rows = await house.reader.history(chosen, limit, sequence(cursor) if cursor else None)
-    page = await told(house.reader, rows, limit, _whole)
+    page = await told(house.reader, rows, limit, whole)
     if chosen.newest and page.next is not None:
         page.next = selection.written((rows[0]["seq"],))
     return page
@@ -89,16 +90,16 @@ async def chosen(
     newest: Newest = False,
 ) -> Chronicle:  # fmt: skip
     """The filters of a history of everything."""
-    role, name = _author(author)
-    return Chronicle(*places, role, name, _kinds(kind), newest)
+    role, name = author_of(author)
+    return Chronicle(*places, role, name, kinds_of(kind), newest)
 
 
 async def places(
     house: TheHouse, caught_up: CaughtUp, since: Place = None, until: Place = None
 ) -> tuple[int, int | None]:
     """From which sequence to which."""
-    first = await _place(house, caught_up, since)
-    last = await _place(house, caught_up, until)
+    first = await place_of(house, caught_up, since)
+    last = await place_of(house, caught_up, until)
     return (0 if first is None else first + isinstance(first, _Passed)), last
 
 
@@ -106,7 +107,8 @@ class _Passed(int):
     """A sequence that is the last one not after an instant, rather than the one that was named."""
 
 
-async def _place(house: House, position: int, text: str | None) -> int | None:
+async def place_of(house: House, position: int, text: str | None) -> int | None:
+    """The sequence of a place in the log, None without one."""
     if not text:
         return None
     if house.pasts is None:
@@ -115,7 +117,8 @@ async def _place(house: House, position: int, text: str | None) -> int | None:
     return moment.seq if moment.seq is not None else _Passed(await house.pasts.until(moment.instant, position))
 
 
-def _author(text: str | None) -> tuple[str | None, str | None]:
+def author_of(text: str | None) -> tuple[str | None, str | None]:
+    """(role, name) of an author as people write it."""
     if not text:
         return None, None
     first, _, rest = text.strip().partition(" ")
@@ -124,17 +127,19 @@ def _author(text: str | None) -> tuple[str | None, str | None]:
     return (first, rest.strip()) if first in _ROLES and rest else ("user", first)
 
 
-def _kinds(text: str | None) -> tuple[str, ...]:
+def kinds_of(text: str | None) -> tuple[str, ...]:
+    """Kinds of events, separated by commas; `BadInput` names those that are near."""
     named = tuple(word for word in (text or "").replace(" ", "").split(",") if word)
-    if odd := [word for word in named if word not in _KINDS]:
-        near = sorted(kind for kind in _KINDS if odd[0].split("-")[0] in kind)[:5]
+    if odd := [word for word in named if word not in KINDS]:
+        near = sorted(kind for kind in KINDS if odd[0].split("-")[0] in kind)[:5]
         raise BadInput(
             f"{odd[0]!r} is no kind of event: {'did you mean ' + ', '.join(near) if near else 'see the manual'}"
         )
     return named
 
 
-def _whole(row: Row, event: object) -> list[str]:
+def whole(row: Row, event: object) -> list[str]:
+    """An event in one sentence."""
     words = row["subject"].split(".")
     return [narrative.of_event(event, row["seq"], words[2] if len(words) > 2 else "")]
 
@@ -149,7 +154,7 @@ async def told(reader: Reader, rows: Sequence[Row], limit: int, sentences: Sente
         request = wish(event)
         by = f", as {asked[request]} asked at {request}" if request in asked else ""
         for text in sentences(row, event):
-            line = present.line(row, f"{text or _whole(row, event)[0]}{by}")
+            line = present.line(row, f"{text or whole(row, event)[0]}{by}")
             line.request = request or None
             lines.append(line)
     return views.History(lines, selection.written((rows[-1]["seq"],)) if len(rows) == limit else None)

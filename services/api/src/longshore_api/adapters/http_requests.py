@@ -22,6 +22,11 @@ Patience = Annotated[float, QueryParameter(ge=0, le=10, description="Seconds to 
 @get("/requests/{wish:int}", summary="What became of a wish: done, refused, or none yet", tags=["requests"])
 async def answer(house: TheHouse, wish: FromPath[int], wait: Patience = 0.0, *, cared: Cared = False) -> views.Answer:
     """`wish` is the sequence at which the log has it. Without a dispatcher there is no answer: the wish waits for one."""
+    return await became(house, wish, wait, cared=cared)
+
+
+async def became(house: House, wish: int, wait: float, *, cared: bool = False) -> views.Answer:
+    """What became of a wish, within so many seconds."""
     until = asyncio.get_running_loop().time() + wait
     while True:
         position = house.progress.position

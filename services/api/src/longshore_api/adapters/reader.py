@@ -182,6 +182,17 @@ class Reader:
         """A submission; `NotFound` if there is none."""
         return self._one(await self.fetch("SELECT * FROM submission WHERE id = $1", sid), f"submission {sid}")
 
+    async def owners(self, ids: Iterable[int]) -> set[str]:
+        """Whose these submissions are, as far as there are such."""
+        found = await self.fetch(
+            "SELECT DISTINCT user_name FROM submission WHERE id = ANY($1::bigint[])", [i for i in ids if i < 1 << 63]
+        )
+        return {row["user_name"] for row in found}
+
+    async def submissions_of(self, batch: str) -> set[int]:
+        """The submissions to a batch."""
+        return {row["id"] for row in await self.fetch("SELECT id FROM submission WHERE batch = $1", batch)}
+
     async def batches(self, limit: int, after: tuple[float, str] | None) -> list[Row]:
         """Up to `limit` + 1 batches, the one submitted to last first."""
         at, name = after or (1e300, "")
@@ -226,6 +237,14 @@ class Reader:
             "SELECT e.* FROM event e JOIN (SELECT DISTINCT seq FROM event_about WHERE kind = $1 AND name = ANY($2::text[]) "
             "AND seq > $4) r ON r.seq = e.seq ORDER BY e.seq LIMIT $3",
             kind, list(names), limit, after,
+        )  # fmt: skip
+
+    async def history_of_last(self, kind: str, names: Iterable[str], limit: int) -> list[Row]:
+        """The last events about a worker or a batch, oldest first."""
+        return await self.fetch(
+            "SELECT e.* FROM event e JOIN (SELECT DISTINCT seq FROM event_about WHERE kind = $1 AND name = ANY($2::text[]) "
+            "ORDER BY seq DESC LIMIT $3) r ON r.seq = e.seq ORDER BY e.seq",
+            kind, list(names), limit,
         )  # fmt: skip
 
     async def governing(self, *kinds: str) -> list[Row]:
