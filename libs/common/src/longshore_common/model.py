@@ -110,12 +110,14 @@ class Collect(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     """What is uploaded to `uri` from the absolute path `path` in the containers of a task, once it ended, also if it failed.
 
     `path` may hold `*`, `?` and `[…]`: then `uri` is a folder, to which each match is added without `prefix`.
+    `new`: without the files that are still as they were staged there.
     """
 
     path: str
     uri: str
     directory: bool = False
     prefix: str = ""
+    new: bool = False
 
 
 class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
