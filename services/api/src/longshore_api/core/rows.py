@@ -83,7 +83,8 @@ class Row(Struct, eq=False):
     """A touched task with its current (or last) attempt. Instants are Unix seconds.
 
     `outcome`: how that attempt ended, None while it is current. `report`: JSON of [usage, stdout, stderr, image,
-    checkpoint, kept] as reported, without what is not said. `progress`: JSON of a `Progress`, of the last transfer.
+    checkpoint, kept, reused, steps, collected] as reported, without what is not said. `progress`: JSON of a `Progress`,
+    of the last transfer.
     """
 
     submission: Submission
@@ -217,3 +218,4 @@ class Changes(Struct):
     links: list[Tuple] = []
     abouts: list[Tuple] = []
     edits: list[Tuple] = []
+    tes: list[Tuple] = []

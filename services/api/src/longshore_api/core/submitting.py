@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from longshore_api.core import archive, waiting
+from longshore_api.core import archive, tes, waiting
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import Submission
 from longshore_api.core.spans import Span
@@ -44,6 +44,7 @@ def submitted(memory: Memory, record: Recorded, event: e.TasksSubmitted) -> None
         submission.counts[state] = submission.size
         memory.link(sid, sid, 0, submission.size - 1)
     memory.change(submission)
+    tes.submitted(memory, record, event)
     batch = memory.batch(submission.batch)
     batch.size += submission.size
     batch.submissions += 1
