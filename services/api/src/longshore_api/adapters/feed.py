@@ -97,6 +97,11 @@ class Feed:
                 yield Piece([r for r in run if wanted(r)], position)
                 await (self._heard() if position >= self._last else asyncio.sleep(0))
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return self._closed
+
     async def close(self) -> None:
         """Every reader's end."""
         self._closed = True

@@ -27,6 +27,11 @@ async def answer(house: TheHouse, wish: FromPath[int], wait: Patience = 0.0, *, 
 
 async def became(house: House, wish: int, wait: float, *, cared: bool = False) -> views.Answer:
     """What became of a wish, within so many seconds."""
+    return await answered(house, wish, wait, cared=cared)
+
+
+async def answered(house: House, wish: int, wait: float, *, cared: bool = False) -> views.Answer:
+    """What became of it, after waiting for that at most so many seconds."""
     until = asyncio.get_running_loop().time() + wait
     while True:
         position = house.progress.position

@@ -21,6 +21,8 @@ _Text = str | None
 
 
 class Wanted(NamedTuple):
+    """Which output is wanted: the stream, of which attempt (None: the current one), which bytes."""
+
     """Which bytes of which stream and attempt; None: the current or last one."""
 
     stream: str
@@ -176,6 +178,7 @@ def _source(attempt: str, wanted: Wanted) -> tuple[int, int, Wanted]:
 
 async def part_of(house: House, submission: int, index: int, wanted: Wanted, left: int = _CHAIN) -> Part:
     """These bytes, wherever they are; `NotFound` if there is no such task or attempt."""
+    """Bytes of it, and whether more will come; `left`: how many attempts may stand for another still."""
     row = await house.reader.task(submission, index)
     n = wanted.attempt or row["attempt"]
     if n != row["attempt"]:

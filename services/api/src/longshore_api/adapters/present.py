@@ -34,7 +34,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
 
 
 _report: Final = msgspec.json.Decoder(Report).decode
-_reasons: Final = msgspec.json.Decoder(list[tuple[int, str]]).decode
+reasons: Final = msgspec.json.Decoder(list[tuple[int, str]]).decode
 _NO_SPEC: Final = TaskSpec(command=())
 _NOTHING: Final = Report()
 _progress: Final = msgspec.json.Decoder(Progress).decode
@@ -115,7 +115,7 @@ def _cut(word: str) -> str:
 
 def _reason(row: Row, of: Row) -> str | None:
     if row["cause"] == "rejected" and of["by_index"]:
-        return dict(_reasons(of["by_index"])).get(row["index"]) or str(row["reason"])
+        return dict(reasons(of["by_index"])).get(row["index"]) or str(row["reason"])
     return row["reason"] or None
 
 
@@ -150,7 +150,31 @@ def attempt(row: Row, submission: int, index: int, n: int) -> views.Attempt:
         kept=said.kept,
         reused=said.reused or None,
         progress=progress(row),
+        steps=_steps(said.steps),
+        collected=[views.Upload(path=c.path, uri=c.uri, size=c.size, digest=c.digest) for c in said.collected],
     )
+
+
+def _steps(ends: tuple[StepEnd, ...]) -> list[views.Step]:
+    """Each with where its output stands in that of the attempt."""
+    found: list[views.Step] = []
+    out = err = 0
+    for end in ends:
+        found.append(
+            views.Step(
+                exit_code=end.exit_code,
+                cause=end.cause,
+                started_at=when(end.started_at),
+                ended_at=when(end.ended_at),
+                peak_memory=end.peak_memory,
+                cpu_seconds=end.cpu_seconds,
+                image=end.image or None,
+                stdout=(out, end.stdout),
+                stderr=(err, end.stderr),
+            )
+        )
+        out, err = out + end.stdout, err + end.stderr
+    return found
 
 
 def _stream(output: Output | None) -> views.Stream:

@@ -92,6 +92,29 @@ class Stream(Struct):
     stored: str
 
 
+class Step(Struct, kw_only=True):
+    """How a step of an attempt ended; `stdout` and `stderr`: its bytes of the attempt's output, where they begin and how many."""
+
+    exit_code: int
+    cause: str | None
+    started_at: str | None
+    ended_at: str | None
+    peak_memory: int
+    cpu_seconds: float
+    image: str | None
+    stdout: tuple[int, int]
+    stderr: tuple[int, int]
+
+
+class Upload(Struct, kw_only=True):
+    """A file that was collected: its path in the containers, where to, bytes, sha256 in hex."""
+
+    path: str
+    uri: str
+    size: int
+    digest: str
+
+
 class Attempt(Struct, kw_only=True):
     """One try of a task on one worker; `kept`: its work directory is still on that host.
 
@@ -125,6 +148,8 @@ class Attempt(Struct, kw_only=True):
     reused: str | None = None
     progress: Progress | None = None
     given: Request | None = None
+    steps: list[Step] = []
+    collected: list[Upload] = []
 
 
 class Attempts(Struct):
@@ -331,9 +356,17 @@ class Rebuilding(Struct):
     last: int
 
 
-class Problem(Struct):
-    """What went wrong (RFC 9457); `detail` names the fix."""
+class Fault(Struct):
+    """What is wrong with one field, and what to write instead."""
+
+    field: str
+    remedy: str
+
+
+class Problem(Struct, omit_defaults=True):
+    """What went wrong (RFC 9457); `detail` names the fix, `errors` what is wrong with which field."""
 
     title: str
     detail: str
     status: int
+    errors: list[Fault] = []

@@ -18,7 +18,8 @@ from longshore_common.errors import BadInput
 MOST_WINDOWS: Final = 10_000
 MOST_ITEMS: Final = 1_000
 _ID: Final = re.compile(r"(\d{1,18})(?:\.(\d{1,18})(?:-(\d{1,18}))?)?")
-_EVERY: Final = (1 << 62) - 1
+#: The end of a window that is all of its submission.
+EVERY: Final = (1 << 62) - 1
 
 
 class Window(NamedTuple):
@@ -56,7 +57,7 @@ def windows(ids: str) -> tuple[Window, ...]:
         if match is None:
             raise BadInput(f"{word!r} is not a task id: write 1204.17, 1204.0-99 or 1204, separated by commas")
         submission, lo, hi = match.groups()
-        found.append(Window(int(submission), int(lo or 0), int(hi or lo or _EVERY)))
+        found.append(Window(int(submission), int(lo or 0), int(hi or lo or EVERY)))
     if len(found) > MOST_WINDOWS:
         raise BadInput(f"{len(found)} ids are too many for one request: name at most {MOST_WINDOWS}, or use ranges")
     return _disjoint(found)
