@@ -22,14 +22,18 @@ from longshore_api.adapters import archiving, http, schema, store, trimming
 from longshore_api.adapters.doors import House
 from longshore_api.adapters.feed import Feed
 from longshore_api.adapters.heard import Heard
+from longshore_api.adapters.idempotency import Idempotency
 from longshore_api.adapters.issuer import Issuer, Names, Secrets
+from longshore_api.adapters.limits import RATE, Limits
 from longshore_api.adapters.output import Outputs
 from longshore_api.adapters.past import Pasts
 from longshore_api.adapters.pen import Pen
+from longshore_api.adapters.people import People, Told
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.projector import Projector
 from longshore_api.adapters.reader import Reader
 from longshore_api.adapters.store import away
+from longshore_api.adapters.tes.contents import Contents
 from longshore_api.adapters.upkeep import Policy, Upkeep, keeping, opened
 from longshore_api.adapters.whole import Whole
 from longshore_api.core.past import span
@@ -68,10 +72,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     join_secret_file: str = ""
     api_token_file: str = ""
     worker_nats_url: str = ""
+    worker_api_url: str = ""
+    user_nats_url: str = ""
+    owner_file: str = ""
+    operator_seed_file: str = ""
+    system_creds: str = ""
     log_replicas: int = 1
     archive: str = ""
     forget_after: str = ""
     trim_after: str = ""
+    rate_limit: float = RATE
 
 
 def configured(environ: Mapping[str, str]) -> Settings:
@@ -148,6 +158,10 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         await store.rebuild(found.database_url)
         projector.look()
 
+    contents = Contents(
+        parts.reader, parts.secrets.signing_seed, found.worker_api_url or f"http://{found.listen}", clock
+    )
+    people = People(_told(found, parts.secrets), parts.secrets, transport, clock)
     house = House(
         token=_secret(found.api_token_file),
         reader=parts.reader,
@@ -159,8 +173,14 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         rebuild=rebuild,
         pasts=pasts,
         pen=Pen(transport.log),
+        owner=people.owner.user,
+        keyring=people.ring,
+        users=people.users,
         feed=feed,
         hints=transport.hints,
+        limits=Limits(clock, found.rate_limit),
+        keys=Idempotency(parts.reader, clock),
+        contents=contents,
     )
     server = _server(found, house)
     tasks = {
@@ -169,6 +189,8 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         asyncio.create_task(heard.listen(), name="beats"),
         asyncio.create_task(heard.keep(found.database_url), name="metrics"),
         asyncio.create_task(upkeep.run(), name="upkeep"),
+        asyncio.create_task(people.keep(), name="people"),
+        asyncio.create_task(contents.run(), name="contents"),
     }
     told = asyncio.create_task(stop.wait(), name="told")
     done, _ = await asyncio.wait({*tasks, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -264,6 +286,15 @@ def _secrets(found: Settings) -> Secrets:
     seed = _secret(found.account_seed_file)
     account = found.account_public or (nats_keys.public_key(seed) if seed else "")
     return Secrets(seed, account, _secret(found.join_secret_file), found.worker_nats_url or found.nats_url)
+
+
+def _told(found: Settings, secrets: Secrets) -> Told:
+    """What is told about users."""
+    return Told(
+        token=_secret(found.api_token_file), owner_file=found.owner_file, operator_seed=_secret(found.operator_seed_file),
+        system_creds=found.system_creds, user_nats_url=found.user_nats_url or secrets.nats_url, nats_url=found.nats_url,
+        database_url=found.database_url,
+    )  # fmt: skip
 
 
 def _secret(file: str) -> str:

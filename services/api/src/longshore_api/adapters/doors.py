@@ -3,36 +3,36 @@
 What must not enter: routes.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.exceptions import (
-    HTTPException,
-    NotAuthorizedException,
-    PermissionDeniedException,
-    TooManyRequestsException,
-)
+from litestar.exceptions import HTTPException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
 from longshore_api.adapters.feed import Feed
 from longshore_api.adapters.heard import Heard
+from longshore_api.adapters.idempotency import Idempotency
 from longshore_api.adapters.issuer import Issuer
+from longshore_api.adapters.limits import Limits
 from longshore_api.adapters.keyring import Denied, Keyring, TooMany
 from longshore_api.adapters.output import Outputs
 from longshore_api.adapters.past import Pasts, StillMaking
 from longshore_api.adapters.pen import Pen
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.reader import Reader
+from longshore_api.adapters.tes.contents import Contents
 from longshore_api.adapters.ui.desk import Desk
 from longshore_api.adapters.users import Users
-from longshore_api.adapters.views import Problem
+from longshore_api.adapters.taking import Wrong
+from longshore_api.adapters.views import Fault, Problem
 from longshore_api.core.selection import MOST_ITEMS
 from longshore_api.core.users import Visitor as Visitor  # what routes know of who asks
 from longshore_common import errors
+from longshore_common.authority import ROLES as ROLES  # the same
 from longshore_common.log import Hints
 from longshore_common.model import UserRole
 
@@ -40,7 +40,7 @@ from longshore_common.model import UserRole
 RETRY_AFTER: Final = "1"
 
 _STATUS: Final[tuple[tuple[type[errors.LongshoreError], int], ...]] = (
-    (errors.BadInput, 400), (errors.NotFound, 404), (errors.Conflict, 409), (errors.Refused, 403),
+    (Denied, 401), (TooMany, 429), (errors.BadInput, 400), (errors.NotFound, 404), (errors.Conflict, 409), (errors.Refused, 403),
     (errors.Unreachable, 503), (errors.Unreadable, 502),
 )  # fmt: skip
 
@@ -71,6 +71,9 @@ class House(NamedTuple):
     desk: Desk | None = None
     feed: Feed | None = None
     hints: Hints | None = None
+    contents: Contents | None = None
+    limits: Limits | None = None
+    keys: Idempotency | None = None
 
 
 TheHouse = NamedDependency[House]
@@ -85,13 +88,8 @@ async def admit(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
 
 
 async def admitted(connection: ASGIConnection[Any, Any, Any, Any], shown: str) -> Visitor:
-    """Who shows this, however it came; 401, or 429 for an address that guesses."""
-    try:
-        found: Visitor = await keyring(connection).visitor(shown, address(connection))
-    except Denied as err:
-        raise NotAuthorizedException(str(err)) from err
-    except TooMany as err:
-        raise TooManyRequestsException(str(err), headers={"Retry-After": str(int(err.after) + 1)}) from err
+    """Who shows this, however it came; `Denied`, or `TooMany` for an address that guesses."""
+    found: Visitor = await keyring(connection).visitor(shown, address(connection))
     return found
 
 
@@ -168,26 +166,33 @@ def told(_: Request[Any, Any, Any], err: errors.LongshoreError) -> Response[Prob
         if isinstance(err, TooLate | StillMaking)
         else next((s for kind, s in _STATUS if isinstance(err, kind)), 500)
     )
-    return problem(status, str(err))
+    answer = problem(status, str(err), err.faults if isinstance(err, Wrong) else ())
+    if isinstance(err, TooMany):
+        answer.headers["Retry-After"] = str(int(err.after) + 1)
+    return answer
 
 
 def misused(_: Request[Any, Any, Any], err: HTTPException) -> Response[Problem]:
     """What the framework refused, in the same shape."""
     extra = err.extra if isinstance(err.extra, list) else []
-    more = "; ".join(f"{e.get('key', '')}: {e.get('message', '')}" for e in extra if isinstance(e, dict))
-    return problem(err.status_code, f"{err.detail}{': ' if more else ''}{more}")
+    faults = [Fault(str(e.get("key", "")), str(e.get("message", ""))) for e in extra if isinstance(e, dict)]
+    more = "; ".join(f"{fault.field}: {fault.remedy}" for fault in faults)
+    made = problem(err.status_code, f"{err.detail}{': ' if more else ''}{more}", faults)
+    made.headers.update(err.headers or {})
+    return made
 
 
-def problem(status: int, detail: str) -> Response[Problem]:
+def problem(status: int, detail: str, faults: Sequence[Fault] = ()) -> Response[Problem]:
     """application/problem+json (RFC 9457)."""
     headers = {"Retry-After": RETRY_AFTER} if status in (503, 504) else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    body = Problem(_TITLES.get(status, "Error"), detail, status)
+    body = Problem(_TITLES.get(status, "Error"), detail, status, list(faults))
     return Response(body, status_code=status, headers=headers, media_type="application/problem+json")
 
 
 _TITLES: Final = {
     400: "Bad input", 401: "Not authorized", 403: "Refused", 404: "Not found", 405: "Method not allowed",
-    409: "Conflict", 413: "Too large", 500: "Internal error", 502: "Unreadable", 503: "Unavailable", 504: "Not yet",
+    409: "Conflict", 413: "Too large", 429: "Too many requests", 500: "Internal error", 502: "Unreadable",
+    503: "Unavailable", 504: "Not yet",
 }  # fmt: skip
