@@ -46,6 +46,8 @@ BEATS: Final = "beat.*"
 ASK_DISPATCH: Final = "ask.dispatch.explain"
 #: The leading dispatcher is heard here, by its standbys only.
 LEAD_BEAT: Final = "lead.beat"
+#: Where NATS servers are told a newer claim of an account, by the system account.
+CLAIMS_UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
 #: The stream of retained hints, what it holds, and the one that says whose these are.
 RETAINED: Final = "DEMAND"
 DEMANDS: Final = "demand.>"
@@ -241,6 +243,16 @@ def permissions(role: Role, name: str = "") -> Permissions:
                 ("log.api.>", "log.user.>", "ask.>", "$JS.API.>", "$JS.FC.>", "$O.>"),
                 (own_inbox, BEATS, "done.>"),
             )
+
+
+def reading(name: str) -> Permissions:
+    """What a user may do who only reads: ask, and hear of submissions in their name; nothing in the log is theirs."""
+    return Permissions((ASK_DISPATCH,), (f"{inbox('user', name)}.>", f"done.{_token(name)}.>"))
+
+
+def telling_claims() -> Permissions:
+    """What the api may do in the system account: tell claims, and read the answer."""
+    return Permissions((CLAIMS_UPDATE,), (f"{inbox('api', '')}.>",))
 
 
 def _token(name: str) -> str:

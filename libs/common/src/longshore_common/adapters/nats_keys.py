@@ -101,16 +101,21 @@ def creds_text(jwt: str, seed: str) -> str:
     )
 
 
-def server_conf(operator: str, system_account: str, accounts: dict[str, str]) -> str:
+def server_conf(operator: str, system_account: str, accounts: dict[str, str], directory: str = "") -> str:
     """The lines of nats-server's configuration for operator mode: `accounts` maps public keys to JWTs.
 
-    The resolver is memory with preload: the accounts are two and change only when keys are rotated, which is a new
-    file and a reload signal (SIGHUP); a `full` resolver would keep a second copy in a directory and a way to write it.
-    Revoking one user is the same reload with an account JWT that names it in `revoked`. Keep the operator's JWT: a reload
-    with another one, even if only newer, is refused by the server as a whole.
+    With a `directory` the server keeps there what it is told later (a `full` resolver): who signs for the operator may
+    tell it, by the system account, of an account with more keys in `revoked`, which cuts those off at once. Of two claims
+    the later one counts, so that the claims given here must be as old as the keys. Without one (memory), revoking is a new
+    file and a reload signal (SIGHUP). Keep the operator's JWT: a reload with another one, even if only newer, is refused
+    by the server as a whole.
     """
     preload = "\n".join(f"  {key}: {jwt}" for key, jwt in accounts.items())
-    return f"operator: {operator}\nsystem_account: {system_account}\nresolver: MEMORY\nresolver_preload: {{\n{preload}\n}}\n"
+    resolver = f'{{ type: full, dir: "{directory}", allow_delete: false, interval: "2m" }}' if directory else "MEMORY"
+    return (
+        f"operator: {operator}\nsystem_account: {system_account}\nresolver: {resolver}\n"
+        f"resolver_preload: {{\n{preload}\n}}\n"
+    )
 
 
 def _pair(seed: str) -> Any:

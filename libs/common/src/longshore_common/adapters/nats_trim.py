@@ -44,6 +44,13 @@ async def front(transport: NatsTransport) -> Front:
     return Front(state["first_seq"], state["last_seq"], lead["seq"] if lead else 0, _unix(info["ts"]))
 
 
+async def newest(transport: NatsTransport, subject: str) -> tuple[int, int]:
+    """Where the log begins, and the sequence of the newest event on this subject, 0 if there is none."""
+    info = await _call(transport.wire, f"STREAM.INFO.{subjects.STREAM}", None)
+    found = await _message(transport.wire, {"last_by_subj": subject})
+    return int(info["state"]["first_seq"]), int(found["seq"]) if found else 0
+
+
 async def behind(transport: NatsTransport) -> list[Behind]:
     """Every worker to which something is still to be delivered, or which has not said that it has it."""
     found: list[Behind] = []

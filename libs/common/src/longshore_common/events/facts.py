@@ -37,7 +37,7 @@ class CredentialIssued(Event, frozen=True):
     """A credential exists: an api `secret` of a user, a `group` token to read, a `join` secret for hosts, or a `nats` key.
 
     `digest` is the argon2 hash of what was shown, `public_key` the NATS key that was signed. `expires`: Unix seconds, 0 =
-    never. `name` is what its owner calls it.
+    never. `name` is what its owner calls it. `parent`: the credential by which it was got, and with which it is void.
     """
 
     id: str
@@ -49,6 +49,7 @@ class CredentialIssued(Event, frozen=True):
     public_key: str = ""
     expires: float = 0
     by: str = ""
+    parent: str = ""
 
 
 class CredentialExpires(Event, frozen=True):
@@ -57,6 +58,7 @@ class CredentialExpires(Event, frozen=True):
     id: str
     at: float
     by: str = ""
+    user: str = ""
 
 
 class CredentialRevoked(Event, frozen=True):
@@ -65,6 +67,7 @@ class CredentialRevoked(Event, frozen=True):
     id: str
     by: str = ""
     reason: str = ""
+    user: str = ""
 
 
 class NotificationSet(Event, frozen=True):

@@ -40,7 +40,8 @@ from longshore_common.model import UserRole
 RETRY_AFTER: Final = "1"
 
 _STATUS: Final[tuple[tuple[type[errors.LongshoreError], int], ...]] = (
-    (Denied, 401), (TooMany, 429), (errors.BadInput, 400), (errors.NotFound, 404), (errors.Conflict, 409), (errors.Refused, 403),
+    (Denied, 401), (TooMany, 429), (errors.BadInput, 400), (errors.NotFound, 404), (errors.Conflict, 409),
+    (errors.Refused, 403),
     (errors.Unreachable, 503), (errors.Unreadable, 502),
 )  # fmt: skip
 

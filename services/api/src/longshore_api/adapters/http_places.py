@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from longshore_api.adapters import present, views
 from longshore_api.adapters.back import Seen, View
-from longshore_api.adapters.doors import CaughtUp, Cursor, Limit, TheHouse, bearer
+from longshore_api.adapters.doors import CaughtUp, Cursor, Limit, TheHouse, address, admins, bearer, keyring
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.reader import Row
 from longshore_api.core import selection
@@ -73,15 +73,16 @@ async def worker_metrics(
     return views.Metrics(house.heard.said(name), [present.minute(r) for r in rows])
 
 
-@post("/workers/enrol", status_code=200, summary="Become a worker (bearer: the join secret)", tags=["workers"])
+@post("/workers/enrol", status_code=200, summary="Become a worker (bearer: a join secret)", tags=["workers"])
 async def enrol(request: Request[Any, Any, Any], house: TheHouse, data: JSONBody[views.Enrolment]) -> views.Credentials:
     """Credentials for the host's own subjects; a repeat with the same key gets the same worker."""
-    if not house.issuer.admits(bearer(request)):
-        raise NotAuthorizedException("show the join secret of this stack: Authorization: Bearer <join secret>")
+    shown = bearer(request)
+    if not house.issuer.admits(shown) and not await keyring(request).admits_host(shown, address(request)):
+        raise NotAuthorizedException("show a join secret of this stack: Authorization: Bearer <join secret>")
     return await house.issuer.enrol(data)
 
 
-@post("/projection/rebuild", status_code=202, summary="Project the whole log again", tags=["projection"])
+@post("/projection/rebuild", status_code=202, summary="Project the log again", tags=["projection"], guards=[admins])
 async def rebuild(house: TheHouse) -> views.Rebuilding:
     """Reads show less than there is until the projection is at `last` again."""
     last = await house.last()

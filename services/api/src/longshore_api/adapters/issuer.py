@@ -53,7 +53,7 @@ class Issuer:
         self._one_at_a_time = asyncio.Lock()
 
     def admits(self, secret: str) -> bool:
-        """Whether this is the join secret; takes the same time however much of it is right."""
+        """Whether this is the join secret of the file; takes the same time however much of it is right."""
         return bool(self._secrets.join) and hmac.compare_digest(secret.encode(), self._secrets.join.encode())
 
     async def enrol(self, wish: Enrolment) -> Credentials:

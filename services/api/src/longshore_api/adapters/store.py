@@ -111,6 +111,8 @@ class Store:
                 memory.batches[r["name"]] = Batch(**plain, counts=_counts(r))
             for r in await self._db.fetch(f"SELECT {', '.join(t.WORKER)} FROM worker"):
                 memory.workers[r["name"]] = Worker(*r)
+            for r in await self._db.fetch(t.USERS):
+                memory.users.put(r["kind"], r["value"], r["seq"])
             await self._load_pending(memory)
             flying = "t.state IN ('assigned', 'staging', 'running', 'delivering')"
             ids = await self._db.fetch(f"SELECT DISTINCT t.submission FROM task t WHERE {flying}")
@@ -214,6 +216,7 @@ class Store:
         await self._copy("part", t.PART, changes.parts)
         await self._copy("spec_part", t.SPEC_PART, changes.specs)
         await self._copy("task_name", t.TASK_NAME, changes.names)
+        await self._copy("tes", t.TES, changes.tes)
         await self._run(t.ADOPT_PARTS, changes.parts_adopted)
         for statement in t.DROP_PARTS:
             await self._run(statement, changes.parts_dropped)

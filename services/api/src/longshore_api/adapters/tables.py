@@ -7,6 +7,7 @@ connections, single-row writes.
 from typing import Final
 
 from longshore_api.core.rows import TASK_STATES
+from longshore_api.core.users import ACCOUNT, CREDENTIAL
 
 COUNTERS: Final = tuple(TASK_STATES)
 
@@ -38,6 +39,7 @@ WORKER: Final = (
 )  # fmt: skip
 GOVERNING: Final = ("kind", "name", "value", "seq", "at", "request")
 EDIT: Final = ("submission", "lo", "hi", "seq", "undoes", "restored", "change")
+TES: Final = ("submission", "name", "tags", "document", "contents", "once")
 EVENT: Final = ("seq", "at", "role", "name", "type", "subject", "body")
 EVENT_RANGE: Final = ("submission", "lo", "hi", "seq")
 EVENT_ABOUT: Final = ("kind", "name", "seq")
@@ -93,6 +95,8 @@ WRITE_WORKERS: Final = _upsert("worker", WORKER, ("name",), f"SELECT {', '.join(
 WRITE_GOVERNING: Final = _upsert(
     "governing", GOVERNING, ("kind", "name"), f"SELECT {', '.join(GOVERNING)} FROM {_unnest(GOVERNING)}"
 )
+#: Accounts and credentials.
+USERS: Final = f"SELECT kind, value, seq FROM governing WHERE kind IN ('{ACCOUNT}', '{CREDENTIAL}')"
 #: Row by row: an array of arrays of different lengths is none in SQL.
 WRITE_BATCH: Final = _upsert(
     "batch", BATCH, ("name",), "VALUES (" + ", ".join(f"${i}" for i in range(1, len(BATCH) + 1)) + ")"
@@ -125,5 +129,5 @@ TALLY: Final = (
 )
 EMPTY: Final = (
     "TRUNCATE event_about, event_range, worker, batch, task_name, spec_part, part, attempt, task, task_range, "
-    "submission, governing, edit; UPDATE position SET seq = 0, at = 0"
+    "submission, governing, edit, tes; UPDATE position SET seq = 0, at = 0"
 )

@@ -21,7 +21,7 @@ _BY_WORKER: Final = frozenset({
 })  # fmt: skip
 _TO_WORKER: Final = frozenset({
     e.WorkerPaused, e.WorkerResumed, e.WorkerResized, e.WorkerLost, e.WorkerCareOrdered, e.RemotesGiven, e.SweepOrdered,
-    e.WorkerMoved, e.WorkerQuarantined, e.WorkerTrusted,
+    e.WorkerMoved, e.WorkerQuarantined, e.WorkerTrusted, e.SecretGiven,
 })  # fmt: skip
 
 
@@ -65,6 +65,11 @@ def _places(record: Recorded, event: e.Event) -> Iterable[tuple[str, str]]:
             return [("batch", event.batch)] if event.batch else ()
         case e.ShareRequested() | e.ShareSet():
             return [(event.kind, event.name)]
+        case (
+            e.UserAdded() | e.UserChanged() | e.UserRevoked() | e.CredentialIssued() | e.CredentialExpires()
+            | e.CredentialRevoked()
+        ):  # fmt: skip
+            return [("user", event.user)] if event.user else ()
         case e.PlaceReserved():
             return [("worker", event.worker)] if event.worker else ()
         case e.WorkerMoveRequested():

@@ -1,6 +1,6 @@
-"""The fold of what governs all: shares of batches and users, and the operator's policy; one row each, the last one said.
+"""The fold of what governs all: shares of batches and users, the operator's policy, accounts and credentials; one row each.
 
-What must not enter: how a share or a policy takes effect.
+The last one said counts. What must not enter: how any of it takes effect.
 """
 
 from typing import Final
@@ -9,6 +9,7 @@ import msgspec
 
 from longshore_api.core import archive
 from longshore_api.core.memory import Memory
+from longshore_api.core.users import ACCOUNT, CREDENTIAL, Account
 from longshore_common import events as e
 from longshore_common.log import Recorded
 
@@ -26,6 +27,13 @@ def share_set(memory: Memory, record: Recorded, event: e.ShareSet) -> None:
 def policy_set(memory: Memory, record: Recorded, event: e.PolicySet) -> None:
     """The operator's policy."""
     _govern(memory, record, (POLICY, ""), _encode(event.policy), event.request)
+
+
+def user_fact(memory: Memory, record: Recorded, event: e.Event) -> None:
+    """Users and their credentials: all entries that it changes."""
+    for entry in memory.users.take(event, record.seq, record.at):
+        what = (ACCOUNT, entry.name) if isinstance(entry, Account) else (CREDENTIAL, entry.id)
+        _govern(memory, record, what, _encode(entry), 0)
 
 
 def _govern(memory: Memory, record: Recorded, what: tuple[str, str], value: bytes, request: int) -> None:

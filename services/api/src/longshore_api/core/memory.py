@@ -10,6 +10,7 @@ from typing import TypeVar
 from longshore_api.core.rows import TASK_STATES, Batch, Changes, Row, Submission, Tuple, Worker
 from longshore_api.core.runs import Run, written
 from longshore_api.core.spans import Span
+from longshore_api.core.users import Register
 from longshore_common.model import ON_WORKER
 
 #: Submissions kept in memory although none of their tasks is on a worker; more are read again when needed.
@@ -27,6 +28,7 @@ class Memory:
         self.workers: dict[str, Worker] = {}
         self.pending: dict[tuple[str, str], dict[int, tuple[int, int, bool]]] = {}
         self.tallies: dict[int, list[tuple[int, int, str]]] = {}
+        self.users = Register()
         self.changes = Changes(position, position)
         self._touched: list[Row] = []
         self._guests: list[Row] = []

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from longshore_api.core import archive, attempts, edits, governing, hidden, presence, submitting, waiting
+from longshore_api.core import archive, attempts, confidences, edits, governing, hidden, presence, submitting, waiting
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import OPEN_STATES, Progress, Row, Submission
 from longshore_api.core.spans import Span, put, take
@@ -248,7 +248,8 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.PlaceReserved: _reserved, e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set,
     e.WorkerMoved: presence.moved, e.WorkerQuarantined: presence.quarantined,
     e.WorkerTrusted: presence.trusted, e.AttemptsReused: _reused,
-    e.UserAdded: _kept, e.UserChanged: _kept, e.UserRevoked: _kept, e.CredentialIssued: _kept, e.CredentialExpires: _kept,
-    e.CredentialRevoked: _kept, e.NotificationSet: _kept, e.NotificationRemoved: _kept,
-    e.SecretShared: _kept, e.SecretGiven: _kept,
+    e.UserAdded: governing.user_fact, e.UserChanged: governing.user_fact, e.UserRevoked: governing.user_fact,
+    e.CredentialIssued: governing.user_fact, e.CredentialExpires: governing.user_fact,
+    e.CredentialRevoked: governing.user_fact, e.NotificationSet: _kept, e.NotificationRemoved: _kept,
+    e.SecretShared: _kept, e.SecretGiven: confidences.given,
 }  # fmt: skip
