@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from longshore_common import events as e
 from longshore_common.ids import AttemptId, SubmissionId, TaskRange
 from longshore_common.log import Recorded
-from longshore_dispatcher.core import blocked, changes, requirements, validity
+from longshore_dispatcher.core import authority, blocked, changes, requirements, validity
 from longshore_dispatcher.core.named import Decision, of_batch, refuse
 from longshore_dispatcher.core.ranges import Ranges, Run, of
 from longshore_dispatcher.core.state import PHASE, Closed, State, Submission, Task, Wish, Worker
@@ -84,11 +84,12 @@ def delete(state: State, wish: Wish, event: e.DeleteRequested) -> Iterator[Decis
     elif not found:
         yield refuse(wish, f"nothing of {what} {'is' if event.restore else 'is left to be'} deleted")
     else:
+        whose = "" if authority.rules(state, wish.user) else wish.user  # of what only the read model knows
         chunks = [tuple(found[at : at + PER_EVENT]) for at in range(0, len(found), PER_EVENT)]
         for k, tasks in enumerate(chunks, 1):
             more = k < len(chunks)
             yield e.TasksDeleted(
-                tasks=tasks, restored=event.restore, request=wish.seq, user=wish.user, more=more
+                tasks=tasks, restored=event.restore, request=wish.seq, user=whose, more=more
             ), ""  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def _meant(state: State, wish: Wish, event: e.DeleteRequested) -> tuple[list[Tas
         known: Submission | Closed | None = state.submissions.get(source) or state.closed.get(source)
         if not 0 <= run.lo <= run.hi or source >= wish.seq or (known is not None and run.hi >= known.size):
             left_out.append(f"{run} is unknown")
-        elif known is not None and known.user != wish.user:
+        elif known is not None and not authority.owns(state, wish, known.user):
             left_out.append(f"{run} belongs to {known.user}")
         else:
             meant.append(TaskRange(SubmissionId(source), run.lo, run.hi))

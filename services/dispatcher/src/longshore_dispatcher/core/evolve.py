@@ -12,8 +12,10 @@ from longshore_common.log import Malformed, Recorded
 from longshore_common.model import OWN_CAUSES, Cause
 from longshore_dispatcher.core import (
     aside,
+    authority,
     blocked,
     changes,
+    confidences,
     edits,
     governing,
     intake,
@@ -325,9 +327,9 @@ _APPLY: Final[dict[type[e.Event], Callable[[State, Recorded, Any], None]]] = {
     e.ShareRequested: _wished, e.PolicyRequested: _wished,
     e.ShareSet: governing.share_set, e.PolicySet: governing.policy_set, e.AttemptsReused: reuse.answered,
     e.WorkerQuarantined: trust.quarantined, e.WorkerTrusted: trust.trusted,
-    e.UserAdded: _no_matter, e.UserChanged: _no_matter, e.UserRevoked: _no_matter, e.CredentialIssued: _no_matter,
+    e.UserAdded: authority.told, e.UserChanged: authority.told, e.UserRevoked: authority.told, e.CredentialIssued: _no_matter,
     e.CredentialExpires: _no_matter, e.CredentialRevoked: _no_matter,
     e.NotificationSet: _no_matter, e.NotificationRemoved: _no_matter,
-    e.SecretShared: _no_matter, e.SecretGiven: _no_matter,
+    e.SecretShared: _wished, e.SecretGiven: confidences.given,
     e.TasksEdited: edits.tasks_edited, e.TasksHeld: aside.held, e.TasksDeleted: aside.deleted, e.WorkerMoved: aside.moved,
 }  # fmt: skip

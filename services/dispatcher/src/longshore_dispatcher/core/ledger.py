@@ -228,6 +228,17 @@ class Ledger(MutableMapping[int, Closed]):
                 if self._who[row] == who and self._ids[row] >= 0
             )
 
+    def in_batch(self, batch: str) -> Iterator[Closed]:
+        """All of this batch, whoever's."""
+        yield from (closed for closed in self._others.values() if closed.batch == batch)
+        whose = {who for (_, name), who in self._index.items() if name == batch}
+        if whose:
+            yield from (
+                self._closed(row)
+                for row in range(self._first(), len(self._ids))
+                if self._who[row] in whose and self._ids[row] >= 0
+            )
+
     def oldest(self, before: float, most: int) -> list[int]:
         """Rows that finished not after `before`, at most `most` of them."""
         found: list[int] = []

@@ -8,18 +8,21 @@ from itertools import chain
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange
+from longshore_dispatcher.core import authority
 from longshore_dispatcher.core.state import Closed, State, Submission, Wish
 
 Decision = tuple[e.Event, str]
 
 
 def of_batch(state: State, wish: Wish, batch: str | None) -> Iterator[Submission | Closed]:
-    """The submissions of the wish's user in this batch from before it."""
+    """The submissions in this batch from before the wish: those of its user, or all of them for an admin."""
     if batch is None:
         return
-    known: Iterable[Submission | Closed] = chain(state.submissions.values(), state.closed.of(wish.user, batch))
+    everybodys = authority.rules(state, wish.user)
+    closed = state.closed.in_batch(batch) if everybodys else state.closed.of(wish.user, batch)
+    known: Iterable[Submission | Closed] = chain(state.submissions.values(), closed)
     for sub in known:
-        if sub.batch == batch and sub.user == wish.user and sub.id < wish.seq and sub.size:
+        if sub.batch == batch and (everybodys or sub.user == wish.user) and sub.id < wish.seq and sub.size:
             yield sub
 
 
@@ -39,14 +42,15 @@ class Named:
         for sub in of_batch(state, wish, batch):
             self._add(state, wish, TaskRange(SubmissionId(sub.id), 0, sub.size - 1))
         if batch is not None and not self.runs:
-            self.left_out.append(f"you have no tasks in a batch {batch!r}")
+            whose = "there are" if authority.rules(state, wish.user) else "you have"
+            self.left_out.append(f"{whose} no tasks in a batch {batch!r}")
 
     def _add(self, state: State, wish: Wish, named: TaskRange) -> None:
         source = state.original(named.submission)
         sub: Submission | Closed | None = state.submissions.get(source) or state.closed.get(source)
         if sub is None or not 0 <= named.lo <= named.hi < sub.size:
             self.left_out.append(f"{named} is unknown, or finished long ago")
-        elif sub.user != wish.user:
+        elif not authority.owns(state, wish, sub.user):
             self.left_out.append(f"{named} belongs to {sub.user}")
         else:
             self.runs.append(TaskRange(SubmissionId(source), named.lo, named.hi))

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import Unreadable
-from longshore_common.model import Policy, Retention, Share
+from longshore_common.model import Policy, Retention, Share, UserRole
 from longshore_dispatcher.core import blocked, changes, placing, requirements, shares, sweeping, trust
 from longshore_dispatcher.core.claims import Reservation
 from longshore_dispatcher.core.deeds import Deed
@@ -66,6 +66,8 @@ class Image(Struct):
     deeds: dict[int, Deed] = {}
     rows: Rows = Rows()
     lines: dict[str, list[str]] = {}  # attempts by worker, where they stand in another order than `_in_line`
+    secrets: dict[str, dict[str, None]] = {}
+    roles: dict[str, UserRole | None] = {}
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -80,7 +82,7 @@ def image(state: State) -> Image:
         state.parts, state.broken_parts, state.workers, state.batches, state.wishes, state.paces, state.retention,
         list(state.residues.values()), state.sweeps, state.shares, state.policy,
         state.results, state.usage, state.reservations, state.deeds, state.closed.rows(),
-        dict(_lines(state)),
+        dict(_lines(state)), state.secrets, state.authority.roles,
     )  # fmt: skip
 
 
@@ -115,7 +117,8 @@ def from_bytes(data: bytes) -> State:
     state.usage, state.reservations = kept.usage, kept.reservations
     if kept.version < WITH_NEEDS:
         _give_needs(state)
-    state.deeds = kept.deeds
+    state.deeds, state.secrets = kept.deeds, kept.secrets
+    state.authority.roles = kept.roles
     _derive(state, kept.lines)
     return state
 

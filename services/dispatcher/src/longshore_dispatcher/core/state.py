@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from longshore_common.authority import Authority
 from longshore_common.ids import TaskRange
 from longshore_common.model import STATES, Cause, HostFacts, Policy, Retention, Share
 from longshore_dispatcher.core.claims import Reservation
@@ -290,10 +291,12 @@ class Told:
         self.sweeps: dict[int, Sweep] = {}
         self.shares: dict[tuple[str, str], Share] = {}
         self.policy = Policy()
+        self.authority = Authority()
         self.deeds: dict[int, Deed] = {}
         self.results: dict[str, Result] = {}
         self.usage: dict[tuple[str, str], Account] = {}
         self.reservations: dict[str, Reservation] = {}
+        self.secrets: dict[str, dict[str, None]] = {}  # `owner/name` -> the workers that were given it
 
 
 class State(Told):

@@ -11,7 +11,7 @@ import msgspec
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId, TaskRange
-from longshore_dispatcher.core import aside, remembering, requirements
+from longshore_dispatcher.core import aside, authority, remembering, requirements
 from longshore_dispatcher.core.deeds import Deed, Step, Undoable
 from longshore_dispatcher.core.named import Decision, refuse
 from longshore_dispatcher.core.ranges import of
@@ -77,8 +77,8 @@ def _fault(state: State, wish: Wish, event: e.UndoRequested, deed: Deed | None) 
             return f"event {event.request} is a submission: `longshore task cancel {event.request}` takes it back"
         what = f"event {event.request}" if event.request else "you have none that"
         return f"{what} is no wish that changed anything, or it was too long ago: see `longshore history`"
-    if deed.user != wish.user:
-        return f"event {deed.request} belongs to {deed.user}"
+    if why := authority.undoing_fault(state, wish, deed):
+        return why
     if deed.undone and deed.undone != wish.seq:
         return f"event {deed.request} is undone already: `longshore undo {deed.undone}` takes that back"
     if deed.final:

@@ -10,7 +10,17 @@ from typing import Final
 from longshore_common import events as e
 from longshore_common.ids import AttemptId, SubmissionId, TaskRange
 from longshore_common.model import Wanted
-from longshore_dispatcher.core import aside, blocked, edits, governing, requirements, surgery, validity, worker_wishes
+from longshore_dispatcher.core import (
+    aside,
+    authority,
+    blocked,
+    edits,
+    governing,
+    requirements,
+    surgery,
+    validity,
+    worker_wishes,
+)
 from longshore_dispatcher.core.named import Decision, Named, of_batch, refuse
 from longshore_dispatcher.core.ranges import Ranges
 from longshore_dispatcher.core.state import State, Submission, Task, Wish
@@ -72,16 +82,25 @@ def _unreadable(wish: Wish) -> str:
 
 def answered_now(state: State, wish: Wish) -> Iterable[Decision]:
     """What would be answered to a wish, were it made now."""
-    return _answer(state, wish)
+    why = authority.fault(state, wish)
+    return [refuse(wish, why)] if why else _answer(state, wish)
 
 
 def _said(state: State, wish: Wish) -> Iterable[Decision]:
     if wish.malformed:
         return [(e.SubmissionRejected(submission=SubmissionId(wish.seq), reason=_unreadable(wish)), "")]
+    if why := authority.fault(state, wish):
+        return [_turned_away(wish, why)]
     if wish.event is None:
         answer = answer_submission(state, wish)
         return [] if answer is None else [(answer, "")]
     return _answer(state, wish)
+
+
+def _turned_away(wish: Wish, why: str) -> Decision:
+    if wish.event is None:
+        return e.SubmissionRejected(submission=SubmissionId(wish.seq), reason=why), ""
+    return refuse(wish, why)
 
 
 def _answer(state: State, wish: Wish) -> Iterable[Decision]:
