@@ -111,8 +111,8 @@ def test_secrets_are_private_and_survive_while_credentials_are_minted_anew(layou
     assert {file: file.read_bytes() for file in kept} == kept
     made = [*kept, *layout.creds.iterdir()]
     assert {p.name for p in layout.creds.iterdir()} == {
-        f"{n}.creds" for n in ("dispatch", "api", "recruit", first.user)
-    }
+        *(f"{n}.creds" for n in ("dispatch", "api", "recruit", "system", first.user)), "owner.json",
+    }  # fmt: skip
     assert {stat.S_IMODE(file.stat().st_mode) for file in made} == {0o600}
     assert stat.S_IMODE(layout.keys.stat().st_mode) == 0o700
 

@@ -26,12 +26,14 @@ IMAGE_UID = 10001
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Mount points, and what the host calls them.
 
-    `keys` stays with this step; `control` is for nats-server and the services; `join` for agents; `client` is a
-    directory of the host, `client_dir` its path there (relative to `host_dir`).
+    `keys` stays with this step; `control` is for nats-server and the services, `authority` for the api alone, which tells
+    NATS who is revoked; `join` for agents; `client` is a directory of the host, `client_dir` its path there (relative to
+    `host_dir`).
     """
 
     keys: str = "/keys"
     control: str = "/control"
+    authority: str = "/authority"
     join: str = "/join"
     client: str = "/client"
     host_dir: str = "/"
@@ -40,25 +42,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_port: int = 4222
     api_port: int = 8470
 
-    ENV = {"keys": "SETUP_KEYS", "control": "SETUP_CONTROL", "join": "SETUP_JOIN", "client": "SETUP_CLIENT"}
+    ENV = {
+        "keys": "SETUP_KEYS", "control": "SETUP_CONTROL", "authority": "SETUP_AUTHORITY", "join": "SETUP_JOIN",
+        "client": "SETUP_CLIENT",
+    }  # fmt: skip
 
 
 def set_up(told: Settings) -> None:
     """Make what is missing, mint credentials anew; keys and secrets stay as they are."""
     layout = Layout(Path(told.keys))
     layout.create()
-    made = keys.prepare(layout, {}, user=told.user)
-    control, join = Path(told.control), Path(told.join)
+    made = keys.prepare(layout, {}, user=told.user, claims="/data/claims")
+    assert made.operator_seed is not None  # the server is our own
+    assert made.system_creds is not None
+    control, join, authority = Path(told.control), Path(told.join), Path(told.authority)
     conf = nats.config("0.0.0.0:4222", Path("/data"), made.server_conf) + 'http: "127.0.0.1:8222"\n'
     write_private(control / "nats.conf", conf.encode())
     write_private(control / "account", made.account.encode())
     copies = {
         made.account_seed: control / "signing.seed",
         layout.secrets / "api-token": control / "api-token",
+        made.owner: control / "owner",
         **{keys.creds_file(layout, role): control / f"{role}.creds" for role in keys.SERVICES},
     }
     for source, target in copies.items():
         write_private(target, source.read_bytes())
+    for secret, name in ((made.operator_seed, "operator.seed"), (made.system_creds, "system.creds")):
+        write_private(authority / name, secret.read_bytes())
+    _give(authority, IMAGE_UID, IMAGE_UID)
     for directory in (control, join):
         write_private(directory / "join", (layout.secrets / "join").read_bytes())
         _give(directory, IMAGE_UID, IMAGE_UID)

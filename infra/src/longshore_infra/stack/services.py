@@ -21,7 +21,7 @@ _LEAN = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072", "PYTHONUNB
 _OURS = (
     "NATS_URL", "NATS_CREDS", "DATABASE_URL", "LONGSHORE_STATE_DIR", "LONGSHORE_NATS_SERVER", "LONGSHORE_LISTEN",
     "LONGSHORE_ACCOUNT_SEED_FILE", "LONGSHORE_ACCOUNT_PUBLIC", "LONGSHORE_JOIN_SECRET_FILE", "LONGSHORE_API_TOKEN_FILE",
-    "LONGSHORE_ATTEMPT",
+    "LONGSHORE_ATTEMPT", "LONGSHORE_OWNER_FILE",
 )  # fmt: skip
 
 
@@ -54,7 +54,10 @@ def services(layout: Layout, keys: Keys, places: Places, environ: Mapping[str, s
         "LONGSHORE_JOIN_SECRET_FILE": str(layout.secrets / "join"),
         "LONGSHORE_API_TOKEN_FILE": str(layout.secrets / "api-token"),
         "LONGSHORE_WORKER_NATS_URL": places.nats_url,
+        "LONGSHORE_OWNER_FILE": str(keys.owner),
     }
+    if keys.operator_seed is not None:
+        api |= {"LONGSHORE_OPERATOR_SEED_FILE": str(keys.operator_seed), "LONGSHORE_SYSTEM_CREDS": str(keys.system_creds)}
     if environ.get("LONGSHORE_ARCHIVE"):  # of the services the api alone reaches storage, and only for this
         api |= {k: v for k, v in environ.items() if k.startswith("AWS_")}
     own: list[tuple[str, str, dict[str, str]]] = [
