@@ -29,9 +29,12 @@ PATIENCE_BACK: Final = 300.0
 #: How often a followed output is asked for more: news show within half a second.
 FOLLOW_EVERY: Final = 0.2
 _CHUNK: Final = 1024 * 1024
+_JSON: Final = "application/json"
 _PAGE: Final = 1000
 
 R = TypeVar("R")
+#: The body of a request, and headers beside the usual ones.
+_Sent = tuple[bytes | None, Mapping[str, str]]
 
 
 class Answer(NamedTuple):
@@ -147,6 +150,11 @@ class Reader:
         for raw in self.raw_items("/workers"):
             yield _decoded(raw, records.Worker)
 
+    def secrets(self) -> Iterator[records.Secret]:
+        """The secrets of this user, and who holds them; an admin sees those of all."""
+        for raw in self.raw_items("/secrets"):
+            yield _decoded(raw, records.Secret)
+
     def worker(self, name: str) -> records.Worker:
         """One worker."""
         return self.record(f"/workers/{quote(name)}", records.Worker)
@@ -214,14 +222,20 @@ class Reader:
         """POST without a body; not repeated by itself."""
         return self.request("POST", path)
 
-    def request(self, method: str, path: str) -> Answer:
+    def send(self, method: str, path: str, body: object, kind: type[R]) -> R:
+        """One exchange with a body in JSON, never repeated by itself; what is answered. Later reads show what it did."""
+        found = _decoded(self.request(method, path, msgspec.json.encode(body)).body, kind)
+        self.bookmark.saw(int(getattr(found, "seq", 0) or 0))
+        return found
+
+    def request(self, method: str, path: str, body: bytes | None = None, more: Mapping[str, str] = {}) -> Answer:
         """One exchange; a kept connection that the server closed meanwhile is opened anew once, for GET."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         kept = connection is not None
         connection = connection or self._open()
         try:
-            return self._exchange(connection, method, path)
+            return self._exchange(connection, method, path, (body, more))
         except (HTTPException, OSError) as err:
             connection.close()
             if kept and method == "GET" and not isinstance(err, TimeoutError):
@@ -231,8 +245,9 @@ class Reader:
                 "see `longshore status`, or start the stack with `longshore up`"
             ) from err
 
-    def _exchange(self, connection: HTTPConnection, method: str, path: str) -> Answer:
-        connection.request(method, BASE + path, headers=self._headers())
+    def _exchange(self, connection: HTTPConnection, method: str, path: str, sent: _Sent) -> Answer:
+        kind = {"Content-Type": _JSON} if sent[0] else {}
+        connection.request(method, BASE + path, sent[0], {**self._headers(), **kind, **sent[1]})
         response = connection.getresponse()
         body = response.read()
         if response.will_close:
@@ -258,6 +273,23 @@ class Reader:
         url = urlsplit(self.profile.api_url)
         kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
         return kind(url.hostname or "127.0.0.1", url.port, timeout=self._deadline)
+
+    def stream(self, path: str, *, deadline: float) -> tuple[HTTPConnection, HTTPResponse]:
+        """A GET whose answer goes on; each read of it has `deadline` seconds. The caller closes the connection."""
+        connection = self._open()
+        connection.timeout = deadline
+        try:
+            connection.request("GET", BASE + path, headers=self._headers() | {"Accept": "text/event-stream"})
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _translated(response, response.read())
+        except (HTTPException, OSError) as err:
+            connection.close()
+            raise Unreachable(f"the api at {self.profile.api_url} does not answer ({err or type(err).__name__})") from err
+        except LongshoreError:
+            connection.close()
+            raise
+        return connection, response
 
     def close(self) -> None:
         """Close the kept connections; a later read opens new ones."""
@@ -286,8 +318,10 @@ def _translated(response: HTTPResponse, body: bytes) -> LongshoreError:
         problem = _Problem(title=response.reason, detail=body[:200].decode(errors="replace"))
     text = problem.detail or problem.title or f"HTTP {response.status}"
     kinds: dict[int, type[LongshoreError]] = {400: BadInput, 404: NotFound, 409: Conflict, 422: BadInput}
-    if response.status in (401, 403):
-        return Refused(f"{text}: is the api token of this state directory the right one?")
+    if response.status == 401:
+        return Refused(f"{text} (`longshore login` to show another credential)")
+    if response.status == 403:
+        return Refused(text)
     if response.status == 504:
         return _Behind(text)
     if response.status in (429, 502, 503):

@@ -12,6 +12,8 @@ import msgspec
 
 from longshore import chance
 from longshore.bookmark import Bookmark
+from longshore.choosing import by_http
+from longshore.choosing import by_http
 from longshore.records import Demand, Explanation, Submitted
 from longshore.spool import Spool
 from longshore_common import events as e
@@ -19,7 +21,7 @@ from longshore_common import model as m
 from longshore_common import subjects
 from longshore_common.damage import DAMAGED
 from longshore_common.demand import BatchDemand
-from longshore_common.errors import BadInput, Refused, Unreachable, Unreadable
+from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable, Unreadable
 from longshore_common.log import Entry, Transport
 from longshore_common.parts import Part, parts, size_of
 from longshore_common.profile import Profile
@@ -31,10 +33,16 @@ A = TypeVar("A")
 DEADLINE: Final = 10.0
 #: Parts on their way at once; the log's fsync then overlaps with encoding the next.
 _IN_FLIGHT: Final = 4
+#: Seconds between tries to send what is spooled: the first, and the most after doubling.
+FIRST_TRY: Final = 0.5
+LAST_TRY: Final = 15.0
 
 
 class Writer:
-    """A user's pen. Not shared between event loops; `close` what you made. Connecting has `patience` seconds, or `deadline`."""
+    """A user's pen. Not shared between event loops; `close` what you made. Connecting has `patience` seconds, or `deadline`.
+
+    With `spooling` all it writes is on this disk first, and is sent from there: at once, or when the log is back.
+    """
 
     def __init__(
         self,
@@ -44,8 +52,10 @@ class Writer:
         transport: Transport | None = None,
         deadline: float = DEADLINE,
         patience: float | None = None,
+        spooling: bool = False,
     ) -> None:
         self.profile = profile
+        self.spooling = spooling
         self.bookmark = bookmark
         self.deadline = deadline
         self._patience = deadline if patience is None else patience
@@ -53,6 +63,8 @@ class Writer:
         self._transport = transport
         self._given = transport is not None
         self._opening = asyncio.Lock()
+        self._flushing = asyncio.Lock()
+        self._draining: asyncio.Task[None] | None = None
 
     async def transport(self) -> Transport:
         """The connection, opened now if it was not; `Unreachable` with the fix if the log does not answer in time."""
@@ -62,6 +74,14 @@ class Writer:
             return self._transport
 
     async def _connected(self) -> Transport:
+        if by_http(self.profile):
+            from longshore.over_http import HttpTransport  # here, because others need no HTTP to write
+
+            return HttpTransport(self.profile, self.bookmark)
+        if by_http(self.profile):
+            from longshore.over_http import HttpTransport  # here, because others need no HTTP to write
+
+            return HttpTransport(self.profile, self.bookmark)
         from longshore_common.adapters import nats_log  # here, because reading and spooling need none of it
 
         door = self.profile
@@ -76,14 +96,21 @@ class Writer:
             ) from err
 
     async def close(self) -> None:
-        """Flush and let the connection go; one that was given stays its owner's."""
+        """Flush and let the connection go; one that was given stays its owner's. What is spooled stays on this disk."""
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.wait([self._draining])
         if self._transport is not None and not self._given:
             transport, self._transport = self._transport, None
             await transport.close()
 
     async def wish(self, event: e.Event, *, key: str | None = None) -> int:
-        """Append one event of this user and return its sequence once it is on disk; the same key never counts twice."""
-        return await self._append(self._entry(event, key or chance.new_key()))
+        """Append one event of this user and return its sequence once it is on disk; the same key never counts twice.
+
+        0 while it is only on this disk, which it may be with `spooling`.
+        """
+        entry = self._entry(event, key or chance.new_key())
+        return await self._keep(entry) if self.spooling else await self._append(entry)
 
     def _entry(self, event: e.Event, key: str, suffix: str = "") -> Entry:
         return Entry(event, self.profile.user, key + suffix, chance.traceparent(key))
@@ -100,16 +127,38 @@ class Writer:
         """One submission in one event. With `spool` it is on this disk first, and stays there if the log is away."""
         size = size_of(event.body)
         entry = self._entry(event, event.key)
-        if not spool:
+        if not (spool or self.spooling):
             return self._receipt(await self._append(entry), size, event.key)
+        if seq := await self._keep(entry):
+            return self._receipt(seq, size, event.key)
+        return Submitted(size=size, key=event.key)
+
+    async def _keep(self, entry: Entry) -> int:
+        """Have it on this disk, and send it if the log is there: its sequence, 0 if it is not sent yet."""
         self._spool().put(entry)
+        if self._draining is not None and not self._draining.done():
+            return 0  # the log is away; it is sent in its turn
         try:
             sent = await self.flush()
             # another process may have sent it meanwhile: the same id is answered with the first one's sequence
-            seq = sent.get(entry.id) or await self._append(entry)
+            return sent.get(entry.id) or await self._append(entry)
         except Unreachable:
-            return Submitted(size=size, key=event.key)
-        return self._receipt(seq, size, event.key)
+            if self.spooling:
+                self._draining = asyncio.create_task(self._drain())
+            return 0
+
+    async def _drain(self) -> None:
+        """Send what is spooled once the log is back. What the log refuses stays, and is told by the next `flush`."""
+        pause = FIRST_TRY
+        while len(self._spool()):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_TRY)
+            try:
+                await self.flush()
+            except Unreachable:
+                continue
+            except LongshoreError:
+                return
 
     async def submit_parts(self, wish: e.TasksSubmitted, tasks: Iterable[m.TaskSpec | Tied]) -> Submitted:
         """Different tasks, however many, in a stream; `wish` has all but the body. All of them count, or none."""
@@ -124,15 +173,18 @@ class Writer:
         return await self.submit(msgspec.structs.replace(wish, body=body))
 
     async def _send_parts(self, key: str, runs: Iterable[Part]) -> m.Parts:
-        transport = await self.transport()
+        log = None if self.spooling else (await self.transport()).log
         flying: set[asyncio.Task[int]] = set()
         count = size = edges = 0
         try:
             for run in runs:
                 part = e.SubmissionPartSent(key=key, part=count, specs=run.specs, edges=run.edges)
                 entry = self._entry(part, key, f".{count}")
-                flying.add(asyncio.ensure_future(transport.log.append(entry, deadline=self.deadline)))
                 count, size, edges = count + 1, size + len(run.specs), edges + len(run.edges)
+                if log is None:
+                    self._spool().put(entry)
+                    continue
+                flying.add(asyncio.ensure_future(log.append(entry, deadline=self.deadline)))
                 if len(flying) >= _IN_FLIGHT:
                     landed, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
                     for one in landed:
@@ -155,11 +207,12 @@ class Writer:
     async def flush(self) -> dict[str, int]:
         """Send what is spooled, oldest first; the sequence of each key. `Unreachable` keeps the rest where it is."""
         sent: dict[str, int] = {}
-        for entry, file in self._spool().entries():
-            sent[entry.id] = seq = await self._append(entry)
-            if isinstance(entry.event, e.TasksSubmitted):
-                self.bookmark.submitted(seq, size_of(entry.event.body))
-            self._spool().sent(file)
+        async with self._flushing:
+            for entry, file in self._spool().entries():
+                sent[entry.id] = seq = await self._append(entry)
+                if isinstance(entry.event, e.TasksSubmitted):
+                    self.bookmark.submitted(seq, size_of(entry.event.body))
+                self._spool().sent(file)
         return sent
 
     # --- questions that only a dispatcher answers ---------------------------------------------------------------------
