@@ -8,7 +8,6 @@ from typing import Final
 from longshore import chance
 from longshore.bookmark import Bookmark
 from longshore.choosing import by_http
-from longshore.choosing import by_http
 from longshore.records import Submitted
 from longshore_common import events as e
 from longshore_common.adapters.nats_once import append_once
@@ -25,13 +24,6 @@ def wish(profile: Profile, bookmark: Bookmark, event: e.Event, *, key: str = "",
     """Append one event of this user; its sequence once it is on disk. `Unreachable` names the fix."""
     key = key or chance.new_key()
     entry = Entry(event, profile.user, key, chance.traceparent(key))
-    if by_http(profile):
-        from longshore.over_http import append  # here, because others need no HTTP to write
-        from longshore.reader import Reader
-
-        seq = append(Reader(profile, bookmark), entry, deadline)
-        bookmark.saw(seq)
-        return seq
     if by_http(profile):
         from longshore.over_http import append  # here, because others need no HTTP to write
         from longshore.reader import Reader

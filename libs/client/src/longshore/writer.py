@@ -13,7 +13,6 @@ import msgspec
 from longshore import chance
 from longshore.bookmark import Bookmark
 from longshore.choosing import by_http
-from longshore.choosing import by_http
 from longshore.records import Demand, Explanation, Submitted
 from longshore.spool import Spool
 from longshore_common import events as e
@@ -74,10 +73,6 @@ class Writer:
             return self._transport
 
     async def _connected(self) -> Transport:
-        if by_http(self.profile):
-            from longshore.over_http import HttpTransport  # here, because others need no HTTP to write
-
-            return HttpTransport(self.profile, self.bookmark)
         if by_http(self.profile):
             from longshore.over_http import HttpTransport  # here, because others need no HTTP to write
 
