@@ -15,9 +15,12 @@ from longshore import records
 from longshore.bookmark import Bookmark, home
 from longshore.chance import new_key
 from longshore.governing import Governing
+from longshore.logins import renewed
+from longshore.people import People
 from longshore.quantities import array as parse_array
-from longshore.reader import Reader
+from longshore.reader import Reader, TaskFilters
 from longshore.resolving import resolved
+from longshore.showing import Rows
 from longshore.specs import SpecOptions, batch_name, spec, tied_of
 from longshore.specs import key as key_of
 from longshore.steering import Steering, Tasks
@@ -62,7 +65,9 @@ _SCHEDULING: Final = frozenset(SubmitOptions.__annotations__) - frozenset(SpecOp
 class AsyncClient(Steering):
     """One user's door to one stack; use it as `async with`. Opens connections when first needed.
 
-    `state_dir`: the stack's directory (default: `LONGSHORE_STATE_DIR`, else where `longshore up` puts it).
+    `directory`: the stack's state directory (default: `LONGSHORE_STATE_DIR`, else where `longshore up` puts it). With `spool`
+    all that is written is on this disk first: while the log is away wishes return 0 and submissions `spooled` receipts,
+    and both are sent once it is back, in order, by this client or a later one.
     """
 
     def __init__(
@@ -73,15 +78,17 @@ class AsyncClient(Steering):
         profile: Profile | None = None,
         transport: Transport | None = None,
         deadline: float = 10,
+        spool: bool = False,
     ) -> None:
         environ = os.environ if environ is None else environ
         where = Path(directory) if directory is not None else state_dir(environ)
-        self.profile = profile or load(where)
+        self.profile = profile or renewed(where, load(where))
         self.bookmark = Bookmark(home(where, environ))
         self.reader = Reader(self.profile, self.bookmark)
-        self.writer = Writer(self.profile, self.bookmark, transport=transport, deadline=deadline)
+        self.writer = Writer(self.profile, self.bookmark, transport=transport, deadline=deadline, spooling=spool)
         self._waiter: Waiter | None = None
         self.governing = Governing(self.reader, self.writer)
+        self.people = People(self.reader)
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,6 +138,11 @@ class AsyncClient(Steering):
     async def flush(self) -> int:
         """Send what the local spool holds; how many went. `Unreachable` keeps the rest for later."""
         return len(await self.writer.flush())
+
+    @property
+    def spooled(self) -> int:
+        """How many writes wait on this disk."""
+        return len(self.writer.spool) if self.writer.spool is not None else 0
 
     async def _wish(self, body: m.Body, scheduling: dict[str, Any]) -> e.TasksSubmitted:
         requires = scheduling.get("requires")
@@ -199,10 +211,10 @@ class AsyncClient(Steering):
 
     async def join(
         self, *submissions: records.Submitted | int, retry: int = 0, timeout: float | None = None
-    ) -> list[records.Progress]:
+    ) -> Rows[records.Progress]:
         """Wait for several; what failed is retried up to `retry` times before it counts."""
         async with asyncio.timeout(timeout):
-            return list(await asyncio.gather(*(self._join_one(one, retry) for one in submissions)))
+            return Rows(await asyncio.gather(*(self._join_one(one, retry) for one in submissions)))
 
     async def _join_one(self, submission: records.Submitted | int, retry: int) -> records.Progress:
         end = await self.wait(submission)
@@ -239,8 +251,8 @@ class AsyncClient(Steering):
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
-    async def tasks(self, *, limit: int | None = None, **filters: object) -> AsyncIterator[records.Task]:
-        """Tasks, newest submission first, page by page; filters: batch state name worker user submission ids."""
+    async def tasks(self, *, limit: int | None = None, **filters: Unpack[TaskFilters]) -> AsyncIterator[records.Task]:
+        """Tasks, newest submission first, page by page; `Rows` of it is a list that notebooks show as a table."""
         found = self.reader.tasks(limit=limit, **filters)
         while run := await asyncio.to_thread(_some, found):
             for task in run:
@@ -250,25 +262,25 @@ class AsyncClient(Steering):
         """One task; `NotFound` if there is none."""
         return await asyncio.to_thread(self.reader.task, task)
 
-    async def attempts(self, task: str) -> list[records.Attempt]:
+    async def attempts(self, task: str) -> Rows[records.Attempt]:
         """Its attempts, the first one first."""
-        return await asyncio.to_thread(self.reader.attempts, task)
+        return Rows(await asyncio.to_thread(self.reader.attempts, task))
 
     async def submission(self, submission: records.Submitted | int) -> records.Submission:
         """A submission with its counts."""
         return await asyncio.to_thread(self.reader.submission, _number(submission))
 
-    async def batches(self) -> list[records.Batch]:
+    async def batches(self) -> Rows[records.Batch]:
         """All batches."""
-        return await asyncio.to_thread(lambda: list(self.reader.batches()))
+        return await asyncio.to_thread(lambda: Rows(self.reader.batches()))
 
     async def batch(self, name: str) -> records.Batch:
         """One batch."""
         return await asyncio.to_thread(self.reader.batch, name)
 
-    async def workers(self) -> list[records.Worker]:
+    async def workers(self) -> Rows[records.Worker]:
         """All workers."""
-        return await asyncio.to_thread(lambda: list(self.reader.workers()))
+        return await asyncio.to_thread(lambda: Rows(self.reader.workers()))
 
     async def worker(self, name: str) -> records.Worker:
         """One worker."""
@@ -286,9 +298,9 @@ class AsyncClient(Steering):
         while (data := await asyncio.to_thread(next, found, None)) is not None:
             yield data
 
-    async def history(self, name: str, *, kind: str = "tasks") -> list[records.HistoryEntry]:
+    async def history(self, name: str, *, kind: str = "tasks") -> Rows[records.HistoryEntry]:
         """What happened to it, oldest first; `kind` is tasks, batches or workers."""
-        return await asyncio.to_thread(self.reader.history, kind, name)
+        return Rows(await asyncio.to_thread(self.reader.history, kind, name))
 
     async def explain(self, name: str, *, kind: str = "task") -> records.Explanation:
         """Why a task, submission, batch or worker (`kind`) is as it is, and what to do."""

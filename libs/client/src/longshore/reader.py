@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -35,6 +35,19 @@ _PAGE: Final = 1000
 R = TypeVar("R")
 #: The body of a request, and headers beside the usual ones.
 _Sent = tuple[bytes | None, Mapping[str, str]]
+
+
+class TaskFilters(TypedDict, total=False):
+    """Which tasks: `ids` such as "1204.0-99,1205.3", `at` a sequence or an instant for the lists as they were."""
+
+    batch: str | None
+    state: str | None
+    name: str | None
+    worker: str | None
+    user: str | None
+    submission: int | None
+    ids: str | None
+    at: str | int | None
 
 
 class Answer(NamedTuple):
@@ -115,9 +128,9 @@ class Reader:
         """One record; `NotFound` if there is none."""
         return _decoded(self.get(path, after=after).body, kind)
 
-    def tasks(self, *, limit: int | None = None, **filters: object) -> Iterator[records.Task]:
-        """Tasks, newest submission first; filters are batch, state, name, worker, user, submission, ids."""
-        for raw in self.raw_items("/tasks", filters, limit):
+    def tasks(self, *, limit: int | None = None, **filters: Unpack[TaskFilters]) -> Iterator[records.Task]:
+        """Tasks, newest submission first."""
+        for raw in self.raw_items("/tasks", dict(filters), limit):
             yield _decoded(raw, records.Task)
 
     def task(self, task: str) -> records.Task:
@@ -223,8 +236,9 @@ class Reader:
         return self.request("POST", path)
 
     def send(self, method: str, path: str, body: object, kind: type[R]) -> R:
-        """One exchange with a body in JSON, never repeated by itself; what is answered. Later reads show what it did."""
-        found = _decoded(self.request(method, path, msgspec.json.encode(body)).body, kind)
+        """One exchange, with a body in JSON, not repeated by itself; what is answered. Later reads show what it did."""
+        sent = None if body is None else msgspec.json.encode(body)
+        found = _decoded(self.request(method, path, sent).body, kind)
         self.bookmark.saw(int(getattr(found, "seq", 0) or 0))
         return found
 

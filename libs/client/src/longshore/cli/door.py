@@ -32,8 +32,13 @@ class Door:
 
     @cached_property
     def profile(self) -> Profile:
-        """The stack this user talks to."""
-        return load(self.state_dir)
+        """The stack this user talks to; a login that ends soon is renewed."""
+        found = load(self.state_dir)
+        if not found.expires:
+            return found
+        from longshore.logins import renewed
+
+        return renewed(self.state_dir, found)
 
     @cached_property
     def bookmark(self) -> Bookmark:
@@ -114,8 +119,8 @@ class Door:
 
 def _has_opposite(event: "Event") -> bool:
     """Whether such a wish can be undone."""
-    from longshore_common.events import RemotesShared, SignalRequested, WorkerCareRequested
+    from longshore_common.events import RemotesShared, SecretShared, SignalRequested, WorkerCareRequested
 
     if isinstance(event, SignalRequested):
         return event.signal in ("pause", "continue")
-    return not isinstance(event, RemotesShared | WorkerCareRequested)
+    return not isinstance(event, RemotesShared | SecretShared | WorkerCareRequested)

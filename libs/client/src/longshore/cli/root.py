@@ -1,5 +1,6 @@
 """The tree of commands: a word is looked up by importing its module and no other. Help and completion import all."""
 
+import os
 from importlib import import_module
 from typing import Annotated, Any, Final
 
@@ -13,11 +14,15 @@ from longshore.cli.words import new_app
 #: First word -> the module in this package that registers it.
 MODULES: Final = {
     "up": "stack", "down": "stack", "status": "stack",
+    "login": "entering", "logout": "entering", "whoami": "entering", "user": "people", "join-secret": "shared",
+    "group-token": "shared",
     "submit": "submit", "flush": "submit",
-    "task": "task", "batch": "batch", "worker": "worker", "data": "data", "remote": "remote", "image": "image",
+    "task": "task", "batch": "batch", "worker": "worker", "data": "data", "dir": "dir", "remote": "remote",
+    "secret": "secret", "image": "image",
     "undo": "undoing", "share": "governing", "policy": "governing",
     "explain": "ask", "demand": "demand", "history": "chronicle", "wait": "ask",
     "db": "admin", "config": "admin", "completion": "completion",
+    "slurm-shim": "slurm",
 }  # fmt: skip
 
 
@@ -40,8 +45,16 @@ class Root(Noun):
         return group.commands[cmd_name]
 
 
-def _longshore(*, version: Annotated[bool, typer.Option("-V", "--version", help="print the version")] = False) -> None:
+def _longshore(
+    *,
+    version: Annotated[bool, typer.Option("-V", "--version", help="print the version")] = False,
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="NAME", help="as whom and where, see login; or LONGSHORE_PROFILE")
+    ] = None,
+) -> None:
     """Submit commands, follow them, and look after the machines that run them."""
+    if profile:
+        os.environ["LONGSHORE_PROFILE"] = profile
     if version:
         from longshore import __version__
 

@@ -8,7 +8,7 @@ import typer
 
 from longshore.cli.words import Json
 from longshore_common.errors import Refused
-from longshore_common.profile import state_dir
+from longshore_common.profile import stack_dir
 
 StateDir = Annotated[
     Path | None,
@@ -66,7 +66,7 @@ def status(*, directory: StateDir = None, as_json: Json = False) -> int:
 
 
 def _where(directory: Path | None) -> Path:
-    return directory.absolute() if directory else state_dir(os.environ)
+    return directory.absolute() if directory else stack_dir(os.environ)
 
 
 def _stack() -> Any:
