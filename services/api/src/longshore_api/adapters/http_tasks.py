@@ -92,8 +92,7 @@ async def ranges(
 @get("/tasks/{task:str}", summary="One task")
 async def task(seen: Seen, task: FromPath[str]) -> views.Task:
     """The task with its whole command."""
-    row = await seen.reader.task(*split_task(task))
-    (details,) = await seen.reader.details([row])
+    row, details = await seen.reader.single(*split_task(task))
     return present.task(row, details)
 
 

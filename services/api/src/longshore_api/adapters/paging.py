@@ -10,11 +10,12 @@ from longshore_api.core.rows import OPEN_STATES, TASK_STATES
 from longshore_api.core.selection import Place, Selection
 from longshore_common.model import ON_WORKER
 
-_TASK: Final = (
+#: What is read of a touched task, as `t`; and of one in an untouched range, as `r` and `g`.
+TASK: Final = (
     "t.index, t.state, t.attempt, t.worker, t.assigned_at, t.started_at, t.ended_at, t.exit_code, t.outcome, t.cause, "
     "t.reason, t.paused, t.not_before, t.report, t.progress"
 )
-_RANGE: Final = (
+RANGE: Final = (
     "g.index, r.state, 0::bigint AS attempt, '' AS worker, NULL::float8 AS assigned_at, NULL::float8 AS started_at, "
     "r.at AS ended_at, NULL::bigint AS exit_code, NULL::text AS outcome, r.cause, r.reason, false AS paused, "
     "0::float8 AS not_before, NULL::text AS report, NULL::text AS progress"
@@ -77,19 +78,19 @@ def _one_state(state: str | None, value: str, worker: str, limit: str) -> list[s
         of_task = f" AND t.state = {value}" + ("" if state == "succeeded" else " AND t.state <> 'succeeded'")
         of_range = f" AND r.state = {value}"
     tasks = (
-        f"(SELECT {_TASK} FROM task t WHERE t.submission = s.id AND t.index BETWEEN v.lo AND v.hi{of_task}{worker} "
+        f"(SELECT {TASK} FROM task t WHERE t.submission = s.id AND t.index BETWEEN v.lo AND v.hi{of_task}{worker} "
         f"AND (s.gone = 0 OR NOT s.hidden::int8multirange @> t.index) ORDER BY t.index LIMIT {limit})"
     )
     if worker:  # nothing untouched has one
         return [tasks]
     ranges = (
-        f"(SELECT {_RANGE} FROM task_range r CROSS JOIN LATERAL generate_series(greatest(r.lo, v.lo), "
+        f"(SELECT {RANGE} FROM task_range r CROSS JOIN LATERAL generate_series(greatest(r.lo, v.lo), "
         f"least(r.hi, v.hi, greatest(r.lo, v.lo) + {limit} - 1)) AS g (index) "
         f"WHERE r.submission = s.id AND r.hi >= v.lo AND r.lo <= v.hi{of_range} AND s.gone = 0 "
         f"ORDER BY r.hi, g.index LIMIT {limit})"
     )
     shown = (  # where some are deleted
-        f"(SELECT {_RANGE} FROM task_range r CROSS JOIN LATERAL unnest(int8multirange(int8range(greatest(r.lo, v.lo), "
+        f"(SELECT {RANGE} FROM task_range r CROSS JOIN LATERAL unnest(int8multirange(int8range(greatest(r.lo, v.lo), "
         "least(r.hi, v.hi) + 1)) - s.hidden::int8multirange) AS p CROSS JOIN LATERAL "
         f"generate_series(lower(p), least(upper(p), lower(p) + {limit}) - 1) AS g (index) "
         f"WHERE r.submission = s.id AND r.hi >= v.lo AND r.lo <= v.hi{of_range} AND s.gone > 0 "
@@ -167,7 +168,7 @@ def _by_worker(selection: Selection, count: int, after: Place | None, put: _Argu
         submission, index = put(after.submission, "bigint"), put(after.index, "bigint")
         stretches = [f"t.submission = {submission} AND t.index > {index}", f"t.submission < {submission}"]
     parts = [
-        f"(SELECT t.submission, {_TASK} FROM task t WHERE {where} AND {each} ORDER BY t.submission DESC, t.index LIMIT {limit})"
+        f"(SELECT t.submission, {TASK} FROM task t WHERE {where} AND {each} ORDER BY t.submission DESC, t.index LIMIT {limit})"
         for each in stretches
     ]
     return f"SELECT * FROM ({' UNION ALL '.join(parts)}) x ORDER BY submission DESC, index LIMIT {limit}"

@@ -14,6 +14,7 @@ import msgspec
 from longshore_api.adapters import paging, ranging
 from longshore_api.adapters.edited import Edits
 from longshore_api.adapters.store import away
+from longshore_api.adapters.together import Together
 from longshore_api.core import archive
 from longshore_api.core.selection import Place, Selection, Window
 from longshore_common.errors import BadInput, NotFound, Unreachable
@@ -22,7 +23,7 @@ from longshore_common.model import TaskSpec
 #: Connections for reads; they are made when needed and closed after half a minute without use.
 CONNECTIONS: Final = 4
 #: Seconds a question may take.
-PATIENCE: Final = 20
+PATIENCE: Final = 10
 #: Pages are few rows by an index, from memory or flash: the planner must not think each costs a seek of a disk.
 SETTINGS: Final = {
     "application_name": "longshore-api", "random_page_cost": "1.1", "jit": "off", "max_parallel_workers_per_gather": "0",
@@ -39,6 +40,10 @@ _AWAY: Final = (
     OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError,
 )  # fmt: skip
+
+
+async def _kept(_: asyncpg.Connection) -> None:
+    """Readers leave nothing behind in a session: to reset it would double the way to the server and back."""
 
 
 class Details(msgspec.Struct):
@@ -79,13 +84,14 @@ class Reader:
 
     def __init__(self, pool: Connections) -> None:
         self._pool = pool
+        self._together = Together(self.fetch)
 
     @classmethod
     async def open(cls, url: str) -> "Reader":
         """A pool that connects at the first question; PostgreSQL need not be there yet."""
         pool = await asyncpg.create_pool(
             url, min_size=0, max_size=CONNECTIONS, command_timeout=PATIENCE, timeout=5,
-            max_inactive_connection_lifetime=30, server_settings=SETTINGS,
+            max_inactive_connection_lifetime=30, server_settings=SETTINGS, reset=_kept,
         )  # fmt: skip
         return cls(pool)
 
@@ -129,13 +135,28 @@ class Reader:
             )
         return found[0]
 
+    async def single(self, submission: int, index: int) -> tuple[Row, Details]:
+        """One task and what its submission says of it, read together with others that are asked for; `NotFound`."""
+        row = await self._together.find(submission, index)
+        if row is None:
+            row = await self.task(submission, index)  # raises, and tells what to do
+            (details,) = await self.details([row])
+            return row, details
+        if row["spec"] is None or row["parted"] or row["edited"]:
+            (details,) = await self.details([row])
+            return row, details
+        of = {name: row[name] for name in ("batch", "user_name", "submitted_at", "priority", "by_index")}
+        label = row["start"] + index * row["step"]
+        return row, Details({**of, "name": row["s_name"]}, _spec(row["spec"]), label)
+
     async def details(self, tasks: Sequence[Row]) -> list[Details]:
         """What the submissions of these tasks say of each."""
         ids = {r["submission"] for r in tasks}
-        rows = await self.fetch("SELECT * FROM submission WHERE id = ANY($1::bigint[])", list(ids))
+        rows = await self.fetch(_OF_TASKS, list(ids))
         submissions = {r["id"]: r for r in rows}
         shared = {i: _spec(r["spec"]) for i, r in submissions.items() if r["spec"] is not None}
-        parts, edits = await self._parts(tasks), await Edits.of(self.fetch, tasks)
+        parts = await self._parts([r for r in tasks if submissions[r["submission"]]["parted"]])
+        edits = await Edits.of(self.fetch, [r for r in tasks if submissions[r["submission"]]["edited"]])
         result = []
         for task in tasks:
             sid, index = task["submission"], task["index"]
@@ -308,6 +329,10 @@ class Reader:
 
 
 #: Workers with what they run and hold; a condition on `w` may follow.
+_OF_TASKS: Final = (
+    "SELECT s.*, EXISTS (SELECT 1 FROM part p WHERE p.submission = s.id) AS parted, "
+    "EXISTS (SELECT 1 FROM edit e WHERE e.submission = s.id) AS edited FROM submission s WHERE s.id = ANY($1::bigint[])"
+)
 WORKERS: Final = (
     "SELECT w.*, f.running, f.assigned FROM worker w CROSS JOIN LATERAL (SELECT "
     "count(*) FILTER (WHERE t.state = 'running') AS running, count(*) AS assigned FROM task t WHERE t.worker = w.name "
