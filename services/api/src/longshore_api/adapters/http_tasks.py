@@ -9,13 +9,14 @@ from msgspec import structs
 
 from longshore_api.adapters import present, ranging, views
 from longshore_api.adapters.back import Seen
-from longshore_api.adapters.doors import CaughtUp, Cursor, House, Limit, TheHouse
+from longshore_api.adapters.doors import CaughtUp, Cursor, House, Limit, TheHouse, TheVisitor, Visitor
 from longshore_api.adapters.given import asks, given, ordered
 from longshore_api.adapters.output import LARGEST, Part, Span
 from longshore_api.core import selection
 from longshore_common.errors import NotFound
 from longshore_common.ids import attempt_id, split_attempt, split_task
 from longshore_common.model import ON_WORKER, TERMINAL
+from longshore_data import uri
 
 _Text = str | None
 
@@ -99,6 +100,7 @@ async def task(seen: Seen, task: FromPath[str]) -> views.Task:
 @get("/tasks/{task:str}/spec", summary="All that it is to run, as an agent is told it")
 async def spec(
     house: TheHouse,
+    visitor: TheVisitor,
     caught_up: CaughtUp,
     task: FromPath[str],
     attempt: Annotated[int | None, QueryParameter(ge=1, description="What this attempt was really given")] = None,
@@ -106,12 +108,21 @@ async def spec(
     """What its next attempt gets: as submitted, with the edits since, its label and entry; or what an attempt got."""
     row = await house.reader.task(*split_task(task))
     if attempt is not None:
-        return await _given(house, task, attempt)
+        return _veiled(await _given(house, task, attempt), visitor)
     (of,) = await house.reader.details([row])
     if of.spec is None:
         raise NotFound(f"what {task} was to run is not known (any more): its submission was never whole")
     owner = of.submission
-    return views.Spec(task, row["attempt"], of.label or 0, of.entry or "", owner["batch"], owner["user_name"], of.spec)
+    user, entry = owner["user_name"], of.entry or ""
+    return _veiled(views.Spec(task, row["attempt"], of.label or 0, entry, owner["batch"], user, of.spec), visitor)
+
+
+def _veiled(found: views.Spec, visitor: Visitor) -> views.Spec:
+    """Addresses that are credentials themselves are for the task's owner and admins."""
+    if visitor.may("admin") or visitor.user == found.user:
+        return found
+    mounts = tuple(structs.replace(mount, uri=uri.shown(mount.uri)) for mount in found.spec.mounts)
+    return structs.replace(found, spec=structs.replace(found.spec, mounts=mounts))
 
 
 async def _given(house: House, task: str, n: int) -> views.Spec:
