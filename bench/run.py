@@ -29,6 +29,7 @@ BENCHES = {
     "simulate": 300,
     "past": 300,
     "finished": 300,
+    "api": 300,
 }
 
 
