@@ -4,8 +4,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from longshore_api.adapters.heard import Heard
+from longshore_api.adapters.reader import Reader
 from longshore_api.adapters.ui.samples import Samples
-from longshore_api.adapters.ui.sessions import Sessions
+from longshore_api.adapters.ui.sessions import Sessions, key
 from longshore_common import subjects
 from longshore_common.clock import Clock
 from longshore_common.damage import DAMAGED
@@ -51,10 +53,17 @@ class Desk(NamedTuple):
     sessions: Sessions
     samples: Samples
     clock: Clock
-    hints: Hints
+    hints: Hints | None = None
+
+    @classmethod
+    def made(cls, seed: str, reader: Reader, heard: Heard, clock: Clock) -> "Desk":
+        """`seed` is known to all replicas and nobody else; without one, sessions are of this process alone."""
+        return cls(Sessions(key(seed)), Samples(reader, heard, clock), clock)
 
     async def why(self, kind: str, ident: str, user: str) -> Why:
         """Why a task, submission, batch or worker is as it is; never fails, because a page shows more than this."""
+        if self.hints is None:
+            return Why(trouble="this api asks no dispatcher")
         question = msgspec.json.encode({"id": ident, "kind": kind, "user": user})
         try:
             return _why(await self.hints.ask(subjects.ASK_DISPATCH, question, deadline=_PATIENCE))

@@ -3,9 +3,8 @@
 What must not enter: pages that need a visitor, which credentials there are (see `doors`).
 """
 
-from hashlib import sha256
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from litestar import Request, Response, get, post
 from litestar.connection import ASGIConnection
@@ -17,7 +16,7 @@ from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from longshore_api.adapters import doors
-from longshore_api.adapters.doors import House, TheHouse, Visitor
+from longshore_api.adapters.keyring import Denied, TooMany
 from longshore_api.adapters.ui.desk import Desk
 from longshore_api.adapters.ui.rendering import PART, Frame, page
 from longshore_api.adapters.ui.sessions import LASTS, PLAIN_NAME, SECURE_NAME, Session
@@ -40,31 +39,15 @@ def desk(request: Request[Any, Any, Any]) -> Desk:
 
 def seated(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Guard: a session whose credential is good at this moment."""
-    house: House = connection.app.state.house
-    assert house.desk is not None
-    session = _session(connection, house.desk)
-    found = standing(house, session.credential) if session else None
+    at: Desk = connection.app.state.house.desk
+    session = _session(connection, at)
+    found = doors.keyring(connection).standing(session.credential) if session else None
     if session is None or found is None:
         raise NotAuthorizedException("sign in")
     connection.scope["user"] = found
-    told = connection.cookies.get(TOLD, "")
     connection.state.session = session
-    connection.state.frame = Frame(connection.url.path, found, house.desk.sessions.stamp(session), told)
-
-
-def standing(house: House, credential: str) -> Visitor | None:
-    """Who holds this credential now, None if it is void."""
-    return Visitor(house.owner, "admin") if credential == _of_token(house) else None
-
-
-def admitted(house: House, secret: str) -> str | None:
-    """The credential that this secret is, None if it is none."""
-    return _of_token(house) if doors.is_token(house, secret) else None
-
-
-def _of_token(house: House) -> str:
-    """A name of the stack's own token that says nothing of it and is another after it was changed."""
-    return f"stack-{sha256(house.token.encode()).hexdigest()[:16]}"
+    stamp, told = at.sessions.stamp(session), unquote(connection.cookies.get(TOLD, ""))
+    connection.state.frame = Frame(connection.url.path, found, stamp, told)
 
 
 def _session(connection: ASGIConnection[Any, Any, Any, Any], at: Desk) -> Session | None:
@@ -115,16 +98,21 @@ def _asked(request: Request[Any, Any, Any], following: str, trouble: str = "", s
 
 
 @post("/sign-in", include_in_schema=False, status_code=303)
-async def signed_in(request: Request[Any, Any, Any], house: TheHouse, desk: TheDesk) -> Response[Any]:
+async def signed_in(request: Request[Any, Any, Any], desk: TheDesk) -> Response[Any]:
     """A session for who shows a secret."""
     ours(request)
     given = await request.form()
     following = inside(str(given.get("next") or "/"))
-    credential = admitted(house, str(given.get("secret") or "").strip())
-    if credential is None:
+    try:
+        visitor = await doors.admitted(request, str(given.get("secret") or "").strip())
+    except Denied:
         return _asked(request, following, _WRONG, 401)
+    except TooMany as err:
+        return _asked(
+            request, following, f"Too many wrong secrets came from your address: try again in {err.after:.0f} s.", 429
+        )
     cookie = Cookie(
-        key=_name(request), value=desk.sessions.opened(credential, desk.clock.now()), path="/", httponly=True,
+        key=_name(request), value=desk.sessions.opened(visitor.credential, desk.clock.now()), path="/", httponly=True,
         secure=_secure(request), samesite="strict", max_age=LASTS,
     )  # fmt: skip
     return Redirect(following, status_code=303, cookies=[cookie])

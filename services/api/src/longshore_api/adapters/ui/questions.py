@@ -43,12 +43,6 @@ async def submissions(reader: Reader, batch: str, limit: int) -> list[Row]:
     return await reader.fetch("SELECT * FROM submission WHERE batch = $1 ORDER BY id DESC LIMIT $2", batch, limit)
 
 
-async def owners(reader: Reader, ids: Sequence[int]) -> set[str]:
-    """Whose submissions these are."""
-    found = await reader.fetch("SELECT DISTINCT user_name FROM submission WHERE id = ANY($1::bigint[])", list(ids))
-    return {row["user_name"] for row in found}
-
-
 async def workers_at_a_glance(reader: Reader) -> list[dict[str, Any]]:
     """Every worker with what it is and why: its name, state, reason, batch, slots."""
     rows = await reader.fetch(
