@@ -3,20 +3,22 @@
 What must not enter: whether the result can run (the dispatcher's `validity`), whose tasks they are.
 """
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
-from longshore_common.model import Change, Substitution, TaskSpec
+from longshore_common.model import Change, Step, Substitution, TaskSpec
+
+S = TypeVar("S", TaskSpec, Step)
 
 #: What may be set.
 FIELDS: Final = tuple(f.name for f in msgspec.structs.fields(TaskSpec))
 #: Fields of which single entries may be set, as `env.NAME`.
 _ENTRIES: Final = ("env", "custom")
 #: What a worker must offer follows from these; an edit of others moves no task to another line.
-ASKED: Final = frozenset({"container", "cpus", "memory", "gpus", "disk", "custom", "alternatives"})
+ASKED: Final = frozenset({"container", "cpus", "memory", "gpus", "disk", "custom", "alternatives", "secrets"})
 
 
 def fault(change: Change) -> str:
@@ -57,13 +59,33 @@ def _set(spec: TaskSpec, values: dict[str, object]) -> TaskSpec:
             fields[field] = {**fields.get(field, {}), entry: value}
         if fields[field] is None:
             del fields[field]
+    if values.get("steps") and isinstance(fields.get("steps"), list | tuple):
+        fields |= _shown(fields["steps"][0])
     try:
         return msgspec.convert(fields, TaskSpec)
     except DAMAGED as err:
         raise BadInput(f"a value does not fit: {err}") from err
 
 
+def _shown(first: Any) -> dict[str, Any]:
+    """A task of steps shows the command and the container of its first."""
+    return {name: first[name] for name in ("command", "container") if isinstance(first, dict) and name in first}
+
+
 def _replaced(spec: TaskSpec, one: Substitution) -> TaskSpec:
+    """The words also in its steps and in the URIs of its mounts (as in inputs) and collects (as in the output)."""
+    made = _replaced_own(spec, one)
+    if one.field in ("command", "container", "env"):
+        steps = tuple(_replaced_own(step, one) for step in made.steps)
+        return made if steps == made.steps else msgspec.structs.replace(made, steps=steps)
+    named: dict[str, str] = {"inputs": "mounts", "output": "collects"}
+    if (field := named.get(one.field)) and (old := getattr(made, field)):
+        new = tuple(msgspec.structs.replace(x, uri=x.uri.replace(one.find, one.replace)) for x in old)
+        return made if new == old else msgspec.structs.replace(made, **{field: new})
+    return made
+
+
+def _replaced_own(spec: S, one: Substitution) -> S:
     find, put = one.find, one.replace
     old: Any = getattr(spec, one.field)
     new: Any

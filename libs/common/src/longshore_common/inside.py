@@ -24,6 +24,9 @@ CLOSED: Final = ("/proc", "/sys", "/dev", RESOURCE)
 #: Steps, and mounts, collects and volumes together, of one task at most.
 MOST_STEPS: Final = 1000
 MOST_PATHS: Final = 10_000
+#: Bytes of one word, and characters of all that is said of steps and paths.
+MOST_WORD: Final = 131_071
+MOST_TEXT: Final = 1_000_000
 _WILD: Final = frozenset("*?[")
 
 
@@ -120,7 +123,9 @@ def _workdirs(spec: TaskSpec, tops: list[str], *, temp: bool) -> Iterator[str]:
 def _folders(spec: TaskSpec) -> Iterator[str]:
     yield from map(clean, spec.volumes)
     yield from (clean(m.path) for m in spec.mounts if m.directory)
-    yield from (still(c.path) if is_wild(c.path) else clean(c.path) for c in spec.collects if _whole(c.path, c.directory))
+    yield from (
+        still(c.path) if is_wild(c.path) else clean(c.path) for c in spec.collects if _whole(c.path, c.directory)
+    )
 
 
 def _whole(path: str, directory: bool) -> bool:  # noqa: FBT001 - it is a field
@@ -143,8 +148,18 @@ def fault(spec: TaskSpec) -> str:
         return f"it has {len(spec.steps)} steps, at most {MOST_STEPS} make a task: submit several with --requires"
     if len(spec.mounts) + len(spec.collects) + len(spec.volumes) > MOST_PATHS:
         return f"it has more than {MOST_PATHS} mounts, collects and volumes: name folders instead of their files"
-    tests = (_of_steps(spec), _of_paths(spec), _of_places(spec), _of_others(spec))
-    return next((found for found in tests if found), "")
+    if _length(spec) > MOST_TEXT:
+        return f"its steps and paths have more than {MOST_TEXT} characters in all: put some of that into files"
+    tests = (_of_steps, _of_paths, _of_places, _of_others)
+    return next((found for test in tests if (found := test(spec))), "")
+
+
+def _length(spec: TaskSpec) -> int:
+    words = [word for s in spec.steps for word in (*s.command, *s.env, *s.env.values())]
+    words += [word for s in spec.steps for word in (s.container, s.workdir, s.stdin, s.stdout, s.stderr)]
+    words += [word for m in spec.mounts for word in (m.uri, m.path)]
+    words += [word for c in spec.collects for word in (c.uri, c.path, c.prefix)]
+    return sum(map(len, (*words, *spec.volumes)))
 
 
 def _of_steps(spec: TaskSpec) -> str:
@@ -153,6 +168,8 @@ def _of_steps(spec: TaskSpec) -> str:
     if spec.shell:
         return "a step's command is its words: for a shell write sh, -c and the text as three words"
     first = spec.steps[0]
+    if not first.container:
+        return "every step names the container that it runs in: give it one, or submit its command as a task of its own"
     if spec.command != first.command or (spec.container or "") != first.container:
         return "a task of steps has the command and the container of its first step as its own: give it these"
     if any(bool(step.container) != bool(first.container) for step in spec.steps):
@@ -166,8 +183,11 @@ def _of_steps(spec: TaskSpec) -> str:
 def _of_step(step: Step) -> str:
     if not step.command or not step.command[0]:
         return "its command is empty: give at least a program"
-    if any("\0" in word for word in (*step.command, step.container, *step.env, *step.env.values())):
+    words = (*step.command, step.container, *step.env, *step.env.values())
+    if any("\0" in word for word in words):
         return "a word holds a NUL byte, which no program can be given: remove it"
+    if any(len(word) > MOST_WORD // 4 and len(word.encode(errors="replace")) > MOST_WORD for word in words):
+        return f"a word has more than {MOST_WORD} bytes, which Linux passes at most: put it into a file and mount that"
     for name in step.env:
         if not name or "=" in name:
             return f"{name!r} cannot name a variable of the environment: it must not be empty nor hold '='"
@@ -209,7 +229,9 @@ def _of_paths(spec: TaskSpec) -> str:
 
 def _of_places(spec: TaskSpec) -> str:
     if hidden := sorted(SYSTEM.intersection(_folders(spec))):
-        return f"{hidden[0]} holds programs and settings of the image, which a folder there would hide: name one below it"
+        return (
+            f"{hidden[0]} holds programs and settings of the image, which a folder there would hide: name one below it"
+        )
     mounted = [clean(m.path) for m in spec.mounts]
     if twice := _twice(mounted):
         return f"two mounts are both {twice}: leave one of them out"
@@ -219,7 +241,9 @@ def _of_places(spec: TaskSpec) -> str:
         above = path
         while above != "/":
             if above in files and (above != path or path in folders):
-                return f"{above} is mounted as a file, and {path} needs it to be a folder: say so, or choose another path"
+                return (
+                    f"{above} is mounted as a file, and {path} needs it to be a folder: say so, or choose another path"
+                )
             above = parent(above)
     return ""
 

@@ -250,6 +250,7 @@ class StepEnd(Struct, frozen=True, array_like=True):
     """How one step of a task ended: its exit code (128+n after signal n), Unix seconds, bytes.
 
     `stdout`, `stderr`: how many bytes of the attempt's output are this step's, which begin where the step before ended.
+    `cause`: what else than itself ended it (`oom`, `timeout-running`).
     """
 
     exit_code: int
@@ -260,6 +261,7 @@ class StepEnd(Struct, frozen=True, array_like=True):
     peak_memory: int = 0
     cpu_seconds: float = 0
     image: str = ""
+    cause: Cause | None = None
 
 
 class Collected(Struct, frozen=True, array_like=True):

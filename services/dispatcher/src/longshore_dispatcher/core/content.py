@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from longshore_common import confidential
 from longshore_common.model import Request, TaskSpec, resource_key
 
 #: Specs or entries per blob where we cut them ourselves; parts that users send stay as they are.
@@ -32,7 +33,7 @@ _entries = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 class Need(Struct, frozen=True, array_like=True, cache_hash=True):
     """What a worker must offer: a container engine, thousandths of a CPU, bytes of memory, GPUs, bytes of disk, and
     thousandths of resources that the operator named, by name; 0 = not asked for. `alternatives`: what would do instead,
-    the most wanted first; they have none of their own.
+    the most wanted first; they have none of their own. `secrets`: of users, as `owner/name`, that it must hold.
     """
 
     container: bool = False
@@ -42,6 +43,7 @@ class Need(Struct, frozen=True, array_like=True, cache_hash=True):
     disk: int = 0
     custom: tuple[tuple[str, int], ...] = ()
     alternatives: tuple["Need", ...] = ()
+    secrets: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -67,18 +69,19 @@ class Content(Struct, array_like=True, gc=False):
     weight: int = 24
 
 
-def need_of(spec: TaskSpec) -> Need:
-    """What this spec asks of a worker."""
+def need_of(spec: TaskSpec, user: str = "") -> Need:
+    """What this spec asks of a worker; without its `user` as if it named no secrets, which take nothing of a host."""
     asks = spec.cpus or spec.memory or spec.gpus or spec.disk or spec.custom or spec.alternatives
-    if not asks:
+    if not (asks or spec.secrets):
         return PLAIN if spec.container is None else CONTAINED
-    others = tuple(_request(spec.container is not None, other) for other in spec.alternatives)
-    return msgspec.structs.replace(_request(spec.container is not None, spec), alternatives=others)
+    secrets = tuple(sorted({confidential.key(user, name) for name in spec.secrets})) if user else ()
+    others = tuple(_request(spec.container is not None, other, secrets) for other in spec.alternatives)
+    return msgspec.structs.replace(_request(spec.container is not None, spec, secrets), alternatives=others)
 
 
-def _request(container: bool, asked: TaskSpec | Request) -> Need:  # noqa: FBT001 - it is a field of the result
+def _request(container: bool, asked: TaskSpec | Request, secrets: tuple[str, ...]) -> Need:  # noqa: FBT001 - a field
     custom = tuple(sorted((name, thousandths(amount)) for name, amount in asked.custom.items() if amount))
-    return Need(container, thousandths(asked.cpus), asked.memory, asked.gpus, asked.disk, custom)
+    return Need(container, thousandths(asked.cpus), asked.memory, asked.gpus, asked.disk, custom, (), secrets)
 
 
 def thousandths(amount: float) -> int:

@@ -172,7 +172,7 @@ def _lots(state: State, sub: Submission) -> tuple[list[int], list[int]]:
 
 
 def _lot_for(state: State, sub: Submission, index: int) -> int:
-    need = need_of(spec_of(state, sub, index))
+    need = need_of(spec_of(state, sub, index), sub.user)
     for number, lot in enumerate(sub.lots):
         if lot.need == need:
             return number

@@ -48,7 +48,7 @@ def part_sent(state: State, record: Recorded, event: e.SubmissionPartSent) -> No
         del state.parts[old]
     sent = state.parts.setdefault(f"{record.author.name}/{event.key}", Sent(record.at))
     blob, raw = blob_of(event.specs)
-    needs = [(sum(1 for _ in run), need) for need, run in groupby(map(need_of, event.specs))]
+    needs = _needs(event.specs, record.author.name)
     problems, resources = validity.problems(event.specs), shared_resources(event.specs)
     delivers, fetches = _storage(event.specs)
     sent.parts[event.part] = Part(
@@ -65,13 +65,13 @@ def _fill(state: State, sub: Submission, body: Body, sent: Sent | None) -> None:
             sub.fault = validity.array_fault(body)
             sub.problems = [(0, why)] if (why := validity.problem(body.spec)) else []
             sub.content = of_array(body.spec, body.start, body.step, body.entries)
-            sub.lots = [Lot(need_of(body.spec), whole(sub.size))]
+            sub.lots = [Lot(need_of(body.spec, sub.user), whole(sub.size))]
             sub.resources = shared_resources((body.spec,)) if body.spec.resources else ()
             sub.delivers, sub.fetches = _storage((body.spec,))
         case Specs():
             sub.problems = validity.problems(body.specs)
             sub.content = of_specs(body.specs)
-            _lots(sub, _needs(body.specs))
+            _lots(sub, _needs(body.specs, sub.user))
             sub.resources = shared_resources(body.specs)
             sub.delivers, sub.fetches = _storage(body.specs)
         case Parts():
@@ -83,8 +83,8 @@ def _storage(specs: tuple[TaskSpec, ...]) -> tuple[bool, bool]:
     return any(spec.output is not None for spec in specs), any(spec.inputs or spec.resources for spec in specs)
 
 
-def _needs(specs: tuple[TaskSpec, ...]) -> list[tuple[int, Need]]:
-    return [(sum(1 for _ in run), need) for need, run in groupby(map(need_of, specs))]
+def _needs(specs: tuple[TaskSpec, ...], user: str) -> list[tuple[int, Need]]:
+    return [(sum(1 for _ in run), need) for need, run in groupby(need_of(spec, user) for spec in specs)]
 
 
 def _from_parts(sub: Submission, body: Parts, sent: Sent | None, broken: str) -> None:

@@ -24,6 +24,7 @@ What = Literal["kept", "cancelled", "failed", "never", "fresh", "open", "unfinis
 _FINAL = {
     e.WorkerCareOrdered: "what a worker does for its host cannot be taken back",
     e.RemotesGiven: "a storage configuration that was given cannot be taken back: share another, or withdraw it",
+    e.SecretGiven: "a secret that was given cannot be taken back: set another, or delete it",
 }
 
 

@@ -52,6 +52,11 @@ class Kind(NamedTuple):
     engine: bool
     gpus: int
     custom: tuple[str, ...]
+    secrets: tuple[str, ...] = ()
+
+    def holds(self, need: Need) -> bool:
+        """Whether these workers hold the secrets that a task names."""
+        return not need.secrets or set(need.secrets).issubset(self.secrets)
 
     def special(self, need: Need) -> int:
         """How much of what is special about these hosts would be of no use to a task."""
@@ -179,7 +184,8 @@ class Roster:
             kind = None
             if worker is not None and worker.state == "up":
                 facts = worker.facts
-                kind = Kind(worker.batch, bool(facts.engines), facts.gpus, tuple(sorted(facts.custom)))
+                secrets = tuple(sorted(facts.secrets))
+                kind = Kind(worker.batch, bool(facts.engines), facts.gpus, tuple(sorted(facts.custom)), secrets)
                 self._belong(name, before and before.kind, kind)
                 self._learn(worker, kind, state)
                 self._hold(name, worker.held)

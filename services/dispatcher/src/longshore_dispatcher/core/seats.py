@@ -220,8 +220,10 @@ def capacity(worker: "Worker", need: Need) -> int:
 
 
 def serves(worker: "Worker", batch: str, need: Need) -> bool:
-    """Whether this worker serves this batch, and containers if it must."""
-    return worker.batch in ("*", batch) and (not need.container or bool(worker.facts.engines))
+    """Whether this worker serves this batch, has a container engine if it must, and the secrets."""
+    if worker.batch not in ("*", batch) or (need.container and not worker.facts.engines):
+        return False
+    return not need.secrets or set(need.secrets).issubset(worker.facts.secrets)
 
 
 def able(worker: "Worker", batch: str, need: Need) -> bool:

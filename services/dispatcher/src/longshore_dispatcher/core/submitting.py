@@ -5,6 +5,7 @@ What must not enter: what workers could run it; a submission nobody can run yet 
 
 from longshore_common import events as e
 from longshore_common.ids import SubmissionId
+from longshore_dispatcher.core import confidences
 from longshore_dispatcher.core.state import Closed, State, Submission, Wish
 
 
@@ -35,8 +36,8 @@ def _fault(state: State, sub: Submission) -> str:
         return "the batch's name is empty, longer than 255 characters, or has a line break: choose another"
     if sub.max_running < 0:
         return f"max_running is {sub.max_running}: give 0 (no limit) or a positive number"
-    if sub.fault:
-        return sub.fault
+    if fault := sub.fault or confidences.unknown(state, sub):
+        return fault
     for required in sub.requires:
         if why := _unmeetable(state, sub, required.submission, (required.lo, required.hi)):
             return f"it requires {required}, {why}"

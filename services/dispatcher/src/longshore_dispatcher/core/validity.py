@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from longshore_common import confidential, inside
 from longshore_common.ids import TOKEN
 from longshore_common.model import Array, Request, Retention, TaskSpec
 from longshore_dispatcher.core import budgets
@@ -32,7 +33,9 @@ def problem(spec: TaskSpec) -> str:
     command = spec.command
     if not command or not command[0]:
         return "the command is empty: give at least a program"
-    if not plain(spec) and (found := _asked(spec) or _texts(spec) or budgets.spec_fault(spec)):
+    if not plain(spec) and (found := _asked(spec) or _texts(spec) or _secrets_fault(spec) or budgets.spec_fault(spec)):
+        return found
+    if inside.several(spec) and (found := inside.fault(spec)):
         return found
     total = 0
     for argument in command:
@@ -56,7 +59,7 @@ def plain(spec: TaskSpec) -> bool:
         or spec.cpus or spec.memory or spec.gpus or spec.disk or spec.retries or spec.run_timeout
         or spec.download_timeout or spec.upload_timeout or spec.uid or spec.gid or spec.secrets or spec.name
         or spec.checkpoint or spec.stop_signal or spec.grace != GRACE or spec.custom or spec.alternatives
-        or spec.retry_on or spec.retry_exits or spec.fail_exits or spec.backoff
+        or spec.retry_on or spec.retry_exits or spec.fail_exits or spec.backoff or inside.several(spec)
     )  # fmt: skip
 
 
@@ -101,6 +104,15 @@ def _texts(spec: TaskSpec) -> str:
         return "a URI, variable or option holds a NUL byte: remove it"
     if any(len(text) > MAX_ARGUMENT // 4 for text in texts) or sum(map(len, texts)) > MAX_SPEC:
         return f"a URI, variable or option is too long (more than {MAX_ARGUMENT // 4} characters, or {MAX_SPEC} in all)"
+    return ""
+
+
+def _secrets_fault(spec: TaskSpec) -> str:
+    """What is wrong with the secrets that it names, "" if nothing is."""
+    if fault := next(filter(None, map(confidential.fault, spec.secrets)), ""):
+        return fault
+    if both := [name for name in spec.secrets if name in spec.env]:
+        return f"{both[0]} is both a secret and a variable of the environment: leave one of them out"
     return ""
 
 

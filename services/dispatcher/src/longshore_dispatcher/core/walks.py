@@ -250,6 +250,7 @@ class Walks:
                 kind
                 for kind in self.roster.kinds
                 if kind.batch in ("*", batch) and (kind.engine or not need.container) and kind.gpus >= need.gpus
+                if kind.holds(need)
             )
         return known
 

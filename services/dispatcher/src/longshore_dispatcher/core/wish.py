@@ -12,6 +12,7 @@ from longshore_common.events import (
     PolicyRequested,
     RemotesShared,
     RetryRequested,
+    SecretShared,
     ShareRequested,
     SignalRequested,
     UndoRequested,
@@ -33,6 +34,7 @@ WishEvent = (
     | WorkerResizeRequested
     | WorkerCareRequested
     | RemotesShared
+    | SecretShared
     | BatchRetentionRequested
     | EditRequested
     | UndoRequested

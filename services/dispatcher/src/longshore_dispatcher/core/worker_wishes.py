@@ -1,4 +1,4 @@
-"""The answers to wishes about workers: to pause, drain, resume, resize or look after them, and their storage configuration.
+"""The answers to wishes about workers: to pause, drain, resume, resize or look after them, what is given them in boxes.
 
 What must not enter: changes of state.
 """
@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from longshore_common import events as e
+from longshore_dispatcher.core import confidences
 from longshore_dispatcher.core.state import State, Wish
 
 Decision = tuple[e.Event, str]
 
-AboutWorkers = (
+Told = (
     e.WorkerPauseRequested | e.WorkerResumeRequested | e.WorkerResizeRequested | e.WorkerCareRequested | e.RemotesShared
 )
+AboutWorkers = Told | e.SecretShared
 
 
 class _Answer(NamedTuple):
@@ -25,6 +27,9 @@ class _Answer(NamedTuple):
 
 def answers(state: State, wish: Wish, event: AboutWorkers) -> Iterator[Decision]:
     """An event to each worker that is meant; all but the last leave the wish open. What is not known is refused by name."""
+    if isinstance(event, e.SecretShared):
+        yield from confidences.answers(state, wish, event)
+        return
     if isinstance(event, e.WorkerResizeRequested) and (fault := _bad_size(event)):
         yield e.RequestRefused(request=wish.seq, reason=fault), ""
         return
@@ -36,7 +41,7 @@ def answers(state: State, wish: Wish, event: AboutWorkers) -> Iterator[Decision]
         yield e.RequestRefused(request=wish.seq, reason=why), ""
 
 
-def _all(state: State, event: AboutWorkers) -> Sequence[str]:
+def _all(state: State, event: Told) -> Sequence[str]:
     """Who is meant where none is named."""
     if isinstance(event, e.RemotesShared):
         return ()
@@ -45,7 +50,7 @@ def _all(state: State, event: AboutWorkers) -> Sequence[str]:
     return list(state.workers)
 
 
-def _for_one(state: State, event: AboutWorkers, name: str, to: _Answer) -> e.Event:
+def _for_one(state: State, event: Told, name: str, to: _Answer) -> e.Event:
     request, more = to
     match event:
         case e.WorkerPauseRequested():
@@ -76,7 +81,7 @@ def _resized(state: State, event: e.WorkerResizeRequested, name: str, to: _Answe
     )
 
 
-def _refusal(state: State, event: AboutWorkers, unknown: list[str], known: Sequence[str]) -> str:
+def _refusal(state: State, event: Told, unknown: list[str], known: Sequence[str]) -> str:
     """Why nothing, or not all, of it is done; "" if all is."""
     if unknown:
         return f"no worker is called {', '.join(unknown)}; known are {', '.join(state.workers) or 'none'}"

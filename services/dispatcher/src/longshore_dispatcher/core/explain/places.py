@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from longshore_common.model import HostFacts
+from longshore_dispatcher.core import confidences
 from longshore_dispatcher.core.content import Need, thousandths, variants
 from longshore_dispatcher.core.explain.answer import Reason, amount, nothing, number, some
 from longshore_dispatcher.core.seats import Seat, capacity
@@ -80,7 +81,7 @@ def _look(state: State, batch: str, need: Need) -> Look:
     groups: dict[tuple[Stage, str], Group] = {}
     slots, busy = 0, 0.0
     for worker in state.workers.values():
-        why = closed(worker) or _unserved(worker, batch, need)
+        why = closed(worker) or _unserved(state, worker, batch, need)
         if why is None:
             most = _most(worker, need)
             if most > 0:
@@ -159,11 +160,11 @@ def _part(group: Group) -> Reason:
 
 def hindrance(state: State, worker: Worker, batch: str, need: Need) -> Hindrance:
     """Why this worker does not take such a task of this batch, or that it could."""
-    found = closed(worker) or _unserved(worker, batch, need)
+    found = closed(worker) or _unserved(state, worker, batch, need)
     return found or _open(state, worker, need, _most(worker, need))
 
 
-def _unserved(worker: Worker, batch: str, need: Need) -> Hindrance | None:
+def _unserved(state: State, worker: Worker, batch: str, need: Need) -> Hindrance | None:
     """Why this worker takes nothing like it, whatever its size; None if it does."""
     if worker.batch not in ("*", batch):
         fix = "move one: longshore worker move {names} --batch " + batch + ", or add a worker that serves any"
@@ -171,6 +172,8 @@ def _unserved(worker: Worker, batch: str, need: Need) -> Hindrance | None:
     if need.container and not worker.facts.engines:
         fix = "install Docker or Podman there ({names}), or submit without a container"
         return Hindrance(CLOSED, "has no container engine", "have no container engine", fix)
+    if missing := confidences.lacking(worker, need):
+        return Hindrance(CLOSED, *confidences.lack(state, worker, missing))
     return None
 
 

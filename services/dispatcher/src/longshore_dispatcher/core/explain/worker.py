@@ -6,6 +6,7 @@ What must not enter: order among tasks.
 from collections import Counter
 from collections.abc import Iterator
 
+from longshore_dispatcher.core import confidences
 from longshore_dispatcher.core.content import Need, variants
 from longshore_dispatcher.core.explain import places
 from longshore_dispatcher.core.explain.answer import Answer, Eta, Reason, nothing, number, span
@@ -129,6 +130,8 @@ def _away(state: State, worker: Worker, batch: str, need: Need) -> tuple[str, st
         return "fit it when a place is free", why.fix
     if (shut := places.closed(worker)) is not None:
         return "wait for other workers", shut.fix.format(names=worker.name)
+    if missing := confidences.lacking(worker, need):
+        return f"need the {confidences.said(missing)}, which it lacks", why.fix.format(names=worker.name)
     short = places.lacking(worker, variants(need)[0]) if serves(worker, batch, need) else []
     if not short:
         return "need a container engine", why.fix.format(names=worker.name)
