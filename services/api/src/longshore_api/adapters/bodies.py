@@ -20,7 +20,7 @@ class Body(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True)
     """Base of what is taken."""
 
 
-class Filter(Body):
+class Filter(Body, kw_only=True):
     """Tasks for which all of this holds. `name` may hold `*` and `?`; states and causes are separated by commas.
 
     `user`: one's own tasks if it is not given, `*` = anybody's.
@@ -36,7 +36,7 @@ class Filter(Body):
     user: str | None = None
 
 
-class Named(Body):
+class Named(Body, kw_only=True):
     """Which tasks: by ids and ranges, all of one's own in a batch, or all that a filter admits; one of the three."""
 
     tasks: list[str] = []
@@ -44,50 +44,50 @@ class Named(Body):
     filter: Filter | None = None
 
 
-class Cancel(Named):
+class Cancel(Named, kw_only=True):
     """These shall not run, or stop; with `kill`, at once."""
 
     kill: bool = False
 
 
-class Signal(Named):
+class Signal(Named, kw_only=True):
     """Send stop, kill, pause, continue, checkpoint or a Unix signal such as SIGUSR1 to what runs."""
 
     signal: str
 
 
-class Edit(Named):
+class Edit(Named, kw_only=True):
     """Change these as far as they have not started: fields set (null = the default), then words replaced."""
 
     set: dict[str, Any] = {}
     substitutions: list[m.Substitution] = []
 
 
-class Undo(Body):
+class Undo(Body, kw_only=True):
     """Take back what the wish at sequence `request` changed; 0: one's own last one."""
 
     request: int = 0
 
 
-class Pause(Body):
+class Pause(Body, kw_only=True):
     """`freeze`: pause what runs as well."""
 
     freeze: bool = False
 
 
-class Workers(Body):
+class Workers(Body, kw_only=True):
     """Workers by name; none named = all."""
 
     workers: list[str] = []
 
 
-class PauseWorkers(Workers):
+class PauseWorkers(Workers, kw_only=True):
     """`drain`: so that they become empty for good."""
 
     drain: bool = False
 
 
-class ResizeWorkers(Workers):
+class ResizeWorkers(Workers, kw_only=True):
     """Slots and prefetch; null leaves a value, -1 = automatic. `prefetch_percent` of the slots replaces `prefetch`."""
 
     concurrency: int | None = None
@@ -95,19 +95,19 @@ class ResizeWorkers(Workers):
     prefetch_percent: int | None = None
 
 
-class MoveWorkers(Workers):
+class MoveWorkers(Workers, kw_only=True):
     """They shall serve this batch, `*` = any."""
 
     batch: str
 
 
-class CareWorkers(Workers):
+class CareWorkers(Workers, kw_only=True):
     """What they shall do for their hosts."""
 
     care: m.Care
 
 
-class ShareChange(Body):
+class ShareChange(Body, kw_only=True):
     """What a batch or user shall get beside others; null leaves a value."""
 
     weight: float | None = None
@@ -121,7 +121,7 @@ class Task(m.TaskSpec, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     requires: tuple[str | int, ...] = ()
 
 
-class Tasks(Body):
+class Tasks(Body, kw_only=True):
     """What all ways to submit have in common."""
 
     batch: str = "default"
@@ -157,7 +157,7 @@ class RawSubmission(Tasks):
     tasks: list[msgspec.Raw] = []
 
 
-class Question(Body):
+class Question(Body, kw_only=True):
     """What any dispatcher answers: `kind` is task, submission, batch, worker (why is it so), preview or demand."""
 
     id: str = ""

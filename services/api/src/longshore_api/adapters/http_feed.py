@@ -18,9 +18,9 @@ from litestar.response import Stream
 
 from longshore_api.adapters import told
 from longshore_api.adapters.doors import House, TheHouse, TheVisitor
-from longshore_api.adapters.feed import Feed, TooSlow
-from longshore_api.adapters.http_history import kinds as kinds_of
-from longshore_api.adapters.http_tasks import Wanted, of_output, part
+from longshore_api.adapters.feed import Feed, CutOff
+from longshore_api.adapters.http_history import kinds_of
+from longshore_api.adapters.http_tasks import Wanted, of_output, part_of
 from longshore_api.adapters.output import Span
 from longshore_api.adapters.present import when
 from longshore_api.core import narrative, selection
@@ -156,7 +156,7 @@ async def _following(house: House, feed: Feed, visitor: Any, what: tuple[int, Fi
                 else:
                     continue
                 placed, written = piece.position, now
-    except (TooSlow, Unreachable):
+    except (CutOff, Unreachable):
         return  # it comes again with its last place
 
 
@@ -204,7 +204,7 @@ async def output(
     submission, index = split_task(task)
     offset = bytes_of.span.offset if last_event_id is None else _sequence(last_event_id)
     wanted = bytes_of._replace(span=Span(offset, _LOOK))
-    first = await part(house, submission, index, wanted)  # 404 and the like are told as such
+    first = await part_of(house, submission, index, wanted)  # 404 and the like are told as such
     return told.stream(_reading(house, visitor, (submission, index), (wanted, first)))
 
 
@@ -230,7 +230,7 @@ async def _reading(house: House, visitor: Any, task: tuple[int, int], begin: Any
             await asyncio.sleep(pause)
             pause = min(LATER, pause * 1.5)
         try:
-            found = await part(house, *task, wanted)
+            found = await part_of(house, *task, wanted)
         except LongshoreError:
             return  # it comes again, and is told then
 
