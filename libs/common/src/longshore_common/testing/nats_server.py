@@ -29,17 +29,19 @@ from longshore_common.events import Role
 class NatsServer:
     """One nats-server process; `url` and files below `directory` stay the same over restarts."""
 
-    def __init__(self, directory: Path, *, plain: bool = False) -> None:
+    def __init__(self, directory: Path, *, plain: bool = False, claims: bool = False) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.plain = plain
+        self._claims = str(directory / "claims") if claims else ""
         self.port = _free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.operator_seed = nats_keys.make_seed("operator")
         self.account_seed = nats_keys.make_seed("account")
         self.signing_seed = nats_keys.make_seed("account")
         self.account = nats_keys.public_key(self.account_seed)
-        self.system = nats_keys.public_key(nats_keys.make_seed("account"))
+        self.system_seed = nats_keys.make_seed("account")
+        self.system = nats_keys.public_key(self.system_seed)
         self.operator = nats_keys.operator_jwt(self.operator_seed, self.system)
         self.revoked: dict[str, int] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -61,7 +63,8 @@ class NatsServer:
             revoked=self.revoked,
         )
         system = nats_keys.account_jwt(self.operator_seed, nats_keys.Holder("SYS", self.system), jetstream=False)
-        return text + nats_keys.server_conf(self.operator, self.system, {self.account: ours, self.system: system})
+        accounts = {self.account: ours, self.system: system}
+        return text + nats_keys.server_conf(self.operator, self.system, accounts, self._claims)
 
     def revoke(self, public_key: str, at: int) -> None:
         """Void what this user was issued up to `at` (Unix seconds), by the reload an operator would do."""
@@ -106,6 +109,16 @@ class NatsServer:
             path.write_text(nats_keys.creds_text(jwt, seed))
         return str(path)
 
+    def system_creds(self) -> str:
+        """The path of a credentials file by which the account's claims are told."""
+        path = self.directory / "system.creds"
+        seed = nats_keys.make_seed("user")
+        holder = nats_keys.Holder("api", nats_keys.public_key(seed))
+        jwt = nats_keys.user_jwt(self.system_seed, self.system, holder, subjects.telling_claims())
+        path.touch(0o600)
+        path.write_text(nats_keys.creds_text(jwt, seed))
+        return str(path)
+
     async def connect(self, role: Role, name: str = "") -> NatsTransport:
         """A transport of this role; closed when the server stops."""
         transport = await connect(self.url, creds=self.creds(role, name), role=role, name=name, deadline=20)
@@ -124,9 +137,11 @@ class NatsServer:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, *, plain: bool = False, ready: bool = True) -> AsyncIterator[NatsServer]:
-    """A server with the log made, stopped at the end."""
-    server = NatsServer(directory, plain=plain)
+async def running(
+    directory: Path, *, plain: bool = False, ready: bool = True, claims: bool = False
+) -> AsyncIterator[NatsServer]:
+    """A server with the log made, stopped at the end. With `claims` it keeps what it is told of accounts."""
+    server = NatsServer(directory, plain=plain, claims=claims)
     server.start()
     try:
         if ready:
