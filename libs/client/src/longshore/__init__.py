@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from longshore.records import Submitted as Submitted
     from longshore.records import Task as Task
     from longshore.records import Worker as Worker
+    from longshore.showing import Rows as Rows
     from longshore.sync import Client as Client
     from longshore_common.errors import BadInput as BadInput
     from longshore_common.errors import Conflict as Conflict
@@ -35,6 +36,7 @@ __version__: Final = "0.1.0"
 _HOMES: Final = {
     "longshore.client": ("AsyncClient",),
     "longshore.editing": ("Replacement",),
+    "longshore.showing": ("Rows",),
     "longshore.sync": ("Client",),
     "longshore_common.ties": ("Graph",),
     "longshore.records": (

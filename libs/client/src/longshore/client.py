@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack
 
 from longshore import records
 from longshore.bookmark import Bookmark, home
@@ -32,6 +32,9 @@ from longshore_common.errors import BadInput, Unreachable
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.log import Transport
 from longshore_common.profile import Profile, load, state_dir
+
+if TYPE_CHECKING:
+    from longshore.dir.desk import Directories
 
 DEFAULT_BATCH: Final = "default"
 #: Looks into the read model, two seconds apart, after which an unchanged end counts as the end after a retry.
@@ -70,7 +73,7 @@ class AsyncClient(Steering):
     and both are sent once it is back, in order, by this client or a later one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each has a default
         self,
         directory: str | Path | None = None,
         *,
@@ -89,6 +92,13 @@ class AsyncClient(Steering):
         self._waiter: Waiter | None = None
         self.governing = Governing(self.reader, self.writer)
         self.people = People(self.reader)
+
+    @property
+    def directories(self) -> "Directories":
+        """Directories that are tasks."""
+        from longshore.dir.desk import Directories  # storage is opened by few
+
+        return Directories(self.writer, self.reader)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,12 +9,14 @@ import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from longshore import records
 from longshore.client import AsyncClient, SubmitOptions
 from longshore.editing import Replacement
 from longshore.governing import Kind, Ruling, Shared
+from longshore.reader import TaskFilters
+from longshore.showing import Rows
 from longshore.steering import Tasks, Time
 from longshore.waiting import Watch
 from longshore_common import model as m
@@ -23,13 +25,19 @@ from longshore_common.ids import TaskRange
 from longshore_common.log import Transport
 from longshore_common.profile import Profile
 
+if TYPE_CHECKING:
+    from longshore.dir.desk import Directory, DirectoryOptions
+    from longshore.dir.fetching import Got
+    from longshore.dir.submitting import Outcome
+    from longshore.dir.tending import Standing
+
 R = TypeVar("R")
 
 
 class Client:
     """One user's door to one stack; use it as `with`. All verbs are those of `AsyncClient`, and mean the same."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each has a default
         self,
         directory: str | Path | None = None,
         *,
@@ -37,8 +45,11 @@ class Client:
         profile: Profile | None = None,
         transport: Transport | None = None,
         deadline: float = 10,
+        spool: bool = False,
     ) -> None:
-        self._client = AsyncClient(directory, environ=environ, profile=profile, transport=transport, deadline=deadline)
+        self._client = AsyncClient(
+            directory, environ=environ, profile=profile, transport=transport, deadline=deadline, spool=spool
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="longshore-client", daemon=True)
         self._thread.start()
@@ -91,6 +102,32 @@ class Client:
         """See `AsyncClient.flush`."""
         return self._run(self._client.flush())
 
+    @property
+    def spooled(self) -> int:
+        """See `AsyncClient.spooled`."""
+        return self._client.spooled
+
+    # --- directories ------------------------------------------------------------------------------------------------
+
+    def submit_directories(
+        self, directories: "Iterable[Directory]", image: str, command: Sequence[str], store: str,
+        **options: "Unpack[DirectoryOptions]",
+    ) -> "Rows[Outcome]":  # fmt: skip
+        """See `Directories.submit`."""
+        return self._run(self._client.directories.submit(directories, image, command, store, **options))
+
+    def get_directory(self, directory: "Directory", *, force: bool = False) -> "Got":
+        """See `Directories.get`."""
+        return self._run(self._client.directories.get(directory, force=force))
+
+    def directory_standings(self, *directories: "Directory") -> "Rows[Standing]":
+        """See `Directories.standing`."""
+        return self._run(self._client.directories.standing(*directories))
+
+    def prune_directory(self, directory: "Directory", *, fetched_only: bool = False, force: bool = False) -> int:
+        """See `Directories.prune`."""
+        return self._run(self._client.directories.prune(directory, fetched_only=fetched_only, force=force))
+
     # --- waiting ----------------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
@@ -110,7 +147,7 @@ class Client:
 
     def join(
         self, *submissions: records.Submitted | int, retry: int = 0, timeout: float | None = None
-    ) -> list[records.Progress]:
+    ) -> Rows[records.Progress]:
         """See `AsyncClient.join`."""
         return self._run(self._client.join(*submissions, retry=retry, timeout=timeout))
 
@@ -126,7 +163,7 @@ class Client:
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
-    def tasks(self, *, limit: int | None = None, **filters: object) -> Iterator[records.Task]:
+    def tasks(self, *, limit: int | None = None, **filters: Unpack[TaskFilters]) -> Iterator[records.Task]:
         """See `AsyncClient.tasks`."""
         return self._client.reader.tasks(limit=limit, **filters)
 
@@ -134,25 +171,25 @@ class Client:
         """See `AsyncClient.task`."""
         return self._client.reader.task(task)
 
-    def attempts(self, task: str) -> list[records.Attempt]:
+    def attempts(self, task: str) -> Rows[records.Attempt]:
         """See `AsyncClient.attempts`."""
-        return self._client.reader.attempts(task)
+        return Rows(self._client.reader.attempts(task))
 
     def submission(self, submission: records.Submitted | int) -> records.Submission:
         """See `AsyncClient.submission`."""
         return self._run(self._client.submission(submission))
 
-    def batches(self) -> list[records.Batch]:
+    def batches(self) -> Rows[records.Batch]:
         """See `AsyncClient.batches`."""
-        return list(self._client.reader.batches())
+        return Rows(self._client.reader.batches())
 
     def batch(self, name: str) -> records.Batch:
         """See `AsyncClient.batch`."""
         return self._client.reader.batch(name)
 
-    def workers(self) -> list[records.Worker]:
+    def workers(self) -> Rows[records.Worker]:
         """See `AsyncClient.workers`."""
-        return list(self._client.reader.workers())
+        return Rows(self._client.reader.workers())
 
     def worker(self, name: str) -> records.Worker:
         """See `AsyncClient.worker`."""
@@ -168,9 +205,9 @@ class Client:
         """See `AsyncClient.logs`."""
         return self._client.reader.logs(task, stream=stream, attempt=attempt, offset=offset, follow=follow)
 
-    def history(self, name: str, *, kind: str = "tasks") -> list[records.HistoryEntry]:
+    def history(self, name: str, *, kind: str = "tasks") -> Rows[records.HistoryEntry]:
         """See `AsyncClient.history`."""
-        return self._client.reader.history(kind, name)
+        return Rows(self._client.reader.history(kind, name))
 
     def explain(self, name: str, *, kind: str = "task") -> records.Explanation:
         """See `AsyncClient.explain`."""

@@ -43,7 +43,7 @@ class Writer:
     With `spooling` all it writes is on this disk first, and is sent from there: at once, or when the log is back.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each has a default
         self,
         profile: Profile,
         bookmark: Bookmark,

@@ -11,12 +11,14 @@ from longshore_common.settings import Loaded, load
 class ClientSettings(msgspec.Struct, frozen=True):
     """`state_dir`: the stack talked to, empty for the default place. `batch`: where a submission goes without `--batch`.
 
-    `store`: a folder that workers reach, such as s3://bucket/longshore/, where `submit --upload` puts local files.
+    `store`: a folder that workers reach, such as s3://bucket/longshore/, where `submit --upload` puts local files;
+    `dir_store`: the same for `longshore dir`.
     """
 
     state_dir: str = ""
     batch: str = "default"
     store: str = ""
+    dir_store: str = ""
 
 
 def configured(environ: Mapping[str, str]) -> Loaded:

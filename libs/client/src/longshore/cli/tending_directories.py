@@ -1,0 +1,200 @@
+"""`longshore dir status|list|logs|get|cancel|retry|prune`: done, told, and the exit code.
+
+What must not enter: which words there are (`dir`), how any of it is done (`longshore.dir`).
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from longshore.cli.directories import Each, chosen, range_of, relative, tasks_of, with_shelf
+from longshore.cli.door import Door
+from longshore.cli.printing import command_line, data, note, raw_bytes, raw_lines, table
+from longshore.dir import marker as markers
+from longshore.dir.fetching import Got, get
+from longshore.dir.marker import Home, Marker
+from longshore.dir.places import Shelf
+from longshore.dir.tending import Standing, prune, standings
+from longshore.quantities import shown_size
+from longshore_common.errors import BadInput
+from longshore_common.events import CancelRequested, RetryRequested
+from longshore_common.ids import TaskRange
+
+
+def stood(words: Sequence[str], many: str | None, *, as_json: bool) -> int:
+    """Print how these stand; the exit code."""
+    homes = chosen(words, many)
+    each = Each(len(homes), as_json=as_json)
+    shown = list(tasks_of(each, homes, Door()))
+    if as_json:
+        raw_lines(msgspec.json.encode(_record(one)) for one in shown)
+    elif len(homes) == 1:
+        for one in shown:
+            data(one.known.state + (f": {one.known.reason}" if one.known.reason else ""))
+    else:
+        table(("task", "state", "directory", "reason"), (_row(one) for one in shown))
+    return each.code
+
+
+def _row(one: Standing) -> tuple[object, ...]:
+    return one.marker.task, one.known.state, relative(one.home), one.known.reason
+
+
+def _record(one: Standing) -> dict[str, object]:
+    task, marker = one.task, one.marker
+    return {
+        "directory": str(one.home), "task": marker.task or None, "state": task.state if task else "unknown",
+        "reason": task.reason if task else None, "cause": task.cause if task else None,
+        "exit_code": task.exit_code if task else None, "batch": marker.batch, "image": marker.image,
+        "command": marker.command, "stored": marker.place, "fetched": len(one.home.files().fetched),
+    }  # fmt: skip
+
+
+def listed(words: Sequence[str], *, as_json: bool) -> int:
+    """Print all that were submitted below these; the exit code."""
+    homes = [home for word in words for home in markers.below(word)]
+    each = Each(len(homes), as_json=as_json)
+    found: list[tuple[Home, Marker]] = []
+    for home in homes:
+        if (marker := each.try_(home, home.read)) is not None:
+            found.append((home, marker))
+    rows = standings(found, Door().reader)
+    if as_json:
+        raw_lines(msgspec.json.encode(_record(one)) for one in rows)
+    else:
+        table(
+            ("directory", "task", "state", "exit_code", "image", "command"),
+            ((relative(o.home), o.marker.task or "-", _state(o), o.task and o.task.exit_code, o.marker.image,
+              command_line(o.marker.command)) for o in rows),
+        )  # fmt: skip
+    return each.code
+
+
+def _state(one: Standing) -> str:
+    if not one.marker.task:
+        return "cut off"
+    return one.task.state if one.task else "unknown"
+
+
+def logged(words: Sequence[str], many: str | None, stream: str, *, follow: bool) -> int:
+    """Print what these wrote, one after the other; the exit code."""
+    door, homes = Door(), chosen(words, many)
+    each = Each(len(homes))
+
+    def show(one: Standing) -> bool:
+        raw_bytes(door.reader.logs(one.known.id, stream=stream, follow=follow))
+        return True
+
+    for one in tasks_of(each, homes, door):
+        each.try_(one.home, lambda one=one: show(one))  # type: ignore[misc]
+    return each.code
+
+
+def fetched(words: Sequence[str], many: str | None, *, force: bool, quiet: bool, as_json: bool) -> int:
+    """Fetch what is new of these; the exit code."""
+    homes = chosen(words, many)
+    each = Each(len(homes), as_json=as_json)
+    ready = list(tasks_of(each, homes, Door()))
+
+    async def work(shelf: Shelf) -> None:
+        for one in ready:
+            with each.telling(one.home):
+                with one.home.locked():
+                    got = await get(one.home, one.marker, shelf, force=force)
+                _tell_got(each, one, got, quiet=quiet)
+
+    asyncio.run(with_shelf(work))
+    return each.code
+
+
+def _tell_got(each: Each, one: Standing, got: Got, *, quiet: bool) -> None:
+    name, task = str(relative(one.home)), one.known
+    for path in got.kept:
+        note(f"{name}: {path} was changed here and is kept; --force fetches it")
+    for text in got.failed:
+        note(f"{name}: {text}")
+    if got.failed or got.kept:
+        each.fail(3 if got.retriable and not got.kept else 1)
+    if not task.ended:
+        each.tell(one.home, f"its task is {task.state}: what it leaves is there once it has ended", 1)
+    if each.as_json:
+        raw_lines([msgspec.json.encode({"directory": str(one.home), "state": task.state, **got._asdict()})])
+    elif not quiet:
+        note(f"{name}: {got.new} files fetched ({shown_size(got.bytes)}), {got.here} were here")
+
+
+def cancelled(words: Sequence[str], many: str | None, *, kill: bool) -> int:
+    """Cancel the tasks of these; the exit code."""
+    return _wished(
+        words, many, lambda state: state not in _ENDED, "has ended already",
+        lambda tasks: CancelRequested(tasks=tasks, kill=kill),
+    )  # fmt: skip
+
+
+def retried(words: Sequence[str], many: str | None) -> int:
+    """Have the tasks of these run again; the exit code."""
+    return _wished(
+        words, many, lambda state: state in ("failed", "cancelled"), "has not failed",
+        lambda tasks: RetryRequested(tasks=tasks),
+    )  # fmt: skip
+
+
+_ENDED: Final = ("succeeded", "failed", "cancelled")
+
+
+def _wished(
+    words: Sequence[str], many: str | None, may: Callable[[str], bool], why_not: str,
+    wish: Callable[[tuple[TaskRange, ...]], Any],
+) -> int:  # fmt: skip
+    """One wish for the tasks of all these that are in such a state; the others are told."""
+    door, homes = Door(), chosen(words, many)
+    each = Each(len(homes))
+    tasks = []
+    for one in tasks_of(each, homes, door):
+        if may(one.known.state):
+            tasks.append(one.marker.task)
+        else:
+            each.tell(one.home, f"its task {one.marker.task} is {one.known.state}: it {why_not}", 1)
+    if tasks:
+        door.wish(wish(tuple(map(range_of, tasks))))
+        for task in tasks:
+            data(task)
+    return each.code
+
+
+def pruned(words: Sequence[str], many: str | None, *, fetched_only: bool, force: bool, yes: bool) -> int:
+    """Remove what is stored for these; the exit code."""
+    homes = chosen(words, many)
+    each = Each(len(homes))
+    found: list[tuple[Home, Marker]] = []
+    for home in homes:
+        if (marker := each.try_(home, home.read)) is not None:
+            found.append((home, marker))
+        elif not home.retired():
+            each.tell(home, "it was not submitted", 1)
+    if not found:
+        return each.code
+    if not yes and not _agreed(f"remove what is stored for {len(found)} director{'y' if len(found) == 1 else 'ies'}?"):
+        note("nothing was removed")
+        return 1
+    ready = standings(found, Door().reader)
+
+    async def work(shelf: Shelf) -> None:
+        for one in ready:
+            with each.telling(one.home):
+                gone = await prune(one, shelf, fetched_only=fetched_only, force=force)
+                note(f"{relative(one.home)}: {gone} files removed from storage")
+
+    asyncio.run(with_shelf(work))
+    return each.code
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise BadInput(f"{question} Give --yes: nobody is there to ask")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

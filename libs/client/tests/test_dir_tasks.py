@@ -1,0 +1,459 @@
+"""Directories become tasks once, whatever is cut off; share what is large; and get back what is new and no more."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longshore.bookmark import Bookmark
+from longshore.dir import places
+from longshore.dir.contents import Guard
+from longshore.dir.fetching import get, safe, unfetched
+from longshore.dir.marker import Home, Marker
+from longshore.dir.places import Shelf
+from longshore.dir.sending import LARGE
+from longshore.dir.submitting import Outcome, Submitting, Wanted, summed
+from longshore.dir.tending import prune, standings
+from longshore.reader import Reader
+from longshore.writer import Writer
+from longshore_common.adapters.memory_log import Hub
+from longshore_common.errors import BadInput, Refused, Unreachable
+from longshore_common.log import Entry
+from longshore_common.model import TaskSpec
+from longshore_data import uri
+from longshore_data.meter import Limits
+from longshore_data.storage import Storage
+from longshore_data.transfer import Transfer
+
+
+class World:
+    """A log, an api that knows its submissions, a store, and a user."""
+
+    def __init__(self, root: Path, profile: Any, api: Any) -> None:
+        self.root, self.profile, self.api = root, profile, api
+        self.hub = Hub()
+        self.states: dict[str, str] = {}
+        self.answers: dict[int, dict[str, Any]] = {}
+        self.storage = Storage({})
+        self.shelf = Shelf(self.storage, Limits(8))
+        self.reader = Reader(profile, Bookmark(None))
+        self.transport = self.hub.connect("user", "ada")
+        self.writer = Writer(profile, Bookmark(None), transport=self.transport)
+        api.routes["/tasks"] = self._tasks
+        for number in range(1, 200):
+            api.routes[f"/submissions/{number}"] = lambda _, number=number: self._submission(number)
+            api.routes[f"/tasks/{number}.0"] = lambda _, number=number: self._task(f"{number}.0")
+
+    def _submission(self, number: int) -> dict[str, Any]:
+        return {"id": number, "size": 1, "status": "accepted", **self.answers.get(number, {})}
+
+    def _task(self, name: str) -> dict[str, Any]:
+        return {"id": name, "state": self.states.get(name, "queued"), "command": ["run", "it"], "user": "ada"}
+
+    def _tasks(self, query: dict[str, str]) -> dict[str, Any]:
+        return {"items": [self._task(name) for name in query["ids"].split(",")], "next": None}
+
+    def wanted(self, **more: Any) -> Wanted:
+        said = {
+            "image": "tool:1",
+            "command": ("run", "it"),
+            "store": f"file://{self.root}/store/",
+            "batch": "b",
+            **more,
+        }
+        return Wanted(**said)
+
+    async def submit(self, *homes: Home, **more: Any) -> list[Outcome]:
+        work = Submitting(self.writer, self.reader, self.shelf, self.wanted(**more))
+        return await work.many(homes, lambda _: None)
+
+    def spec(self, number: int = -1) -> TaskSpec:
+        return self.hub.records[number].event.body.spec
+
+    async def staged(self, spec: TaskSpec, name: str = "rundir") -> Path:
+        """What an agent makes of the mounts of a task."""
+        base = self.root / name
+        base.mkdir()
+        transfer = Transfer(self.storage, Limits(4))
+        for mount in spec.mounts:
+            place = base / mount.path.removeprefix("/rundir").lstrip("/")
+            scratch = self.root / "scratch"
+            scratch.mkdir()
+            await transfer.bring([uri.source(mount.uri)], str(scratch))
+            if mount.directory:
+                scratch.rename(base) if not os.listdir(base) else None
+            else:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                next(scratch.iterdir()).rename(place)
+                scratch.rmdir()
+        await transfer.close()
+        return base
+
+    def results(self, home: Home) -> Path:
+        folder = Path(str(places.at(home.known().place).results).removeprefix("file://"))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def stored(self) -> list[str]:
+        store = self.root / "store"
+        return sorted(str(p.relative_to(store)) for p in store.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+async def world(tmp_path: Path, profile: Any, api: Any) -> AsyncIterator[World]:
+    made = World(tmp_path, profile, api)
+    yield made
+    made.reader.close()
+    await made.storage.close()
+
+
+def directory(world: World, name: str = "case", **files: str | bytes) -> Home:
+    root = world.root / name
+    root.mkdir()
+    for path, content in (files or {"in.txt": "one"}).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return Home(root)
+
+
+def same_tree(one: Path, other: Path) -> None:
+    def tree(root: Path) -> dict[str, Any]:
+        return {
+            str(p.relative_to(root)): os.readlink(p) if p.is_symlink() else p.read_bytes() if p.is_file() else None
+            for p in root.rglob("*")
+            if ".longshore" not in str(p.relative_to(root))
+        }
+
+    assert tree(one) == tree(other)
+
+
+async def test_a_directory_becomes_a_task_that_has_its_files_in_rundir(world):
+    home = directory(world, **{"a b.txt": "é", "deep/er/x": "x", "big.bin": b"\0" * LARGE, "deep/big2": b"1" * LARGE})
+    (home.path / "deep/empty").mkdir()
+    (home.path / "tool").write_text("#!/bin/sh")
+    (home.path / "tool").chmod(0o755)
+    (home.path / "link").symlink_to("deep/er/x")
+    (one,) = await world.submit(home, running={"cpus": 2.0, "memory": 1 << 30, "run_timeout": 60.0, "env": {"A": "b"}})
+    assert (one.result, one.task, one.exit_code) == ("submitted", "1.0", 0)
+    spec = world.spec()
+    assert (spec.command, spec.container, spec.name, spec.env) == (("run", "it"), "tool:1", "case", {"A": "b"})
+    assert (spec.cpus, spec.memory, spec.run_timeout) == (2.0, 1 << 30, 60.0)
+    (step,) = spec.steps
+    assert (step.command, step.container, step.workdir) == (("run", "it"), "tool:1", "/rundir")
+    (collect,) = spec.collects
+    assert (collect.path, collect.directory, collect.new) == ("/rundir", True, True)
+    staged = await world.staged(spec)
+    same_tree(home.path, staged)
+    assert os.access(staged / "tool", os.X_OK)
+    assert not os.access(staged / "deep/er/x", os.X_OK)
+    known = home.known()
+    assert (known.task, known.wish, len(known.shared)) == ("1.0", None, 2)
+
+
+async def test_an_empty_directory_is_a_task_as_well(world):
+    home = directory(world)
+    (home.path / "in.txt").unlink()
+    (one,) = await world.submit(home)
+    assert one.ok
+    assert (world.spec().mounts, world.spec().volumes) == ((), ("/rundir",))
+
+
+async def test_the_same_words_again_submit_nothing_and_other_words_are_refused(world):
+    home = directory(world)
+    await world.submit(home)
+    (again,) = await world.submit(home)
+    assert (again.result, again.task, again.exit_code) == ("already", "1.0", 0)
+    (other,) = await world.submit(home, command=("something", "else"))
+    assert (other.result, other.exit_code) == ("failed", 1)
+    assert "task 1.0 already" in other.text
+    assert len(world.hub.records) == 1
+
+
+async def test_what_is_large_is_sent_once_for_all_directories(world):
+    reference = world.root / "reference"
+    reference.write_bytes(os.urandom(LARGE))
+    homes = []
+    for k in range(5):
+        homes.append(directory(world, f"case-{k}", **{"in.txt": str(k)}))
+        (homes[-1].path / "ref.fa").symlink_to(reference)
+    outcomes = await world.submit(*homes)
+    assert [one.result for one in outcomes] == ["submitted"] * 5
+    assert sum(one.known for one in outcomes) == 4 * LARGE
+    assert [path for path in world.stored() if path.endswith("/data")] == [
+        f"ada/contents/{homes[0].known().shared[0]}/data"
+    ]
+    assert {one.task for one in outcomes} == {f"{k}.0" for k in range(1, 6)}
+
+
+async def test_each_directory_has_its_own_outcome(world):
+    good, bad = directory(world, "good"), directory(world, "bad")
+    (bad.path / "l").symlink_to("/nowhere")
+    outcomes = await world.submit(good, Home(world.root / "none"), bad)
+    assert [one.result for one in outcomes] == ["submitted", "failed", "failed"]
+    assert summed(outcomes) == 1
+    assert "no directory" in outcomes[1].text
+    assert not (world.root / "none").exists()
+    assert bad.read() is None
+
+
+async def test_more_than_was_meant_leaves_nothing_behind(world):
+    home = directory(world, **{"x": b"x" * 100})
+    (one,) = await world.submit(home, guard=Guard(size=10))
+    assert "--max-size" in one.text
+    assert home.read() is None
+    assert not (world.root / "store").exists()
+
+
+async def test_words_that_are_wrong_send_nothing(world):
+    home = directory(world)
+    (one,) = await world.submit(home, store="https://host/x/")
+    assert (one.result, one.exit_code) == ("failed", 2)
+    (one,) = await world.submit(home, command=("a\0b",))
+    assert one.exit_code == 2
+    assert home.read() is None
+
+
+async def test_a_log_that_is_away_is_told_and_the_same_words_complete_it(world, monkeypatch):
+    homes = [directory(world, f"c{k}") for k in range(3)]
+    append = world.transport.log.append
+
+    async def away(*_: Any, **__: Any) -> int:
+        raise Unreachable("the log does not answer")
+
+    monkeypatch.setattr(world.transport.log, "append", away)
+    outcomes = await world.submit(*homes)
+    assert summed(outcomes) == 3
+    assert all("repeat" in one.text for one in outcomes)
+    monkeypatch.setattr(world.transport.log, "append", append)
+    outcomes = await world.submit(*homes)
+    assert {one.task for one in outcomes} == {"1.0", "2.0", "3.0"}
+    assert len(world.hub.records) == 3
+
+
+async def test_an_acknowledgement_that_was_lost_makes_no_second_task(world, monkeypatch):
+    home = directory(world)
+    append = world.transport.log.append
+
+    async def lost(entry: Entry, **more: Any) -> int:
+        await append(entry, **more)
+        raise Unreachable("nobody answered")
+
+    monkeypatch.setattr(world.transport.log, "append", lost)
+    (cut,) = await world.submit(home)
+    assert (cut.result, home.read().task) == ("failed", "")
+    monkeypatch.setattr(world.transport.log, "append", append)
+    (one,) = await world.submit(home)
+    assert (one.task, len(world.hub.records)) == ("1.0", 1)
+
+
+async def test_a_repeat_long_after_is_the_first_task_all_the_same(world):
+    """The log has forgotten the key by then, the dispatcher has not."""
+    home = directory(world)
+    await world.submit(home)
+    done = home.known()
+    home.write(Marker(**{f: getattr(done, f) for f in Marker.__struct_fields__ if f not in ("task", "wish")},
+                      wish=world.hub.records[0].event))  # fmt: skip
+    world.hub.records[:] = []
+    world.answers[1] = {"status": "duplicate", "duplicate_of": 41}
+    world.hub = Hub()
+    world.writer = Writer(world.profile, Bookmark(None), transport=world.hub.connect("user", "ada"))
+    (one,) = await world.submit(home)
+    assert one.task == "41.0"
+
+
+async def test_cut_off_while_sending_it_goes_on_in_the_same_place(world, monkeypatch):
+    home = directory(world, **{"big": b"1" * LARGE, "small": "2"})
+    put = world.shelf.put
+
+    async def cut(path: str, place: Any) -> str:
+        if place.name == "inputs.tar.zst":
+            raise asyncio.CancelledError
+        return await put(path, place)
+
+    monkeypatch.setattr(world.shelf, "put", cut)
+    with suppress(asyncio.CancelledError):
+        await world.submit(home)
+    begun = home.read()
+    assert (begun.task, begun.wish, len(begun.shared)) == ("", None, 1)
+    monkeypatch.setattr(world.shelf, "put", put)
+    (home.path / "big").write_bytes(b"3" * LARGE)
+    (one,) = await world.submit(home)
+    assert one.ok
+    assert home.known().place == begun.place
+    assert home.known().shared != begun.shared
+    assert len([path for path in world.stored() if path.endswith("/data")]) == 1
+    same_tree(home.path, await world.staged(world.spec()))
+
+
+async def test_a_refused_submission_leaves_nothing_and_may_be_made_anew(world):
+    home = directory(world, **{"big": b"1" * LARGE})
+    world.answers[1] = {"status": "rejected", "reason": "viewers submit nothing"}
+    (one,) = await world.submit(home)
+    assert (one.result, one.exit_code) == ("failed", 1)
+    assert "viewers" in one.text
+    assert (home.read(), world.stored()) == (None, [])
+    (one,) = await world.submit(home)
+    assert one.task == "2.0"
+
+
+async def test_a_file_that_changes_while_it_is_read_is_told(world, monkeypatch):
+    home = directory(world, **{"a": "1", "b": "2"})
+    real = os.fstat
+
+    def changed(descriptor: int) -> Any:
+        seen = real(descriptor)
+        return os.stat_result((*seen[:6], 99, *seen[7:]))
+
+    monkeypatch.setattr("longshore.dir.sending.os.fstat", changed)
+    (one,) = await world.submit(home)
+    assert (one.result, one.exit_code) == ("failed", 3)
+    assert "changed while it was read" in one.text
+
+
+# --- fetching ---
+
+
+async def test_what_is_new_is_fetched_and_nothing_twice(world):
+    home = directory(world, **{"in.txt": "one"})
+    await world.submit(home)
+    results = world.results(home)
+    (results / "deep").mkdir()
+    (results / "deep/out é.txt").write_text("result")
+    (results / "in.txt").write_text("ONE")
+    got = await get(home, home.known(), world.shelf)
+    assert (got.new, got.here, got.kept, got.failed) == (2, 0, (), ())
+    assert (home.path / "deep/out é.txt").read_text() == "result"
+    assert (home.path / "in.txt").read_text() == "ONE"
+    again = await get(home, home.known(), world.shelf)
+    assert (again.new, again.here) == (0, 2)
+    (home.path / "in.txt").unlink()
+    assert (await get(home, home.known(), world.shelf)).new == 1
+
+
+async def test_what_was_changed_here_is_kept_unless_forced(world):
+    home = directory(world, **{"in.txt": "one"})
+    await world.submit(home)
+    (home.path / "in.txt").write_text("mine, later")
+    (home.path / "other").write_text("same bytes")
+    results = world.results(home)
+    (results / "in.txt").write_text("theirs")
+    (results / "other").write_text("same bytes")
+    got = await get(home, home.known(), world.shelf)
+    assert (got.new, got.here, got.kept) == (0, 1, ("in.txt",))
+    assert (home.path / "in.txt").read_text() == "mine, later"
+    got = await get(home, home.known(), world.shelf, force=True)
+    assert (got.new, (home.path / "in.txt").read_text()) == (1, "theirs")
+
+
+async def test_an_input_that_comes_back_unchanged_is_not_moved(world):
+    home = directory(world, **{"in.txt": "one"})
+    await world.submit(home)
+    (world.results(home) / "in.txt").write_text("one")
+    got = await get(home, home.known(), world.shelf)
+    assert (got.new, got.here) == (0, 1)
+    assert await unfetched(world.shelf, places.at(home.known().place), home.files()) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/x", "a/../../x", "a//b", ".longshore/task.json", ".longshoreignore", "out/x"]
+)
+def test_nothing_is_fetched_to_elsewhere(tmp_path, path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadInput):
+        safe(str(tmp_path / "home"), path)
+
+
+async def test_a_bad_name_in_storage_stops_no_other(world):
+    home = directory(world)
+    await world.submit(home)
+    (home.path / "out").symlink_to(world.root)
+    results = world.results(home)
+    (results / "out").mkdir()
+    (results / "out/evil").write_text("x")
+    (results / "good").write_text("y")
+    got = await get(home, home.known(), world.shelf)
+    assert (got.new, len(got.failed)) == (1, 1)
+    assert not (world.root / "evil").exists()
+
+
+# --- removing ---
+
+
+async def standing(world: World, home: Home) -> Any:
+    (one,) = standings([(home, home.read())], world.reader)
+    return one
+
+
+async def test_what_runs_is_not_pruned_and_what_ended_may_be_submitted_anew(world):
+    home = directory(world, **{"big": b"1" * LARGE})
+    await world.submit(home)
+    world.states["1.0"] = "running"
+    with pytest.raises(Refused, match=r"1\.0 is running"):
+        await prune(await standing(world, home), world.shelf)
+    world.states["1.0"] = "succeeded"
+    (world.results(home) / "out").write_text("x")
+    with pytest.raises(Refused, match="1 files are not fetched"):
+        await prune(await standing(world, home), world.shelf, fetched_only=True)
+    await get(home, home.known(), world.shelf)
+    assert await prune(await standing(world, home), world.shelf, fetched_only=True) == 2 - 1
+    assert world.stored() == []
+    assert home.retired()
+    assert (home.path / "out").read_text() == "x"
+    (one,) = await world.submit(home)
+    assert (one.result, one.task) == ("submitted", "2.0")
+
+
+async def test_a_shared_content_goes_with_its_last_user(world):
+    one, other = (directory(world, name, **{"big": b"1" * LARGE}) for name in ("one", "other"))
+    await world.submit(one, other)
+    world.states = {"1.0": "failed", "2.0": "cancelled"}
+    await prune(await standing(world, one), world.shelf)
+    assert [path for path in world.stored() if path.endswith("/data")]
+    await prune(await standing(world, other), world.shelf)
+    assert world.stored() == []
+    assert (
+        not any((world.root / "store/ada/contents").iterdir()) if (world.root / "store/ada/contents").exists() else True
+    )
+
+
+async def test_who_shares_while_another_removes_keeps_a_copy_of_its_own(world):
+    home = directory(world, **{"big": b"1" * LARGE})
+    await world.submit(home)
+    digest = home.known().shared[0]
+    users = world.root / f"store/ada/contents/{digest}/used-by"
+    (users / "removed-by-somebody").touch()
+    other = directory(world, "other", **{"big": b"1" * LARGE})
+    await world.submit(other)
+    assert any(f"/directories/{other.known().key}/contents/" in mount.uri for mount in world.spec().mounts)
+    shutil.rmtree(users.parent)
+    same_tree(other.path, await world.staged(world.spec()))
+
+
+async def test_another_task_of_the_same_id_is_not_touched(world):
+    home = directory(world)
+    await world.submit(home, command=("run", "something"))
+    with pytest.raises(Refused, match="another one"):
+        await prune(await standing(world, home), world.shelf)
+    assert await prune(await standing(world, home), world.shelf, force=True) == 1
+
+
+async def test_again_makes_another_task_of_what_ended_and_was_fetched(world):
+    home = directory(world)
+    await world.submit(home)
+    (one,) = await world.submit(home, again=True)
+    assert "queued" in one.text
+    world.states["1.0"] = "failed"
+    (world.results(home) / "out").write_text("x")
+    (one,) = await world.submit(home, again=True)
+    assert "not fetched" in one.text
+    await get(home, home.known(), world.shelf)
+    (one,) = await world.submit(home, again=True, command=("run", "otherwise"))
+    assert (one.result, one.task) == ("submitted", "2.0")
+    assert "out" in home.files().sent
