@@ -18,7 +18,7 @@ MODULES: Final = {
     "group-token": "shared",
     "submit": "submit", "flush": "submit",
     "task": "task", "batch": "batch", "worker": "worker", "data": "data", "dir": "dir", "remote": "remote",
-    "secret": "secret", "image": "image",
+    "secret": "secret", "notify": "notify", "image": "image",
     "undo": "undoing", "share": "governing", "policy": "governing",
     "explain": "ask", "demand": "demand", "history": "chronicle", "wait": "ask",
     "db": "admin", "config": "admin", "completion": "completion",
