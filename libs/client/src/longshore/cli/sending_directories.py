@@ -11,7 +11,7 @@ import msgspec
 
 from longshore import quantities, specs
 from longshore.cli.configured import configured
-from longshore.cli.directories import named, range_of, with_shelf
+from longshore.cli.directories import named, range_of, relative, with_shelf
 from longshore.cli.door import Door
 from longshore.cli.printing import data, note, progress, raw_lines, table
 from longshore.dir.contents import Guard
@@ -116,13 +116,17 @@ def _tell(outcome: Outcome, many: int, given: Given) -> None:
         raw_lines([msgspec.json.encode(outcome)])
         return
     if outcome.ok:
-        data(outcome.task if many == 1 else f"{outcome.task}\t{outcome.directory}")
+        data(outcome.task if many == 1 else f"{outcome.task}\t{_shown(outcome)}")
     if not outcome.ok or (many == 1 and outcome.text and not given.quiet):
-        note(f"{outcome.directory}: {outcome.text}")
+        note(f"{_shown(outcome)}: {outcome.text}")
     if many == 1 and outcome.result == "submitted" and not given.quiet:
         note(
             f"{shown_size(outcome.sent)} sent" + (f", {shown_size(outcome.known)} there already" * bool(outcome.known))
         )
+
+
+def _shown(outcome: Outcome) -> str:
+    return relative(Home(outcome.directory))
 
 
 def _sum(outcomes: Sequence[Outcome]) -> str:
@@ -151,5 +155,5 @@ def _tried(homes: Sequence[Home], wanted: Wanted, *, as_json: bool) -> int:
         if as_json:
             raw_lines([msgspec.json.encode(outcome)])
         else:
-            note(f"{outcome.directory}: {outcome.text}")
+            note(f"{_shown(outcome)}: {outcome.text}")
     return summed(outcomes)
