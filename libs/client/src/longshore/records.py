@@ -15,6 +15,15 @@ from longshore_common.model import TERMINAL
 _SUCCEEDED: Final = "succeeded"
 
 
+class Record(Struct, frozen=True, kw_only=True):
+    """What notebooks show as a table of its fields."""
+
+    def _repr_html_(self) -> str:
+        from longshore.showing import record  # only where somebody looks
+
+        return record(self)
+
+
 class Transfer(Struct, frozen=True, kw_only=True):
     """A transfer: bytes `done` of `total` (0 = not known) in this phase, bytes a second, seconds to go."""
 
@@ -26,7 +35,7 @@ class Transfer(Struct, frozen=True, kw_only=True):
     eta: float | None = None
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class Task(Record, frozen=True, kw_only=True):
     """A task as the read model knows it; `state` is one of `longshore_common.model.State`."""
 
     id: str
@@ -63,7 +72,30 @@ class Task(Struct, frozen=True, kw_only=True):
         return self.state in TERMINAL
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class StepEnd(Struct, frozen=True, kw_only=True):
+    """How a step of an attempt ended; `stdout` and `stderr`: where its bytes of the attempt's output begin, and how many."""
+
+    exit_code: int = 0
+    cause: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    peak_memory: int = 0
+    cpu_seconds: float = 0
+    image: str | None = None
+    stdout: tuple[int, int] = (0, 0)
+    stderr: tuple[int, int] = (0, 0)
+
+
+class Upload(Struct, frozen=True, kw_only=True):
+    """A file that was collected: its path in the containers, where to, bytes, sha256 in hex."""
+
+    path: str = ""
+    uri: str = ""
+    size: int = 0
+    digest: str = ""
+
+
+class Attempt(Record, frozen=True, kw_only=True):
     """One try of a task on one worker."""
 
     id: str = ""
@@ -84,9 +116,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
     checkpoint: bool = False
     kept: bool = False
     progress: Transfer | None = None
+    steps: list[StepEnd] = []
+    collected: list[Upload] = []
 
 
-class Submission(Struct, frozen=True, kw_only=True):
+class Submission(Record, frozen=True, kw_only=True):
     """A submission and how many of its tasks are in each state."""
 
     id: int
@@ -101,7 +135,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     duplicate_of: int | None = None
 
 
-class Batch(Struct, frozen=True, kw_only=True):
+class Batch(Record, frozen=True, kw_only=True):
     """A batch: what it holds, and whether it is handed out."""
 
     name: str
@@ -128,7 +162,7 @@ class Care(Struct, frozen=True, kw_only=True):
     request: int = 0
 
 
-class Worker(Struct, frozen=True, kw_only=True):
+class Worker(Record, frozen=True, kw_only=True):
     """A worker and its load; `concurrency` -1 = automatic: by requests; `prefetch` -1 = automatic, or `prefetch_percent`
     if not 0. `public_key`: the nkey that its host made.
 
@@ -158,14 +192,26 @@ class Worker(Struct, frozen=True, kw_only=True):
     load: dict[str, object] | None = None
 
 
-class Metrics(Struct, frozen=True, kw_only=True):
+class Secret(Record, frozen=True, kw_only=True):
+    """A secret, of which nobody can show the value: the workers that were `given` it, and those that `hold` it and can open
+    it. `since`: when it was given last.
+    """
+
+    owner: str
+    name: str
+    given: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
+    since: datetime | None = None
+
+
+class Metrics(Record, frozen=True, kw_only=True):
     """What a host does: the last sample, and means by the minute, oldest first. Shapes are the agent's."""
 
     latest: dict[str, object] | None = None
     minutes: tuple[dict[str, object], ...] = ()
 
 
-class HistoryEntry(Struct, frozen=True, kw_only=True):
+class HistoryEntry(Record, frozen=True, kw_only=True):
     """One event of the log in a sentence, with its author: the audit trail."""
 
     seq: int
@@ -192,7 +238,7 @@ class Eta(Struct, frozen=True, kw_only=True):
     basis: str
 
 
-class Explanation(Struct, frozen=True, kw_only=True):
+class Explanation(Record, frozen=True, kw_only=True):
     """What the dispatcher says about a task, submission, batch or worker; `counts` are tasks per state."""
 
     id: str = ""
@@ -223,7 +269,7 @@ class Sample(Struct, frozen=True, kw_only=True):
     after: dict[str, object]
 
 
-class Preview(Struct, frozen=True, kw_only=True):
+class Preview(Record, frozen=True, kw_only=True):
     """What a wish would do as of sequence `seq`; `refused`: why nothing, or not all, of it."""
 
     seq: int = 0
@@ -232,7 +278,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     refused: str = ""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Answer(Record, frozen=True, kw_only=True):
     """What became of the wish at sequence `request`; `seq` is the last event of the answer, 0 while there is none.
 
     `workers` were told by it, `cares` are what they said since.
@@ -246,7 +292,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     cares: tuple[Care, ...] = ()
 
 
-class Submitted(Struct, frozen=True, kw_only=True):
+class Submitted(Record, frozen=True, kw_only=True):
     """The receipt of a submission. `id` is None while it is only in the local spool (`spooled`)."""
 
     size: int
@@ -269,7 +315,7 @@ class Submitted(Struct, frozen=True, kw_only=True):
         return str(self.tasks)
 
 
-class Progress(Struct, frozen=True, kw_only=True):
+class Progress(Record, frozen=True, kw_only=True):
     """How far a submission is; `states` counts tasks, `seq` is the log position it was true at."""
 
     submission: int
@@ -304,3 +350,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     def ok(self) -> bool:
         """Whether every task succeeded."""
         return self.status not in ("rejected", "duplicate") and self.size > 0 and self.succeeded >= self.size
+
+    def _repr_html_(self) -> str:
+        from longshore.showing import bar  # only where somebody looks
+
+        return bar(self.done, self.size, self.states)

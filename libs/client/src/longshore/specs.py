@@ -15,10 +15,11 @@ import msgspec
 from longshore import amounts, retries
 from longshore.amounts import request
 from longshore.quantities import duration, size
+from longshore_common import confidential, inside
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput
 from longshore_common.ids import token
-from longshore_common.model import Pull, Request, TaskSpec
+from longshore_common.model import Collect, Mount, Pull, Request, Step, TaskSpec
 from longshore_common.ties import Tied, of_line, parted
 
 #: Linux: MAX_ARG_STRLEN is 32 pages, the terminating NUL included.
@@ -43,12 +44,13 @@ def _alone(word: str) -> list[str]:
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "memory": size, "disk": size, "run_timeout": duration, "download_timeout": duration, "upload_timeout": duration,
     "inputs": _alone, "resources": _alone, "container_options": _alone, "secrets": _alone, "grace": duration,
-    "backoff": duration,
+    "backoff": duration, "volumes": _alone,
 }  # fmt: skip
 #: What is read whatever it is written as.
 _READ_ALWAYS: Final[dict[str, Callable[[Any], Any]]] = {
     "custom": amounts.custom, "alternatives": lambda given: [request(one) for one in _several(given)],
     "retry_on": retries.budgets, "retry_exits": retries.exits, "fail_exits": retries.exits,
+    **dict.fromkeys(("steps", "mounts", "collects"), lambda given: msgspec.to_builtins(list(given))),
 }  # fmt: skip
 
 
@@ -67,6 +69,7 @@ class SpecOptions(TypedDict, total=False):
     resources: Sequence[str]
     output: str | None
     env: dict[str, str]
+    secrets: Sequence[str]
     cpus: float
     memory: int | str
     gpus: int
@@ -87,6 +90,10 @@ class SpecOptions(TypedDict, total=False):
     stop_signal: str
     grace: float | str | timedelta
     pull: Pull
+    steps: Sequence[Step | Mapping[str, Any]]
+    mounts: Sequence[Mount | Mapping[str, Any]]
+    collects: Sequence[Collect | Mapping[str, Any]]
+    volumes: Sequence[str]
 
 
 def spec(command: Sequence[str] | str, **options: Any) -> TaskSpec:
@@ -115,12 +122,21 @@ def _convert(values: dict[str, Any]) -> TaskSpec:
         raise BadInput(f"a task has no {unknown[0]!r}; it has {', '.join(sorted(_KNOWN))}")
     if isinstance(values.get("command"), str):
         values["command"], values["shell"] = [values["command"]], True
+    if values.get("steps") and "command" not in values:
+        values = _of_first_step(values)
     if isinstance(values.get("stop_signal"), str) and values["stop_signal"]:
         values["stop_signal"] = stop_signal(values["stop_signal"])
     try:
         return msgspec.convert(_read(values), TaskSpec)
     except msgspec.ValidationError as err:
         raise BadInput(f"a task is wrong: {err}") from err
+
+
+def _of_first_step(values: dict[str, Any]) -> dict[str, Any]:
+    """A task of steps shows the command and the container of the first."""
+    first = values["steps"][0]
+    shown = first if isinstance(first, dict) else msgspec.structs.asdict(first)
+    return {**values, "command": shown.get("command", ()), "container": shown.get("container") or None}
 
 
 def _read(values: dict[str, Any]) -> dict[str, Any]:
@@ -148,26 +164,51 @@ def checked(made: TaskSpec) -> TaskSpec:
     if b":-" in encoded:  # every negative number is written so; looking at ten fields of a million tasks takes seconds
         _check_numbers(made)
     if made.secrets:
-        raise BadInput("secrets are not there yet: leave them out")
+        _check_secrets(made)
     if made.inputs or made.resources or made.output is not None:
         _check_uris(made)
     if (
         made.checkpoint or made.stop_signal or made.custom or made.alternatives or made.use_cache
-        or made.retry_on or made.retry_exits or made.fail_exits
+        or made.retry_on or made.retry_exits or made.fail_exits or inside.several(made)
     ):  # fmt: skip
         _check_rest(made)
     return made
 
 
+def _check_secrets(made: TaskSpec) -> None:
+    """Whether such secrets can be; whether they are there is for the dispatcher to say."""
+    for name in made.secrets:
+        if why := confidential.fault(name):
+            raise BadInput(why)
+        if name in made.env:
+            raise BadInput(f"{name} is both a secret and a variable of the environment: leave one of them out")
+
+
 def _check_rest(made: TaskSpec) -> None:
     """What few tasks have."""
     retries.check(made)
+    if inside.several(made):
+        _check_inside(made)
     if made.use_cache and made.output is None:
         raise BadInput("what --use-cache uses again are outputs: give an --output too, or leave it out")
     if made.checkpoint or made.stop_signal:
         _check_end(made)
     if made.custom or made.alternatives:
         _check_requests(made)
+
+
+def _check_inside(made: TaskSpec) -> None:
+    """Steps, and what is mounted and collected."""
+    from longshore_data import uri as read
+
+    if why := inside.fault(made):
+        raise BadInput(why)
+    for mount in made.mounts:
+        if (filled := _filled(mount.uri)) is not None:
+            read.source(filled)
+    for one in made.collects:
+        if (filled := _filled(one.uri)) is not None:
+            read.parse_output(filled)
 
 
 def _check_uris(made: TaskSpec) -> None:

@@ -16,9 +16,12 @@ TEMP: Final = "/tmp"
 RESOURCE: Final = "/resource"
 #: Folders that hold an image's own programs and settings: nothing is laid over them whole, single files are laid into them.
 SYSTEM: Final = frozenset(
-    "/ /bin /boot /etc /home /lib /lib32 /lib64 /opt /root /run /sbin /srv /usr /usr/bin /usr/lib /usr/lib64 /usr/local "
-    "/usr/local/bin /usr/local/lib /usr/sbin /usr/share /var /var/lib".split()
-)
+    {
+        "/", "/bin", "/boot", "/etc", "/home", "/lib", "/lib32", "/lib64", "/opt", "/root", "/run", "/sbin", "/srv", "/usr",
+        "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/usr/sbin", "/usr/share",
+        "/var", "/var/lib",
+    }
+)  # fmt: skip
 #: Nothing of a task's can be there.
 CLOSED: Final = ("/proc", "/sys", "/dev", RESOURCE)
 #: Steps, and mounts, collects and volumes together, of one task at most.

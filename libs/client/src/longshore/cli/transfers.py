@@ -47,6 +47,7 @@ def _left(task: dict[str, Any], attempt: dict[str, Any]) -> list[str]:
     """What this attempt left, and where."""
     name = f"attempt {attempt['n']}"
     lines = [f"{name} ran in image {attempt['image']}"] if attempt.get("image") else []
+    lines += _steps(name, attempt)
     if attempt.get("checkpoint"):
         lines.append(f"{name} saved its checkpoint: the next one goes on from there")
     if attempt.get("kept"):
@@ -54,6 +55,18 @@ def _left(task: dict[str, Any], attempt: dict[str, Any]) -> list[str]:
     if attempt.get("delivered_bytes") and attempt["state"] in ("failed", "cancelled", "superseded", "lost"):
         place = private_place(task, attempt["id"])
         lines += [f"{name} delivered, but never published: {place}"] if place else []
+    return lines
+
+
+def _steps(name: str, attempt: dict[str, Any]) -> list[str]:
+    """How its steps ended, and what was collected."""
+    lines = []
+    for number, step in enumerate(attempt.get("steps") or (), 1):
+        cause = f" ({step['cause']})" if step.get("cause") else ""
+        times = f"{step.get('started_at') or '?'} to {step.get('ended_at') or '?'}"
+        lines.append(f"{name} step {number} ended with exit code {step['exit_code']}{cause}, {times}")
+    for one in attempt.get("collected") or ():
+        lines.append(f"{name} uploaded {one['path']} to {one['uri']} ({shown_size(one['size'])})")
     return lines
 
 

@@ -21,6 +21,7 @@ from longshore_agent.core.contract import Devices
 from longshore_common import events as e
 from longshore_common.damage import DAMAGED
 from longshore_common.ids import AttemptId
+from longshore_common.model import StepEnd
 from longshore_data.manifest import Origin
 
 _HEAD: Final = struct.Struct(">II")
@@ -41,6 +42,7 @@ Addressed = (
     | e.WorkerLost
     | e.WorkerCareOrdered
     | e.RemotesGiven
+    | e.SecretGiven
     | e.SweepOrdered
 )
 
@@ -81,6 +83,13 @@ class Given(Record, frozen=True, tag="given"):
 
     attempts: tuple[AttemptId, ...]
     devices: tuple[Devices, ...]
+
+
+class Stepped(Record, frozen=True, tag="step"):
+    """A step of this attempt ended, and the next one may begin."""
+
+    attempt: AttemptId
+    end: StepEnd
 
 
 class Errand(Record, frozen=True, tag="errand"):
@@ -127,7 +136,7 @@ class State(Record, frozen=True, tag="state"):
     batch: str = ""
 
 
-AnyRecord = Lived | Heard | Phased | Given | Errand | Exited | Reported | Sent | State
+AnyRecord = Lived | Heard | Phased | Given | Stepped | Errand | Exited | Reported | Sent | State
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyRecord).decode
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from longshore_common import events as e
 from longshore_common.ids import AttemptId
-from longshore_common.model import OutputFile, Wanted
+from longshore_common.model import OutputFile, StepEnd, Wanted
 from longshore_data.manifest import Origin
 
 from .contract import SHARED, Devices
@@ -52,6 +52,7 @@ class Attempt(Struct, kw_only=True, omit_defaults=True):
     origin: Origin = Origin()
     digest: str = ""
     reuses: Published | None = None
+    steps: tuple[StepEnd, ...] = ()  # those that ended
 
     @property
     def contained(self) -> bool:

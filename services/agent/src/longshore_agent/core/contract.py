@@ -6,9 +6,11 @@ Pure text. What must not enter: reading this process's environment, making direc
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from longshore_common.events import Order, Start
 from longshore_common.ids import AttemptId
-from longshore_common.model import TaskSpec
+from longshore_common.model import Step, TaskSpec
 from longshore_data.uri import expand
 
 #: Of the host's environment a task keeps these and LC_*; never the agent's own credentials and settings.
@@ -54,6 +56,11 @@ class Places(NamedTuple):
     output: str
     temp: str
     resource: str
+
+    @property
+    def tree(self) -> str:
+        """Beside them on a host: the folders that a task named in its containers, each at its path there."""
+        return f"{self.input.rpartition('/')[0]}/tree"
 
 
 #: The directories as a container sees them.
@@ -133,15 +140,31 @@ def argv(spec: TaskSpec) -> list[str]:
 
 
 def located(spec: TaskSpec, start: Start) -> TaskSpec:
-    """`spec` with `{index}`, `{entry}`, `{name}` replaced in inputs, resources and output; `BadInput` names the fix.
+    """`spec` with `{index}`, `{entry}`, `{name}` replaced wherever it names a URI; `BadInput` names the fix.
 
     The index is the task's label: what it reads as LONGSHORE_INDEX.
     """
-    if not (spec.inputs or spec.resources or spec.output):
+    if not (spec.inputs or spec.resources or spec.output or spec.mounts or spec.collects):
         return spec
     fields = {f: getattr(spec, f) for f in spec.__struct_fields__}
     for name in ("inputs", "resources"):
         fields[name] = tuple(expand(text, start.label, start.entry) for text in fields[name])
     if spec.output:
         fields["output"] = expand(spec.output, start.label, start.entry)
+    for name in ("mounts", "collects"):
+        fields[name] = tuple(
+            structs.replace(one, uri=expand(one.uri, start.label, start.entry)) for one in fields[name]
+        )
     return TaskSpec(**fields)
+
+
+def of_step(spec: TaskSpec, step: Step) -> TaskSpec:
+    """What one step of a task runs, as a spec of its own: the task's, with the step's command, container and variables."""
+    return structs.replace(
+        spec,
+        command=step.command,
+        shell=False,
+        container=step.container or None,
+        env={**spec.env, **step.env},
+        steps=(),
+    )

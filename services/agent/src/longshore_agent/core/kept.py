@@ -43,6 +43,8 @@ def note(attempt: Attempt, result: Ended, now: float) -> bytes:
         reason=result.reason,
         image=result.image,
         env=tuple(order.spec.env),
-        spec=structs.replace(order.spec, env={}, secrets=()),
+        spec=structs.replace(
+            order.spec, env={}, secrets=(), steps=tuple(structs.replace(step, env={}) for step in order.spec.steps)
+        ),
     )
     return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"

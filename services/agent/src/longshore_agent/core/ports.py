@@ -12,7 +12,7 @@ from longshore_agent.core.contract import SHARED, Devices, Places
 from longshore_common.errors import LongshoreError
 from longshore_common.events import Start
 from longshore_common.ids import AttemptId, TaskId
-from longshore_common.model import Cause, OutputFile, Swept, TaskSpec
+from longshore_common.model import Cause, Collected, OutputFile, Swept, TaskSpec
 from longshore_data.manifest import Origin
 from longshore_data.meter import UNMETERED, Meter
 
@@ -62,14 +62,18 @@ class Stager(Protocol):
     async def stage_in(
         self, attempt: AttemptId, spec: TaskSpec, start: Start, places: Places, meter: Meter = UNMETERED
     ) -> Origin:
-        """Fetch inputs flat into `places.input`, resources into `places.resource`, a checkpoint into `places.temp`.
+        """Fetch inputs flat into `places.input`, resources into `places.resource`, a checkpoint into `places.temp`, mounts
+        to where `core.folders` has their paths.
 
         What they were, as far as somebody will ask. Resources stay on this host until `release`. `StagingError`.
         """
         ...
 
     async def contents(self, spec: TaskSpec) -> tuple[str, ...]:
-        """Of each input, then of each resource, what names its content; empty where storage cannot say. `StagingError`."""
+        """Of each input, then of each resource and mount, what names its content; empty where storage cannot say.
+
+        `StagingError`.
+        """
         ...
 
     async def reusable(self, earlier: Published, output_uri: str) -> bool:
@@ -86,6 +90,12 @@ class Stager(Protocol):
         self, attempt: AttemptId, output_uri: str, output_dir: str, meter: Meter = UNMETERED
     ) -> tuple[tuple[OutputFile, ...], int]:
         """Put every regular file under `output_dir` below the attempt's private prefix; (files, bytes). `StagingError`."""
+        ...
+
+    async def collect(
+        self, attempt: AttemptId, spec: TaskSpec, places: Places, meter: Meter = UNMETERED
+    ) -> tuple[Collected, ...]:
+        """Upload what the collects of `spec` name and is there; what is not is passed over. `StagingError`."""
         ...
 
     async def save(self, attempt: AttemptId, output_uri: str, path: str, meter: Meter = UNMETERED) -> bool:
@@ -132,10 +142,25 @@ class Stager(Protocol):
         ...
 
 
+def container_of(attempt: AttemptId, step: int) -> AttemptId:
+    """What the container of a step is called to the engine: as its attempt, with the number of every step but the first."""
+    return AttemptId(f"{attempt}-{step}") if step else attempt
+
+
+class Bind(NamedTuple):
+    """A file or folder of this host and where a container has it, to read and write."""
+
+    source: str
+    path: str
+
+
 class ContainerOrder(NamedTuple):
     """One container to start; `env` is complete, the directories become /input, /output, /tmp and /resource (read-only).
 
     `memory`: its limit in bytes, 0 for none; counts instead of the spec's. `devices`: what is set aside for it.
+    `attempt`: see `container_of`. `binds`: what else it has. `stdin`: the file that it reads, empty for none; a file
+    `stdin_note` is made once it has all of it. `before`: bytes that the files of its output hold already.
+    `secrets`: the folder with the values of its secrets, empty if it names none.
     """
 
     attempt: AttemptId
@@ -150,6 +175,12 @@ class ContainerOrder(NamedTuple):
     stderr: str
     memory: int = 0
     devices: Devices = SHARED
+    binds: tuple[Bind, ...] = ()
+    workdir: str = ""
+    stdin: str = ""
+    stdin_note: str = ""
+    before: tuple[int, int] = (0, 0)
+    secrets: str = ""
 
 
 class ContainerEnd(NamedTuple):

@@ -94,7 +94,7 @@ class Pending:
 
 
 def _weight(end: Ended) -> int:
-    size = len(end.reason)
+    size = len(end.reason) + 100 * len(end.steps) + sum(len(one.path) + len(one.uri) + 90 for one in end.collected)
     if end.stdout is not None:
         size += len(end.stdout.tail)
     if end.stderr is not None:

@@ -19,10 +19,11 @@ VERSION = 1
 def digest(spec: TaskSpec, start: Start, image: str, contents: Sequence[str]) -> str:
     """The digest of everything an attempt can see that its user chose; empty if something of it cannot be named.
 
-    `image`: digest of its container image. `contents`: of its inputs, then its resources, in their order. Left out is what
-    should not change a result: limits, time-outs, where outputs go, the names of task, batch and user.
+    `image`: digest of its container image, or of those of its steps. `contents`: of its inputs, then its resources and
+    mounts, in their order. Left out is what should not change a result: limits, time-outs, where outputs go, the names of
+    task, batch and user.
     """
-    if not all(contents) or len(contents) != len(spec.inputs) + len(spec.resources):
+    if not all(contents) or len(contents) != len(spec.inputs) + len(spec.resources) + len(spec.mounts):
         return ""
     if spec.container is not None and not image:
         return ""
@@ -30,7 +31,9 @@ def digest(spec: TaskSpec, start: Start, image: str, contents: Sequence[str]) ->
         VERSION, spec.command, spec.shell, image, spec.container_options, sorted(spec.env.items()), spec.secrets,
         spec.uid, spec.gid, start.label, start.entry, len(spec.inputs), tuple(contents),
     )  # fmt: skip
-    return hashlib.blake2b(msgspec.json.encode(made_by), digest_size=20).hexdigest()
+    paths = (spec.steps, tuple((m.path, m.directory) for m in spec.mounts), spec.volumes)
+    words = msgspec.json.encode((made_by, paths) if any(paths) else made_by)
+    return hashlib.blake2b(words, digest_size=20).hexdigest()
 
 
 def skipped(attempt: Attempt, result: Ended) -> bool:

@@ -6,7 +6,7 @@ What must not enter: reading files, the outputs themselves.
 import signal
 from typing import Literal, NamedTuple
 
-from longshore_agent.core.attempts import EVICTED, Attempt
+from longshore_agent.core.attempts import EVICTED, Attempt, changed
 from longshore_common.events import Ended
 from longshore_common.model import Cause, Output, Usage
 
@@ -41,20 +41,20 @@ def judged(attempt: Attempt, end: Exit, stdout: Output | None, stderr: Output | 
     )
     outcome, cause, reason = _meaning(attempt, end)
     code = 0 if outcome == "succeeded" else end.code
-    return Ended(attempt.id, outcome, code, cause, reason, usage, stdout, stderr, image=end.image)
+    return Ended(attempt.id, outcome, code, cause, reason, usage, stdout, stderr, image=end.image, steps=attempt.steps)
 
 
 def _meaning(attempt: Attempt, end: Exit) -> tuple[Literal["succeeded", "failed", "cancelled"], Cause | None, str]:
     """Who asked for the end comes before what the end looked like: a task may catch the signal and leave with any code."""
     if attempt.wanted in ("stop", "kill"):
-        return "cancelled", "operator", _said(end.code)
+        return "cancelled", "operator", said(end.code)
     if attempt.wanted == "checkpoint":
         return "failed", "evicted", EVICTED
     if end.cause is not None:
         return "failed", end.cause, end.reason
     if end.code == 0:
         return "succeeded", None, ""
-    return "failed", "exit", end.reason or _said(end.code)
+    return "failed", "exit", end.reason or said(end.code)
 
 
 def failed(attempt: Attempt, cause: Cause, reason: str, now: float) -> Ended:
@@ -63,11 +63,17 @@ def failed(attempt: Attempt, cause: Cause, reason: str, now: float) -> Ended:
     if before is None:
         instants = in_order(Instants(attempt.staging_at, attempt.started_at, None, now))
         usage = Usage(*instants, staged_bytes=attempt.staged_bytes)
-        return Ended(attempt.id, "failed", None, cause, reason, usage)
+        return Ended(attempt.id, "failed", None, cause, reason, usage, steps=attempt.steps)
     stdout, stderr = before.stdout, before.stderr
     return Ended(
-        attempt.id, "failed", before.exit_code, cause, reason, before.usage, stdout, stderr, image=before.image
-    )
+        attempt.id, "failed", before.exit_code, cause, reason, before.usage, stdout, stderr, image=before.image,
+        steps=before.steps, collected=before.collected,
+    )  # fmt: skip
+
+
+def lacks_secret(attempt: Attempt, why: Exception, now: float) -> Ended:
+    """The result of an attempt that cannot start because a secret cannot be had here, or (`definite`) anywhere."""
+    return changed(failed(attempt, "launch", str(why), now), definite=bool(getattr(why, "definite", False)))
 
 
 class Instants(NamedTuple):
@@ -103,7 +109,7 @@ def stop_signal(name: str) -> int:
     return (signal_number(name) if name else None) or int(signal.SIGTERM)
 
 
-def _said(code: int | None) -> str:
+def said(code: int | None) -> str:
     """One line about an exit code."""
     if code is None:
         return "it did not start"

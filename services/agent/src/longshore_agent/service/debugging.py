@@ -20,6 +20,7 @@ from longshore_agent.adapters.containers import options
 from longshore_agent.core import contract
 from longshore_agent.core.contract import INSIDE, Places
 from longshore_agent.core.ports import ContainerError
+from longshore_common import inside
 from longshore_common.errors import BadInput, NotFound, Refused
 from longshore_common.events import Order, Start
 from longshore_common.ids import SubmissionId, attempt_id, split_task
@@ -58,6 +59,11 @@ class Wish(NamedTuple):
 
 def debug(case: Case, wish: Wish) -> int:
     """Run it on this terminal and return its exit code. `BadInput`, `Refused` and `StoreError` name the fix."""
+    if inside.several(case.spec) and not wish.kept:
+        raise Refused(
+            f"{case.task} has steps or paths of its own in its containers, and debug runs one command: its work directory "
+            "is kept where it failed (--kept), and its steps are in `longshore task show --json`"
+        )
     root = _kept(case) if wish.kept else _made(wish.directory, case)
     places = Places(*(f"{root}/{name}" for name in _DIRS))
     start = Start(split_task(case.task)[1], case.attempt or 1, case.label, case.entry)

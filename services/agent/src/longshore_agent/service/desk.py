@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from longshore_agent.adapters import outputs
 from longshore_agent.adapters.journal import AnyRecord, Exited, Journal
+from longshore_agent.adapters.opened import Opened
 from longshore_agent.adapters.workdirs import Place, WorkDirs
 from longshore_agent.core import kept
 from longshore_agent.core.attempts import Attempt, Attempts, changed
@@ -17,7 +18,8 @@ from longshore_agent.core.contract import Host
 from longshore_agent.core.verdict import Exit, judged
 from longshore_common import logs
 from longshore_common.clock import Clock
-from longshore_common.events import Ended
+from longshore_common.errors import BadInput
+from longshore_common.events import Ended, Order
 from longshore_common.ids import AttemptId
 from longshore_common.model import OWN_CAUSES, Output
 
@@ -31,6 +33,10 @@ class _Left(NamedTuple):
     attempt: AttemptId
     note: bytes
     resources: bool
+
+
+def _no_secrets(order: Order) -> dict[str, str]:
+    raise BadInput(f"this worker holds no secrets, such as {order.spec.secrets[0]}")
 
 
 #: Ended attempts whose small outputs can still be asked for live, until the read model has them.
@@ -48,6 +54,8 @@ class Desk:
         self.recent: OrderedDict[str, tuple[Output | None, Output | None]] = OrderedDict()
         self.full = False  # the disk refused the journal
         self.overdrawn: dict[AttemptId, str] = {}  # who was killed for taking more than it asked for, and why
+        self.secrets: Callable[[Order], dict[str, str]] = _no_secrets
+        self.opened = Opened(dirs.base.parent)
         self.release: Callable[[AttemptId], None] = lambda _: None
         self._turning = False
         self._left: list[_Left] = []
@@ -88,7 +96,7 @@ class Desk:
             place = self.place(attempt)
             stdout, stderr = outputs.small(place.stdout), outputs.small(place.stderr)
         result = self._judged(attempt, end, stdout, stderr)
-        to_deliver = end.code is not None and self._leaves(attempt, result)
+        to_deliver = (end.code is not None or bool(attempt.steps)) and self.leaves(attempt, result)
         if stdout is not None and stderr is not None and not to_deliver:
             self.end(attempt, result)
             return
@@ -148,9 +156,9 @@ class Desk:
                 self.release(one.attempt)
 
     @staticmethod
-    def _leaves(attempt: Attempt, result: Ended) -> bool:
+    def leaves(attempt: Attempt, result: Ended) -> bool:
         """Whether it has something for storage: outputs, or a checkpoint if it was interrupted."""
         spec = attempt.order.spec
-        if spec.output is None or result.outcome == "cancelled":
+        if result.outcome == "cancelled" or (spec.output is None and not spec.collects):
             return False
         return result.cause != "evicted" or bool(spec.checkpoint)

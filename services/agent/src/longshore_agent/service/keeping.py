@@ -7,6 +7,7 @@ from longshore_agent.adapters.cache import Cache
 from longshore_agent.adapters.workdirs import WorkDirs
 from longshore_agent.core.ports import ContainerEngine
 from longshore_agent.service.agent import Beside
+from longshore_common import inside
 
 
 def wire(beside: Beside, dirs: WorkDirs, cache: Cache | None, engine: ContainerEngine) -> None:
@@ -29,7 +30,7 @@ def wire(beside: Beside, dirs: WorkDirs, cache: Cache | None, engine: ContainerE
 
     async def prune() -> tuple[str, int]:
         held = beside.errands.desk.attempts.held.values()
-        return await engine.prune({a.order.spec.container for a in held if a.order.spec.container})
+        return await engine.prune({image for a in held for image in inside.images(a.order.spec)})
 
     beside.errands.chores["prune-images"] = prune
     beside.errands.chores["clean"] = clean

@@ -68,12 +68,14 @@ def _fold(memory: Memory, record: j.AnyRecord) -> None:
             _fold_attempts(memory, record)
 
 
-def _fold_attempts(memory: Memory, record: j.Phased | j.Given | j.Exited | j.Reported) -> None:
+def _fold_attempts(memory: Memory, record: j.Phased | j.Given | j.Stepped | j.Exited | j.Reported) -> None:
     match record:
         case j.Phased():
             _phase(memory, record)
         case j.Given():
             _given(memory, record)
+        case j.Stepped():
+            _stepped(memory, record)
         case j.Exited():
             _exited(memory, record)
         case j.Reported():
@@ -106,6 +108,12 @@ def _given(memory: Memory, record: j.Given) -> None:
         attempt = memory.attempts.held.get(name)
         if attempt is not None:
             attempt.devices = devices
+
+
+def _stepped(memory: Memory, record: j.Stepped) -> None:
+    attempt = memory.attempts.held.get(record.attempt)
+    if attempt is not None:
+        attempt.steps = (*attempt.steps, record.end)
 
 
 def _exited(memory: Memory, record: j.Exited) -> None:

@@ -6,11 +6,13 @@ What must not enter: copying (`transfers` does it in the phase in which it deliv
 import asyncio
 from typing import Final
 
+from msgspec import structs
+
 from longshore_agent.core import reuse
 from longshore_agent.core.attempt import Attempt, Published
 from longshore_agent.core.ports import ContainerEngine, Stager, StagingError
 from longshore_agent.service.desk import Desk
-from longshore_common import logs
+from longshore_common import confidential, inside, logs
 from longshore_common.events import AttemptsReused, Reuse
 from longshore_common.ids import AttemptId
 from longshore_common.model import TaskSpec
@@ -58,7 +60,8 @@ class Reusing:
     async def _digest(self, attempt: Attempt, spec: TaskSpec) -> str:
         """Empty if something of it cannot be told; what is missing is for the staging to say."""
         try:
-            image = await self.engine.digest(spec) if spec.container is not None else ""
+            steps = [structs.replace(spec, container=image) for image in inside.images(spec)]
+            image = " ".join([await self.engine.digest(step) for step in steps])
             return reuse.digest(spec, attempt.start, image, await self.stager.contents(spec))
         except StagingError as err:
             log.info("not-identified", attempt=attempt.id, reason=err.reason)

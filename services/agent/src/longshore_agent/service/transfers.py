@@ -20,11 +20,11 @@ from longshore_agent.service.desk import Desk
 from longshore_agent.service.patience import PAUSES, TRIES, Allowance, pause
 from longshore_agent.service.progress import Progress
 from longshore_agent.service.reusing import Reusing
-from longshore_common import logs
+from longshore_common import inside, logs
 from longshore_common.errors import BadInput, LongshoreError, Unreachable
 from longshore_common.events import Ended
 from longshore_common.ids import AttemptId, TaskId, attempt_id
-from longshore_common.model import Cause, Output, OutputFile, TaskSpec, Usage
+from longshore_common.model import Cause, Collected, Output, OutputFile, TaskSpec, Usage
 from longshore_data import manifest, uri
 from longshore_data.manifest import Origin
 from longshore_data.meter import Meter
@@ -35,6 +35,8 @@ FETCH_LEAST: Final = 4
 FETCH_MOST: Final = 32
 #: Results are precious: storage that is away is tried again for so many seconds if the task sets no limit.
 PATIENCE: Final = 600.0
+#: Uploaded files that a report names.
+TOLD: Final = 500
 #: Seconds for clearing away what a published task needs no more.
 TIDYING: Final = 30.0
 T = TypeVar("T")
@@ -181,8 +183,8 @@ class Transfers:
             raise StagingError("stage-in", str(err)) from err
         except OSError as err:
             raise StagingError("disk-full" if err.errno == 28 else "host", f"no directory to work in: {err}") from err
-        if spec.container is not None:
-            await self.engine.prepare(spec)
+        for image in inside.images(spec):
+            await self.engine.prepare(structs.replace(spec, container=image))
         return spec, place
 
     async def _fetch(self, attempt: Attempt, allowance: Allowance) -> tuple[int, Origin] | None:
@@ -200,7 +202,7 @@ class Transfers:
 
     async def _bring(self, attempt: Attempt, spec: TaskSpec, place: Place, allowance: Allowance) -> tuple[int, Origin]:
         """What storage may allow later is tried a few times."""
-        if not (spec.inputs or spec.resources or spec.checkpoint):
+        if not (spec.inputs or spec.resources or spec.checkpoint or inside.several(spec)):
             return 0, UNKNOWN
         tries = 0
         while True:
@@ -227,7 +229,7 @@ class Transfers:
         self.desk.attempts.delivering(attempt, self.desk.clock.now())
         self.desk.wake_reports()
         result = attempt.result = await self._stored(attempt, result)
-        if attempt.order.spec.output is None or result.outcome == "cancelled":
+        if not self.desk.leaves(attempt, result):
             self.desk.end(attempt, result)
         elif result.cause == "evicted":
             self.desk.end(attempt, changed(result, checkpoint=await self._patiently(attempt, self._save)))
@@ -235,7 +237,11 @@ class Transfers:
             await self._deliver_files(attempt, result)
 
     async def _deliver_files(self, attempt: Attempt, result: Ended) -> None:
-        files, size = await self._patiently(attempt, self._put)
+        spec = attempt.order.spec
+        if result.outcome != "succeeded" and spec.collects:
+            collected = await self._patiently(attempt, self._collect)
+            result = attempt.result = _with_collected(result, collected)
+        files, size = await self._patiently(attempt, self._put) if spec.output is not None else ((), 0)
         if result.outcome == "succeeded":
             self.desk.attempts.delivered(attempt, files, size)
             self.desk.wake_reports()
@@ -244,7 +250,13 @@ class Transfers:
         if files:
             place = uri.private(uri.parse_output(self._output(attempt)), attempt.id)
             reason = f"{reason}; what it left in its output is in {place}"
-        self.desk.end(attempt, changed(result, reason=reason, usage=_delivered(result, size), files=len(files)))
+        usage = _delivered(result, size + result.usage.delivered_bytes)
+        self.desk.end(attempt, changed(result, reason=reason, usage=usage, files=len(files) + result.files))
+
+    async def _collect(self, attempt: Attempt, meter: Meter) -> tuple[Collected, ...]:
+        """What its collects name goes where they say; the same again, if it is interrupted."""
+        spec = contract.located(attempt.order.spec, attempt.start)
+        return await self.stager.collect(attempt.id, spec, self.desk.place(attempt).places, meter)
 
     async def _put(self, attempt: Attempt, meter: Meter) -> tuple[tuple[OutputFile, ...], int]:
         if attempt.reuses is not None:
@@ -304,14 +316,24 @@ class Transfers:
         async def publish(attempt: Attempt, _meter: Meter) -> int:
             return await self.stager.publish(whose, _task(attempt), self._output(attempt), files, origin)
 
-        count = await self._patiently(attempt, publish)
-        if attempt.start.n > 1 or order.publish_of or order.spec.checkpoint:
+        result = await self._collected(attempt, result)
+        count = await self._patiently(attempt, publish) if order.spec.output is not None else 0
+        if order.spec.output is not None and (attempt.start.n > 1 or order.publish_of or order.spec.checkpoint):
             await self._tidy(attempt, whose)
-        usage = _delivered(result, attempt.delivered_bytes)
-        result = changed(result, usage=usage, files=count)
+        usage = _delivered(result, attempt.delivered_bytes + result.usage.delivered_bytes)
+        result = changed(result, usage=usage, files=count + result.files)
         if attempt.digest:
             result = changed(result, digest=attempt.digest, output=self._output(attempt))
         self.desk.end(attempt, result)
+
+    async def _collected(self, attempt: Attempt, result: Ended) -> Ended:
+        """With leave to publish, what its collects name goes where they say: nobody else's is put over it any more."""
+        order = attempt.order
+        if not order.spec.collects:
+            return result
+        if order.publish_of:
+            raise StagingError("stage-out", f"what attempt {order.publish_of} was to upload was lost with its worker")
+        return _with_collected(result, await self._patiently(attempt, self._collect))
 
     async def _tidy(self, attempt: Attempt, whose: AttemptId) -> None:
         """What the task needs no more; what cannot be removed now is left to a sweep."""
@@ -359,6 +381,14 @@ class Transfers:
 
 def _task(attempt: Attempt) -> TaskId:
     return TaskId(attempt.id[: attempt.id.rindex(".")])
+
+
+def _with_collected(result: Ended, collected: tuple[Collected, ...]) -> Ended:
+    """The result with what was uploaded beside its output: the first files, the number and the bytes of all."""
+    size = sum(one.size for one in collected)
+    return changed(
+        result, collected=collected[:TOLD], files=result.files + len(collected), usage=_delivered(result, size)
+    )
 
 
 def _delivered(result: Ended, size: int) -> object:

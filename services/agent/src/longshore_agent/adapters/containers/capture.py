@@ -48,12 +48,22 @@ class Demultiplexer:
 class Capture:
     """Follows one container's output. `lost` says why some of it is not in the files, empty if all of it is.
 
-    `ordered` False: this engine (Podman 4) mixes up lines for who follows, so all of it is read again at the end.
+    `ordered` False: this engine (Podman 4) mixes up lines for who follows, so all of it is read again at the end. `before`:
+    bytes that the files hold of others; `paths` are of stdout and stderr, as these are.
     """
 
-    def __init__(self, docker: "Docker", name: str, paths: tuple[str, str], *, ordered: bool = True) -> None:
+    def __init__(
+        self,
+        docker: "Docker",
+        name: str,
+        paths: tuple[str, str],
+        *,
+        ordered: bool = True,
+        before: tuple[int, int] = (0, 0),
+    ) -> None:
         self._docker, self._name, self._ordered = docker, name, ordered
         self._paths = dict(zip((STDOUT, STDERR), paths, strict=True))
+        self._before = dict(zip((STDOUT, STDERR), before, strict=True))
         self.lost = ""
 
     async def run(self) -> None:
@@ -84,7 +94,7 @@ class Capture:
         files = {
             stream: os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) for stream, path in self._paths.items()
         }
-        skip = {stream: os.fstat(fd).st_size for stream, fd in files.items()}
+        skip = {stream: max(0, os.fstat(fd).st_size - self._before[stream]) for stream, fd in files.items()}
         cutter = Demultiplexer()
         try:
             async with self._docker._query(
@@ -110,9 +120,9 @@ class Capture:
                 os.close(fd)
 
     def _forget(self) -> None:
-        for path in self._paths.values():
+        for stream, path in self._paths.items():
             with suppress(FileNotFoundError):
-                os.truncate(path, 0)
+                os.truncate(path, self._before[stream])
 
     def _write(self, fd: int, data: bytes) -> None:
         """A full disk must not stop the container: what does not fit is lost, and `lost` says so."""

@@ -18,6 +18,8 @@ from longshore_agent.adapters.cgroups import Used
 from longshore_agent.adapters.containers import capture, request, usage
 from longshore_agent.adapters.containers.capture import Capture
 from longshore_agent.adapters.containers.connection import Connection, Engine, described, gone_is_fine
+from longshore_agent.adapters.containers.creating import create
+from longshore_agent.adapters.containers.feeding import Feeds
 from longshore_agent.adapters.containers.images import Images
 from longshore_agent.adapters.containers.options import Permissions, parse
 from longshore_agent.adapters.containers.request import Host
@@ -80,6 +82,7 @@ class DockerEngine:
         self.images = Images(self.connection, environ, stored, f"{scope}/images")
         self._running: dict[AttemptId, _Running] = {}
         self._watches: dict[AttemptId, usage.Watch] = {}
+        self._feeds = Feeds()
 
     async def probe(self) -> Engines:
         """See the port."""
@@ -107,7 +110,11 @@ class DockerEngine:
             state = None if made else await self._state(container)
             if state is None or state["Status"] == "created":
                 self._watch(order, engine)
+                await self._feed(container, order)
                 await self._launch(container)
+            elif order.stdin and not self._feeds.fed(order):
+                await gone_is_fine(container.delete(force=True, v=True))
+                raise ContainerError("host", "the agent ended while it fed stdin, so the command saw a part of it")
             shown = await described(container)
             self._follow(docker, engine, order.attempt, shown)
             return _instant(shown["State"].get("StartedAt", ""))
@@ -204,6 +211,7 @@ class DockerEngine:
                 usage.remove(group)
         if watch := self._watches.pop(attempt, None):
             watch.close()
+        await self._feeds.end(attempt)
         if running:
             running.output.cancel()
             await asyncio.wait([running.output])
@@ -217,6 +225,7 @@ class DockerEngine:
         for watch in self._watches.values():
             watch.close()
         self._watches.clear()
+        await self._feeds.close()
         outputs = [running.output for running in self._running.values()]
         self._running.clear()
         for output in outputs:
@@ -244,7 +253,7 @@ class DockerEngine:
         if is_stored(image) and self.images.name(image) == image:
             await self.prepare(order.spec)  # it was in an earlier life of the agent
         try:
-            await docker.containers.create(request.config(order, host, self.images.name(image)), name=name)
+            await create(docker, name, order, host, self.images.name(image))
         except DockerError as err:
             if _is_there(err):
                 return False
@@ -252,7 +261,7 @@ class DockerEngine:
                 raise
             self.images.forget(image)
             await self.prepare(order.spec)
-            await docker.containers.create(request.config(order, host, self.images.name(image)), name=name)
+            await create(docker, name, order, host, self.images.name(image))
         return True
 
     async def _launch(self, container: Any) -> None:
@@ -262,6 +271,14 @@ class DockerEngine:
         try:
             await container.start()
         except DockerError:
+            await gone_is_fine(container.delete(force=True, v=True))
+            raise
+
+    async def _feed(self, container: Any, order: ContainerOrder) -> None:
+        """Connect its stdin, if it has one; a container that cannot be fed is not left behind."""
+        try:
+            await self._feeds.begin(container, order)
+        except BaseException:
             await gone_is_fine(container.delete(force=True, v=True))
             raise
 
@@ -277,7 +294,8 @@ class DockerEngine:
         if attempt not in self._running:
             name, ordered = request.name(self._scope, attempt), engine.kind != "podman"
             labels = shown["Config"]["Labels"]
-            follower = Capture(docker, name, (labels[request.STDOUT], labels[request.STDERR]), ordered=ordered)
+            paths = (labels[request.STDOUT], labels[request.STDERR])
+            follower = Capture(docker, name, paths, ordered=ordered, before=request.before(labels))
             sampled = None if _own_group(shown) else str(shown["Id"])
             self._running[attempt] = _Running(follower, capture.task(follower), sampled)
 

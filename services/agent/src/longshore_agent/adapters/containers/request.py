@@ -5,15 +5,17 @@ What must not enter: talking to the engine, the life of containers.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from longshore_agent.adapters import opened
 from longshore_agent.adapters.containers import options, usage
 from longshore_agent.adapters.containers.connection import Engine
 from longshore_agent.adapters.containers.options import Permissions
 from longshore_agent.core.contract import INSIDE, argv
 from longshore_agent.core.ports import ContainerError, ContainerOrder
+from longshore_common import inside
 
 ATTEMPT: Final = "longshore.attempt"
 WORKER: Final = "longshore.worker"
@@ -21,7 +23,9 @@ SCOPE: Final = "longshore.scope"
 STDOUT: Final = "longshore.stdout"
 STDERR: Final = "longshore.stderr"
 IMAGE: Final = "longshore.image"
+BEFORE: Final = "longshore.before"
 DATA: Final = "/data"
+SHELL: Final = "/bin/sh"
 
 
 class Host(NamedTuple):
@@ -65,7 +69,7 @@ def config(order: ContainerOrder, host: Host, image: str) -> dict[str, Any]:
         "Env": [f"{key}={value}" for key, value in {**order.env, **_free(extra.env)}.items()],
         "Labels": {
             ATTEMPT: order.attempt, WORKER: order.worker, SCOPE: host.scope, STDOUT: order.stdout, STDERR: order.stderr,
-            IMAGE: spec.container or "",
+            IMAGE: spec.container or "", BEFORE: f"{order.before[0]} {order.before[1]}",
         },
         "AttachStdin": False, "AttachStdout": False, "AttachStderr": False, "Tty": False,
         "HostConfig": {
@@ -78,7 +82,16 @@ def config(order: ContainerOrder, host: Host, image: str) -> dict[str, Any]:
         body["HostConfig"]["CgroupParent"] = group
     labels = {**extra.config.pop("Labels", {}), **body["Labels"]}
     body["HostConfig"]["Mounts"] = [*_mounts(order), *extra.host.get("Mounts", [])]
-    return {**body, **extra.config, "Labels": labels}
+    own: dict[str, Any] = {"OpenStdin": True, "StdinOnce": True} if order.stdin else {}
+    if order.workdir:
+        own["WorkingDir"] = order.workdir
+    return {**body, **extra.config, **own, "Labels": labels}
+
+
+def before(labels: Mapping[str, str]) -> tuple[int, int]:
+    """How many bytes of stdout and stderr were there before a container with these labels."""
+    out, _, err = labels.get(BEFORE, "").partition(" ")
+    return (int(out), int(err)) if err else (0, 0)
 
 
 def make_room(order: ContainerOrder) -> None:
@@ -170,8 +183,19 @@ def _mounts(order: ContainerOrder) -> list[dict[str, Any]]:
         options.bind(order.output_dir, INSIDE.output),
         options.bind(order.temp_dir, INSIDE.temp),
         options.bind(order.resource_dir, INSIDE.resource, read_only=True),
+        *(options.bind(one.source, one.path) for one in order.binds),
     ]
-    return [*mounts, options.bind(DATA, DATA)] if os.path.isdir(DATA) else mounts
+    if order.secrets:
+        mounts.append(options.bind(order.secrets, opened.INSIDE, read_only=True))
+    taken = any(inside.below(one.path, DATA) for one in order.binds)
+    return [*mounts, options.bind(DATA, DATA)] if os.path.isdir(DATA) and not taken else mounts
+
+
+def with_secrets(body: dict[str, Any], entrypoint: Sequence[str]) -> dict[str, Any]:
+    """The same request, begun by the script that makes secrets variables; `entrypoint` is the image's own."""
+    inner = body.get("Entrypoint", entrypoint)
+    start = f"{opened.INSIDE}/{opened.START}"
+    return {**body, "Entrypoint": [SHELL, start], "Cmd": [*inner, *body["Cmd"]]}
 
 
 def _free(env: dict[str, str]) -> dict[str, str]:

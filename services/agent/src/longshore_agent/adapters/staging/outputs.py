@@ -24,11 +24,11 @@ class Produced(NamedTuple):
     size: int = 0
 
 
-def find(stop: Event, root: str) -> tuple[list[Produced], list[str]]:
+def find(stop: Event, root: str, inside: str = INSIDE) -> tuple[list[Produced], list[str]]:
     """Every regular file below `root` in the order of names, and a note on each thing that is skipped.
 
     Links to regular files inside are followed; links that lead out, to folders or nowhere are skipped, as are pipes,
-    sockets and devices. `StoreError` for names that no storage can hold.
+    sockets and devices. `StoreError` for names that no storage can hold. `inside`: what `root` is called in the container.
     """
     top = os.path.realpath(root)
     produced: list[Produced] = []
@@ -44,7 +44,7 @@ def find(stop: Event, root: str) -> tuple[list[Produced], list[str]]:
                 folders.append(path + "/")
             elif entry.is_file(follow_symlinks=False):
                 produced.append(Produced(_named(path), entry.path, entry.stat(follow_symlinks=False).st_size))
-            elif source := _linked(top, entry):
+            elif source := _linked(top, inside, entry):
                 produced.append(Produced(_named(path), source, os.stat(source).st_size))
             else:
                 skipped.append(f"{path!r}: {_kind(entry)}")
@@ -72,19 +72,19 @@ def _named(path: str) -> str:
     return path
 
 
-def _linked(top: str, entry: "os.DirEntry[str]") -> str | None:
+def _linked(top: str, inside: str, entry: "os.DirEntry[str]") -> str | None:
     """The regular file inside `top` that a link means, if it means one."""
     if not entry.is_symlink():
         return None
     try:
         aim = os.readlink(entry.path)
-        if aim.startswith(INSIDE + "/"):
-            aim = top + aim.removeprefix(INSIDE)
+        if aim.startswith(inside + "/"):
+            aim = top + aim.removeprefix(inside)
         source = os.path.realpath(os.path.join(os.path.dirname(entry.path), aim), strict=True)
-        inside = source.startswith(top + "/") and stat.S_ISREG(os.lstat(source).st_mode)
+        ours = source.startswith(top + "/") and stat.S_ISREG(os.lstat(source).st_mode)
     except OSError:
         return None
-    return source if inside else None
+    return source if ours else None
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:

@@ -12,18 +12,21 @@ import structlog
 
 from longshore_agent.adapters.cache import Cache, Way
 from longshore_agent.adapters.entries import Wish
-from longshore_agent.adapters.staging import reusing
+from longshore_agent.adapters.folders import Folders
+from longshore_agent.adapters.staging import collecting, mounting, reusing
 from longshore_agent.adapters.staging.checkpoints import Checkpoints
+from longshore_agent.adapters.staging.mounting import Mounting
 from longshore_agent.adapters.staging.outputs import Produced, find
 from longshore_agent.adapters.staging.publishing import EMPTY, Publishing, drop_below
 from longshore_agent.adapters.staging.sweeping import Sweeper
 from longshore_agent.core.attempt import Published
 from longshore_agent.core.contract import Places
 from longshore_agent.core.ports import UNKNOWN, StagingError, Sweep
+from longshore_common import inside
 from longshore_common.errors import BadInput
 from longshore_common.events import Start
 from longshore_common.ids import AttemptId, TaskId
-from longshore_common.model import Cause, OutputFile, TaskSpec
+from longshore_common.model import Cause, Collected, OutputFile, TaskSpec
 from longshore_data import uri
 from longshore_data.manifest import Identity, Origin
 from longshore_data.meter import UNMETERED, Limits, Meter
@@ -62,11 +65,16 @@ class StorageStager:
         self, attempt: AttemptId, spec: TaskSpec, start: Start, places: Places, meter: Meter = UNMETERED
     ) -> Origin:
         """See the port. Files land by their names, folders by what is below them; two of one name are an error."""
-        here = any(text.startswith("file") for text in (*spec.inputs, *spec.resources))
+        uris = (*spec.inputs, *spec.resources, *(mount.uri for mount in spec.mounts))
+        here = any(text.startswith("file") for text in uris)
         with _as_staging("stage-in", shared=not here):
             if spec.checkpoint and spec.output and start.n > 1:
                 path = f"{places.temp}/{uri.safe_path(spec.checkpoint.strip('/'))}"
                 await self._checkpoints(_task(attempt), spec.output).restore(path, meter, (spec.uid, spec.gid))
+            if inside.several(spec):
+                folders = Folders(inside.shared(spec), places)
+                note = any(collect.new for collect in spec.collects)
+                await Mounting(self._transfer, folders, self._pool).bring(spec.mounts, meter, note=note)
             return Origin(
                 inputs=await self._inputs(spec, places.input, meter),
                 resources=await self._resources(attempt, spec, places.resource, meter),
@@ -98,6 +106,7 @@ class StorageStager:
         """See the port."""
         with _as_staging("stage-in"):
             sources = [uri.source(text) for text in (*spec.inputs, *spec.resources)]
+            sources += [mounting.source(mount) for mount in spec.mounts]
             return tuple(await each(sources, self._transfer.content, WIDTH))
 
     async def reusable(self, earlier: Published, output_uri: str) -> bool:
@@ -136,6 +145,24 @@ class StorageStager:
             if not files:
                 await store.put_bytes(b"", private.below(EMPTY))
             return tuple(files), sum(f.size for f in files)
+
+    async def collect(
+        self, attempt: AttemptId, spec: TaskSpec, places: Places, meter: Meter = UNMETERED
+    ) -> tuple[Collected, ...]:
+        """See the port."""
+        with _as_staging("stage-out"):
+            folders = Folders(inside.shared(spec), places)
+            found = await in_thread(self._pool, collecting.find, spec.collects, folders)
+            if found.passed:
+                _log.info("collects-passed-over", attempt=attempt, number=len(found.passed), some=found.passed[:10])
+            meter.expect(sum(one.size for one in found.files))
+
+            async def put(one: collecting.Left) -> Collected:
+                async with self._limits.turn(meter):
+                    stored = await self.storage.of(one.target).put(one.source, one.target, meter)
+                return Collected(one.path, str(one.target), stored.size, stored.digest)
+
+            return tuple(await each(found.files, put, WIDTH))
 
     async def save(self, attempt: AttemptId, output_uri: str, path: str, meter: Meter = UNMETERED) -> bool:
         """See the port."""

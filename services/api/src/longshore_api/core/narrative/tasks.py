@@ -91,9 +91,12 @@ def _far(move: e.Move) -> str:
 
 def _left(end: e.Ended) -> str:
     """What an attempt leaves behind, and whose work it is."""
+    codes = ", ".join(str(step.exit_code) for step in end.steps[:20]) + (", …" if len(end.steps) > 20 else "")
     parts = [
+        f"its steps' exit codes {codes}" if end.steps else "",
         f"image {end.image}" if end.image else "",
         f"with the outputs of {end.reused}, without running" if end.reused else "",
+        f"uploaded {count(len(end.collected), 'file')}" if end.collected else "",
         "its checkpoint is saved" if end.checkpoint else "",
         "its work directory is kept" if end.kept else "",
     ]
