@@ -12,7 +12,7 @@ from longshore_agent.core import reuse
 from longshore_agent.core.attempt import Attempt, Published
 from longshore_agent.core.ports import ContainerEngine, Stager, StagingError
 from longshore_agent.service.desk import Desk
-from longshore_common import confidential, inside, logs
+from longshore_common import inside, logs
 from longshore_common.events import AttemptsReused, Reuse
 from longshore_common.ids import AttemptId
 from longshore_common.model import TaskSpec
