@@ -36,14 +36,14 @@ DELETE FROM tes_content WHERE id IN (
     LEFT JOIN task t ON t.submission = x.submission AND t.index = 0
     LEFT JOIN task_range r ON r.submission = x.submission
     WHERE x.contents <> '{}' AND s.open = 0 AND coalesce(t.ended_at, r.at, s.submitted_at)
-        + coalesce(nullif((b.retention::jsonb ->> 'inputs')::float8, 0), $2) < $1
+        + coalesce(nullif((b.retention::jsonb ->> 'inputs')::float8, 0), $2::float8) < $1::float8
         AND EXISTS (SELECT 1 FROM tes_content c WHERE c.id = ANY(x.contents))
     ORDER BY x.submission LIMIT $3
 )
 """
 #: The projection must be past them: else the read model may be only rebuilt, and their submissions still to come.
 _ORPHANED: Final = """
-DELETE FROM tes_content c WHERE c.at < $1 - $2 AND c.at + 3600 < (SELECT at FROM position)
+DELETE FROM tes_content c WHERE c.at < $1::float8 - $2::float8 AND c.at + 3600 < (SELECT at FROM position)
     AND NOT EXISTS (SELECT 1 FROM tes x WHERE x.contents <> '{}' AND x.contents @> ARRAY[c.id])
 """
 _OPEN: Final = """

@@ -65,12 +65,13 @@ class Filters(NamedTuple):
 
 def number(task: str) -> int:
     """The submission of a TES task's id, which is that of its task; `NotFound` if it is none."""
+    unknown = f"there is no TES task {task[:80]!r}: its id looks like 1204.0"
     try:
-        sid, index = split_task(task) if "." in task else split_task(f"{task}.0")
-    except BadInput:
-        sid, index = 0, -1
+        sid, index = split_task(task if "." in task else f"{task}.0")
+    except (BadInput, ValueError) as err:  # Python reads no number of more than 4,300 digits
+        raise NotFound(unknown) from err
     if index != 0 or not 0 < sid < _LARGEST_ID:
-        raise NotFound(f"there is no TES task {task[:80]!r}: its id looks like 1204.0")
+        raise NotFound(unknown)
     return int(sid)
 
 

@@ -80,7 +80,7 @@ def _say(logs: list[dict[str, Any]], lines: list[str], *, full: bool) -> None:
         return
     if not logs:
         logs.append({"logs": [], "outputs": []})
-    logs[-1]["system_logs"] = [*lines, *logs[-1].get("system_logs", ())]
+    logs[-1]["system_logs"] = [*lines, *(logs[-1].get("system_logs") or ())]
 
 
 def _log(row: Row, n: int, submission: int, *, full: bool) -> dict[str, Any]:
