@@ -25,6 +25,8 @@ from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.idempotency import Idempotency
 from longshore_api.adapters.issuer import Issuer, Names, Secrets
 from longshore_api.adapters.limits import RATE, Limits
+from longshore_api.adapters.mail import Mails, Server
+from longshore_api.adapters.notify import Notifier, Ways
 from longshore_api.adapters.output import Outputs
 from longshore_api.adapters.past import Pasts
 from longshore_api.adapters.pen import Pen
@@ -34,7 +36,9 @@ from longshore_api.adapters.projector import Projector
 from longshore_api.adapters.reader import Reader
 from longshore_api.adapters.store import away
 from longshore_api.adapters.tes.contents import Contents
+from longshore_api.adapters.ui.desk import Desk
 from longshore_api.adapters.upkeep import Policy, Upkeep, keeping, opened
+from longshore_api.adapters.webhook import Gate, Webhooks
 from longshore_api.adapters.whole import Whole
 from longshore_api.core.past import span
 from longshore_common import settings
@@ -82,6 +86,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     forget_after: str = ""
     trim_after: str = ""
     rate_limit: float = RATE
+    webhook_allow: str = ""
+    smtp_url: str = ""
+    smtp_password_file: str = ""
+    smtp_trust: str = ""
+    mail_from: str = ""
 
 
 def configured(environ: Mapping[str, str]) -> Settings:
@@ -161,7 +170,9 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     contents = Contents(
         parts.reader, parts.secrets.signing_seed, found.worker_api_url or f"http://{found.listen}", clock
     )
+    notifier = Notifier(found.database_url, _ways(found, parts.secrets), clock)
     people = People(_told(found, parts.secrets), parts.secrets, transport, clock)
+    desk = Desk.made(parts.secrets.signing_seed, parts.reader, heard, clock)._replace(hints=transport.hints)
     house = House(
         token=_secret(found.api_token_file),
         reader=parts.reader,
@@ -176,11 +187,13 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         owner=people.owner.user,
         keyring=people.ring,
         users=people.users,
+        desk=desk,
         feed=feed,
         hints=transport.hints,
         limits=Limits(clock, found.rate_limit),
         keys=Idempotency(parts.reader, clock),
         contents=contents,
+        notifier=notifier,
     )
     server = _server(found, house)
     tasks = {
@@ -190,7 +203,9 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         asyncio.create_task(heard.keep(found.database_url), name="metrics"),
         asyncio.create_task(upkeep.run(), name="upkeep"),
         asyncio.create_task(people.keep(), name="people"),
+        asyncio.create_task(desk.samples.run(), name="samples"),
         asyncio.create_task(contents.run(), name="contents"),
+        asyncio.create_task(_notify(parts, notifier), name="notify"),
     }
     told = asyncio.create_task(stop.wait(), name="told")
     done, _ = await asyncio.wait({*tasks, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -240,6 +255,18 @@ async def trimmed(environ: Mapping[str, str], keep: str, *, dry: bool) -> str:
 async def _project(parts: _Parts, projector: Projector) -> None:
     await parts.schema_ready
     await projector.run()
+
+
+async def _notify(parts: _Parts, notifier: Notifier) -> None:
+    await parts.schema_ready
+    await notifier.run()
+
+
+def _ways(found: Settings, secrets: Secrets) -> Ways:
+    """How users are told what they asked for."""
+    server = Server.of(found.smtp_url, _secret(found.smtp_password_file)) if found.smtp_url else None
+    mails = Mails(server, found.mail_from, found.smtp_trust)
+    return Ways(Webhooks(Gate.of(found.webhook_allow), secrets.signing_seed), mails)
 
 
 async def _up_to_date(url: str) -> None:

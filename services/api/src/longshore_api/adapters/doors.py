@@ -17,17 +17,18 @@ from longshore_api.adapters.feed import Feed
 from longshore_api.adapters.heard import Heard
 from longshore_api.adapters.idempotency import Idempotency
 from longshore_api.adapters.issuer import Issuer
-from longshore_api.adapters.limits import Limits
 from longshore_api.adapters.keyring import Denied, Keyring, TooMany
+from longshore_api.adapters.limits import Limits
+from longshore_api.adapters.notify import Notifier
 from longshore_api.adapters.output import Outputs
 from longshore_api.adapters.past import Pasts, StillMaking
 from longshore_api.adapters.pen import Pen
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.reader import Reader
+from longshore_api.adapters.taking import Wrong
 from longshore_api.adapters.tes.contents import Contents
 from longshore_api.adapters.ui.desk import Desk
 from longshore_api.adapters.users import Users
-from longshore_api.adapters.taking import Wrong
 from longshore_api.adapters.views import Fault, Problem
 from longshore_api.core.selection import MOST_ITEMS
 from longshore_api.core.users import Visitor as Visitor  # what routes know of who asks
@@ -75,6 +76,7 @@ class House(NamedTuple):
     contents: Contents | None = None
     limits: Limits | None = None
     keys: Idempotency | None = None
+    notifier: Notifier | None = None
 
 
 TheHouse = NamedDependency[House]

@@ -13,16 +13,32 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from longshore_api.adapters import http_governing, http_history, http_places, http_requests, http_tasks, http_users, views
+from longshore_api.adapters import (
+    http_asking,
+    http_feed,
+    http_governing,
+    http_history,
+    http_hosts,
+    http_notifications,
+    http_places,
+    http_requests,
+    http_secrets,
+    http_steer,
+    http_submit,
+    http_tasks,
+    http_users,
+    views,
+)
 from longshore_api.adapters.back import placed, seen
-from longshore_api.adapters import http_secrets
-from longshore_api.adapters import http_asking, http_feed, http_hosts, http_steer, http_submit
-from longshore_api.adapters.doors import House, TheHouse, admit, caught_up, house, misused, problem, told, visitor
 from longshore_api.adapters.document import Document
+from longshore_api.adapters.doors import House, TheHouse, admit, caught_up, house, misused, problem, told, visitor
 from longshore_api.adapters.keyring import Keyring
 from longshore_api.adapters.limits import within_limits
 from longshore_api.adapters.tes import http_tes
+from longshore_api.adapters.ui import router as ui
+from longshore_api.adapters.ui.desk import Desk
 from longshore_api.adapters.wire import Answered
+from longshore_common.clock import SystemClock
 from longshore_common.errors import LongshoreError, Unreachable
 
 log = structlog.get_logger()
@@ -60,12 +76,14 @@ def application(built: House) -> Litestar:
     """The ASGI application over what was built; without a keyring the stack's own token opens, and nothing else."""
     if built.keyring is None:
         built = built._replace(keyring=Keyring.alone(built.token, built.owner))
+    if built.desk is None:
+        built = built._replace(desk=Desk.made("", built.reader, built.heard, SystemClock())._replace(hints=built.hints))
     api = Router(BASE, route_handlers=[
         Router(
             "/",
             route_handlers=[
                 http_tasks.router, http_places.guarded, http_requests.router, http_governing.router, http_history.router,
-                http_users.router, http_secrets.router,
+                http_users.router, http_secrets.router, http_notifications.router,
                 http_submit.router, http_steer.router, http_hosts.router, http_asking.router, http_feed.router,
             ],
             guards=[admit, within_limits],
@@ -76,7 +94,7 @@ def application(built: House) -> Litestar:
         http_tes.content,
     ])  # fmt: skip
     return Litestar(
-        route_handlers=[healthz, readyz, api, http_tes.router],
+        route_handlers=[healthz, readyz, api, http_tes.router, ui.router],
         dependencies={
             "house": Provide(house, sync_to_thread=False),
             "visitor": Provide(visitor, sync_to_thread=False),

@@ -9,7 +9,18 @@ from typing import Any, Final
 
 import msgspec
 
-from longshore_api.core import archive, attempts, confidences, edits, governing, hidden, presence, submitting, waiting
+from longshore_api.core import (
+    archive,
+    attempts,
+    confidences,
+    edits,
+    governing,
+    hidden,
+    notices,
+    presence,
+    submitting,
+    waiting,
+)
 from longshore_api.core.memory import Memory
 from longshore_api.core.rows import OPEN_STATES, Progress, Row, Submission
 from longshore_api.core.spans import Span, put, take
@@ -250,6 +261,6 @@ _FOLDS: Final[dict[type[e.Event], _Fold]] = {
     e.WorkerTrusted: presence.trusted, e.AttemptsReused: _reused,
     e.UserAdded: governing.user_fact, e.UserChanged: governing.user_fact, e.UserRevoked: governing.user_fact,
     e.CredentialIssued: governing.user_fact, e.CredentialExpires: governing.user_fact,
-    e.CredentialRevoked: governing.user_fact, e.NotificationSet: _kept, e.NotificationRemoved: _kept,
+    e.CredentialRevoked: governing.user_fact, e.NotificationSet: notices.rule_set, e.NotificationRemoved: notices.rule_removed,
     e.SecretShared: _kept, e.SecretGiven: confidences.given,
 }  # fmt: skip
