@@ -6,7 +6,7 @@ enter: what is sealed, keys other than workers'.
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from longshore_common.errors import BadInput
 
@@ -24,19 +24,30 @@ def seal(text: str, public_key: str) -> str:
     return base64.b64encode(SealedBox(_public(public_key)).encrypt(text.encode())).decode()
 
 
-def open_box(box: str, seed: str) -> str:
-    """The text of a box sealed for the key of this seed. `BadInput` if it was sealed for another key, or is no box."""
-    from nacl.exceptions import CryptoError
-    from nacl.public import SealedBox
+class Opener(NamedTuple):
+    """What boxes hold, in the words of errors, and the command that makes them anew."""
 
-    key = _private(seed)
-    try:
-        return SealedBox(key).decrypt(base64.b64decode(box, validate=True)).decode()
-    except (CryptoError, ValueError) as err:
-        raise BadInput(
-            "this box was sealed for another key than this worker's, or was damaged: share the remotes again with "
-            "`longshore remote share`, which takes the key that the worker enrolled with"
-        ) from err
+    what: str
+    command: str
+
+    def open(self, box: str, seed: str) -> str:
+        """The text of a box sealed for the key of this seed. `BadInput` if it was sealed for another key, or is no box."""
+        from nacl.exceptions import CryptoError
+        from nacl.public import SealedBox
+
+        key = _private(seed)
+        try:
+            return SealedBox(key).decrypt(base64.b64decode(box, validate=True)).decode()
+        except (CryptoError, ValueError) as err:
+            raise BadInput(
+                f"this box was sealed for another key than this worker's, or was damaged: share the {self.what} again with "
+                f"`{self.command}`, which takes the key that the worker enrolled with"
+            ) from err
+
+
+def open_box(box: str, seed: str) -> str:
+    """The remotes in a box: see `Opener.open`."""
+    return Opener("remotes", "longshore remote share").open(box, seed)
 
 
 def seed_of(text: str) -> str:

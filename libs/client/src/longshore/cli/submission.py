@@ -165,6 +165,7 @@ def _running(given: Given) -> dict[str, Any]:
         "resources": tuple(specs.uris(given.resource, cwd=cwd)),
         "output": specs.uri(given.output[0], cwd=cwd) if given.output else None,
         "env": quantities.pairs([_argument(pair) for pair in given.env]),
+        "secrets": tuple(given.secret),
         "cpus": given.cpus,
         "memory": quantities.size(given.memory),
         "gpus": given.gpus,

@@ -77,7 +77,12 @@ Shell = Annotated[bool, typer.Option("--shell", help="run COMMAND by /bin/sh -c;
 Uid = Annotated[int | None, typer.Option("--uid", metavar="N", min=0, help="as this user id")]
 Gid = Annotated[int | None, typer.Option("--gid", metavar="N", min=0, help="as this group id")]
 Env = Annotated[list[str] | None, typer.Option("-e", "--env", metavar="K=V", help="a variable; may be repeated")]
-Secret = Annotated[list[str] | None, typer.Option("--secret", metavar="NAME", help="not there yet")]
+Secret = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret", metavar="NAME", help="a secret of yours as a variable of that name; see `longshore secret`"
+    ),
+]
 UseCache = Annotated[
     bool, typer.Option("--use-cache", help="take the outputs of an equal task of yours instead of running")
 ]
