@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from longshore_api.adapters import feed as feeding
-from longshore_api.adapters.feed import Feed, TooSlow
+from longshore_api.adapters.feed import CutOff, Feed
 from longshore_common import events as e
 from longshore_common.adapters.memory_log import Hub, MemoryTransport
 from longshore_common.errors import Trimmed
@@ -128,16 +128,29 @@ async def test_what_the_log_has_no_longer_is_read_from_the_archive(world: World,
     await feed.close()
 
 
-async def test_a_reader_that_is_too_slow_is_cut_off_and_can_resume(world: World, monkeypatch: Any) -> None:
+async def test_a_reader_that_is_slow_reads_on_by_itself_and_misses_nothing(world: World, monkeypatch: Any) -> None:
     monkeypatch.setattr(feeding, "WINDOW_EVENTS", 50)
     reading = world.feed.pieces(0, everything)
     await anext(reading)
     others = asyncio.create_task(first(world.feed.follow(0, everything), 500))
     await world.write(500)
-    await others
-    with pytest.raises(TooSlow):
+    assert await others == list(range(1, 501))
+    assert len(world.feed._window) <= 50
+    seen: list[int] = []
+    while len(seen) < 500:
+        seen += [record.seq for record in (await anext(reading)).records]
+    assert seen == list(range(1, 501))
+    await reading.aclose()
+
+
+async def test_readers_are_cut_off_when_the_log_is_followed_anew(world: World) -> None:
+    await world.write(1)
+    reading = world.feed.pieces(0, everything)
+    await anext(reading)
+    world.feed._begin(1)
+    world.feed._ring()
+    with pytest.raises(CutOff):
         await anext(reading)
-    assert await first(world.feed.follow(400, everything), 100) == list(range(401, 501))
 
 
 async def test_a_closed_feed_ends_its_readers(world: World) -> None:

@@ -1,8 +1,7 @@
 """The log as it grows, for any number of readers of this process: one follower, a window of what came last, a bell.
 
-A reader holds nothing but its place. Behind the window it reads the log itself, or what was before the log; one that the
-window leaves behind while it listens is cut off, and resumes by the place it was told last. What must not enter: HTTP,
-what events mean.
+A reader holds nothing but its place, so a slow one costs nothing: what has left the window it reads from the log itself, or
+from what was before the log. What must not enter: HTTP, what events mean.
 """
 
 import asyncio
@@ -37,8 +36,8 @@ _AGAIN: Final = 0.5
 Wanted = Callable[[Recorded], bool]
 
 
-class TooSlow(Unreachable):
-    """This reader fell behind what is kept for it: it resumes from its last place."""
+class CutOff(Unreachable):
+    """The feed began again: a reader resumes from its last place."""
 
 
 class Piece(NamedTuple):
@@ -69,7 +68,7 @@ class Feed:
         self._ending: asyncio.TimerHandle | None = None
 
     async def follow(self, after: int, wanted: Wanted) -> AsyncIterator[Recorded]:
-        """The events past sequence `after` that are wanted, for ever, in order; -1 = from now on. `TooSlow` ends it."""
+        """The events past sequence `after` that are wanted, for ever, in order; -1 = from now on. `CutOff` ends it."""
         async with aclosing(self.pieces(after, wanted)) as pieces:
             async for piece in pieces:
                 for record in piece.records:
@@ -80,16 +79,16 @@ class Feed:
         async with self._reading():
             while not await self._ready():
                 yield Piece([], max(after, 0))
-            position = self._last if after < 0 else after
-            if position < self._first:
-                async with aclosing(self._before(position, wanted)) as pieces:
-                    async for piece in pieces:
-                        position = piece.position
-                        yield piece
-            era = self._era
+            position, era = self._last if after < 0 else after, self._era
             while not self._closed:
-                if position < self._first or era != self._era:
-                    raise TooSlow(f"read on from {position}: what came since is not kept for one reader any more")
+                if era != self._era:
+                    raise CutOff(f"the log is followed anew: read on from {position}")
+                if position < self._first:
+                    async with aclosing(self._before(position, wanted)) as pieces:
+                        async for piece in pieces:
+                            position = piece.position
+                            yield piece
+                    continue
                 at = bisect_right(self._seqs, position)
                 run = self._window[at : at + RUN]
                 if run:

@@ -21,7 +21,7 @@ from longshore_common import events as e
 #: Bytes of one event; deflated it must fit into a message of the log.
 LARGEST: Final = 64 << 20
 
-Kind = Literal["task", "submission", "batch", "worker"]
+Kind = Annotated[Literal["task", "submission", "batch", "worker"], QueryParameter(description="What `id` names")]
 Id = Annotated[str, QueryParameter(description="A task, a submission, or the name of a batch or worker")]
 
 _UNION: Any = None

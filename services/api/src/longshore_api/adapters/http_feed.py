@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any, Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 from litestar import Router, get
@@ -100,7 +101,7 @@ class Written:
         )
 
 
-_written: Final = Written()
+_written: Final[WeakKeyDictionary[Feed, Written]] = WeakKeyDictionary()
 
 
 async def filters(
@@ -134,23 +135,26 @@ async def events(
 
 def _sequence(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise BadInput(f"Last-Event-ID: {text[:40]!r} is no sequence of the log: send back the id of an event, unchanged")
+        raise BadInput(
+            f"Last-Event-ID: {text[:40]!r} is no sequence of the log: send back the id of an event, unchanged"
+        )
     return int(text)
 
 
 async def _following(house: House, feed: Feed, visitor: Any, what: tuple[int, Filters]) -> AsyncIterator[bytes]:
     after, chosen = what
+    shown = _written.setdefault(feed, Written())
     may, loop = told.still(house, visitor), asyncio.get_running_loop()
     placed, written = -1, loop.time()
     yield f"retry: {told.RETRY}\n\n".encode()
     try:
-        async with aclosing(feed.pieces(after, lambda record: chosen.admit(record, _written.about(record)))) as pieces:
+        async with aclosing(feed.pieces(after, lambda record: chosen.admit(record, shown.about(record)))) as pieces:
             async for piece in pieces:
                 now = loop.time()
                 if not may():
                     return
                 if piece.records:
-                    yield b"".join(map(_written.event, piece.records))
+                    yield b"".join(map(shown.event, piece.records))
                 elif placed < 0 or now - written >= told.ALIVE or (piece.position > placed and now - written >= 1):
                     yield told.place(piece.position)
                 else:

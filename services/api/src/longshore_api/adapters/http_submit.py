@@ -51,7 +51,9 @@ async def submit(how: TheHow, body: RawBody, *, partial: Partial = False) -> Res
     """All of it or, with `partial`, what of it is well-formed. `wait` waits for a dispatcher to accept it."""
     try:
         asked, items = taken(body, bodies.NewSubmission), []
-    except Wrong:
+    except Wrong as err:
+        if not err.faults[0].field.startswith("tasks["):
+            raise
         asked, items = _one_by_one(body, partial=partial)
     receipt = await _submitted(how, asked)
     if partial:
