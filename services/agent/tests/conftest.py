@@ -145,7 +145,7 @@ class Yard:
         offers = Offers(network="none")
         engine = DockerEngine(docker, str(self.directory), transfer=stored.stager.transfer, offers=offers)
         outside = service.Outside(
-            transport, stored.stager, engine, self.clock, stored.room, stored.cache, stored.remotes
+            transport, stored.stager, engine, self.clock, stored.room, stored.cache, stored.remotes, stored.secrets
         )
         agent = await service.build(settings, restored, outside)
         agent.journal = restored.journal

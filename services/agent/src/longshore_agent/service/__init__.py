@@ -26,6 +26,7 @@ from longshore_agent.core.ports import ContainerEngine, Stager
 from longshore_agent.service import keeping, memory, storing
 from longshore_agent.service.agent import Agent, Beside
 from longshore_agent.service.bare import BareLane
+from longshore_agent.service.confidences import Confidences
 from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.errands import Errands
@@ -46,7 +47,7 @@ log = logs.get_logger()
 
 
 class Outside(NamedTuple):
-    """What an agent stands between: the log, storage, container engines, time; its disk; the remotes it is given."""
+    """What an agent stands between: the log, storage, container engines, time; its disk; what it is given in boxes."""
 
     transport: Transport
     stager: Stager
@@ -55,6 +56,7 @@ class Outside(NamedTuple):
     room: Room | None = None
     cache: Cache | None = None
     remotes: SharedRemotes | None = None
+    secrets: Confidences | None = None
 
 
 class Restored(NamedTuple):
@@ -126,6 +128,8 @@ async def build(settings: Settings, restored: Restored, outside: Outside) -> Age
     agent.facts, agent.batch = facts, settings.batch
     if outside.remotes is not None:
         await agent.use(outside.remotes)
+    if outside.secrets is not None:
+        agent.confide(outside.secrets)
     reporter.state = lambda: memory.state(
         memory.Memory(known.attempts, list(reporter.outbox()), known.life, bare.spawner_id)
     )
@@ -200,7 +204,8 @@ async def _work(settings: Settings, restored: Restored, again: asyncio.Event) ->
     transport = await _transport(settings, restored.directory)
     stored = storing.build(settings, restored.directory, os.environ)
     engine = DockerEngine(os.environ, str(restored.directory), transfer=stored.stager.transfer, offers=offers)
-    outside = Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache, stored.remotes)
+    given = (stored.remotes, stored.secrets)
+    outside = Outside(transport, stored.stager, engine, SystemClock(), stored.room, stored.cache, *given)
     agent = await build(settings, restored, outside)
     agent.errands.restart = again
     try:

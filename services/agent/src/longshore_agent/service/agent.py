@@ -18,6 +18,7 @@ from longshore_agent.core import verdict
 from longshore_agent.core.attempts import Act, Attempt
 from longshore_agent.core.contract import SHARED
 from longshore_agent.service.bare import AHEAD, BareLane
+from longshore_agent.service.confidences import Confidences
 from longshore_agent.service.contained import ContainedLane
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.errands import Errands
@@ -30,7 +31,7 @@ from longshore_agent.service.transfers import Transfers
 from longshore_agent.service.watch import Watch
 from longshore_common import logs, subjects
 from longshore_common.errors import LongshoreError, Refused
-from longshore_common.events import AttemptsReused, RemotesGiven
+from longshore_common.events import AttemptsReused, RemotesGiven, SecretGiven
 from longshore_common.log import Malformed, Slice, Transport
 from longshore_common.model import HostFacts, Output
 
@@ -66,6 +67,7 @@ class Agent:
         self.facts = HostFacts()
         self.batch = "*"
         self.remotes: SharedRemotes | None = None
+        self.secrets: Confidences | None = None
         self._to_sync = asyncio.Event()
         desk.turn = self.turn
         desk.wake_reports = reporter.wake
@@ -92,6 +94,7 @@ class Agent:
         await self.transport.hints.answer(subjects.ask_progress(self.worker), self.answer_progress)
         works += [self.watch.run(), self.errands.run(), self.sweeps.run(), Quotas(self.desk, self.act).run()]
         works += [self.remotes.run()] if self.remotes is not None else []
+        works += [self.secrets.run()] if self.secrets is not None else []
         tasks = [keeping, *map(asyncio.ensure_future, works)]
         log.info("agent-working", worker=self.worker, life=self.reporter.life, held=len(self.desk.attempts.held))
         try:
@@ -120,6 +123,18 @@ class Agent:
         self.remotes = remotes
         self.facts = structs.replace(self.facts, schemes=await remotes.load())
         remotes.changed = offered
+
+    def confide(self, secrets: Confidences) -> None:
+        """Tasks can name what is held in these, from now on and whenever that changes."""
+
+        def held(names: tuple[str, ...]) -> None:
+            self.facts = structs.replace(self.facts, secrets=names)
+            self.join()
+
+        self.secrets = secrets
+        self.facts = structs.replace(self.facts, secrets=secrets.load())
+        secrets.changed = held
+        self.desk.secrets = secrets.values
 
     async def stop_all(self) -> None:
         """End all attempts and say that this worker leaves; at most 5 s."""
@@ -229,8 +244,10 @@ class Agent:
             for event in events:
                 if isinstance(event, RemotesGiven) and self.remotes is not None:
                     self.remotes.take(event)
+                elif isinstance(event, SecretGiven) and self.secrets is not None:
+                    self.secrets.take(event)
         except OSError as err:
-            log.error("remotes-not-kept", reason=str(err))
+            log.error("box-not-kept", reason=str(err))
             return False
         return True
 

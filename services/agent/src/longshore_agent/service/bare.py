@@ -21,6 +21,7 @@ from longshore_agent.core.attempts import Act, Attempt
 from longshore_agent.core.verdict import Exit
 from longshore_agent.service.desk import Desk
 from longshore_common import logs
+from longshore_common.errors import BadInput
 from longshore_common.events import Order
 from longshore_common.ids import AttemptId
 from longshore_common.model import Cause
@@ -72,13 +73,19 @@ class BareLane:
         requests, names, places = [], [], []
         for attempt in attempts:
             try:
+                secrets = self.desk.secrets(attempt.order) if attempt.order.spec.secrets else {}
                 place = self._place(attempt)
                 more = self.confinement.demand(attempt)
             except OSError as err:
                 self._no_place(attempt, err)
                 continue
+            except BadInput as err:
+                self.desk.end(attempt, verdict.lacks_secret(attempt, err, self.desk.clock.now()))
+                continue
             attempt.place = place.name
-            requests.append(self._request(attempt, place, more))
+            request = self._request(attempt, place, more)
+            request[3].update(secrets)
+            requests.append(request)
             names.append(attempt.id)
             places.append(place.name)
         if not requests:

@@ -82,16 +82,17 @@ class SharedRemotes:
     def _opened(self, box: str) -> Remotes:
         from longshore_data.sealing import open_box  # NaCl, not before it is needed
 
-        return remotes.read(open_box(box, self._seed()))
+        return remotes.read(open_box(box, seed(self.directory, self.creds)))
 
-    def _seed(self) -> str:
-        """The seed of the key we enrolled with, else of the credentials we were given."""
-        from longshore_data.sealing import seed_of
 
-        for path in (self.directory / "worker.seed", Path(self.creds) if self.creds else None):
-            if path is not None and path.is_file():
-                try:
-                    return seed_of(path.read_text())
-                except OSError as err:
-                    raise BadInput(f"the key of this worker, {path}, cannot be read: {err.strerror}") from err
-        raise BadInput("this worker has no key of its own to open it with: let it enrol")
+def seed(directory: Path, creds: str) -> str:
+    """The seed of the key that the worker enrolled with, else of the credentials it was given; `BadInput` if it has none."""
+    from longshore_data.sealing import seed_of
+
+    for path in (directory / "worker.seed", Path(creds) if creds else None):
+        if path is not None and path.is_file():
+            try:
+                return seed_of(path.read_text())
+            except OSError as err:
+                raise BadInput(f"the key of this worker, {path}, cannot be read: {err.strerror}") from err
+    raise BadInput("this worker has no key of its own to open it with: let it enrol")

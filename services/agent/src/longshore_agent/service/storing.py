@@ -12,6 +12,7 @@ from longshore_agent.adapters.cache import Cache
 from longshore_agent.adapters.room import Room
 from longshore_agent.adapters.staging import StorageStager
 from longshore_agent.core import sizes
+from longshore_agent.service.confidences import Confidences
 from longshore_agent.service.remotes import SharedRemotes
 from longshore_agent.service.settings import Settings
 from longshore_common.clock import Clock, SystemClock
@@ -21,12 +22,13 @@ from longshore_data.storage import Storage
 
 
 class Stored(NamedTuple):
-    """A stager, its cache, the disk that cache and work directories share, and the remotes that storage knows."""
+    """A stager, its cache, the disk that cache and work directories share, the remotes that storage knows, and secrets."""
 
     stager: StorageStager
     cache: Cache
     room: Room
     remotes: SharedRemotes
+    secrets: Confidences
 
 
 def build(settings: Settings, directory: Path, environ: Mapping[str, str], clock: Clock | None = None) -> Stored:
@@ -42,4 +44,5 @@ def build(settings: Settings, directory: Path, environ: Mapping[str, str], clock
     cache = Cache(directory / "cache", shared, most, clock or SystemClock())
     storage = Storage(environ)
     stager = StorageStager(storage, Limits(settings.transfers, down, up), cache)
-    return Stored(stager, cache, shared, SharedRemotes(storage, directory, environ, settings.nats_creds))
+    remotes = SharedRemotes(storage, directory, environ, settings.nats_creds)
+    return Stored(stager, cache, shared, remotes, Confidences(directory, clock or SystemClock(), settings.nats_creds))

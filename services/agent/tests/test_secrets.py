@@ -1,0 +1,179 @@
+"""Secrets on a worker: sealed on its disk, opened for the start of tasks of their owner, and nowhere else to be seen."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from longshore_agent.adapters.opened import INSIDE, START, Opened, script
+from longshore_common import confidential
+from longshore_common import events as e
+from longshore_common.adapters import nats_keys
+from longshore_data.sealing import seal
+
+from .conftest import until
+
+VALUE = "geheim'; $(touch /tmp/x) \"ü\nzweite Zeile\\ "
+
+
+@pytest.fixture
+def key(tmp_path):
+    """The public key of the worker, as the api has it from its enrolment."""
+    seed = nats_keys.make_seed("user")
+    (tmp_path / "w1").mkdir(exist_ok=True)
+    (tmp_path / "w1/worker.seed").write_text(seed)
+    return nats_keys.public_key(seed)
+
+
+def box(key, value=VALUE, *, owner="u", name="TOKEN", **more):
+    values = value if isinstance(value, dict) else {name: value}
+    return seal(confidential.text(confidential.Sheet(owner=owner, name=name, values=values, **more)), key)
+
+
+def gives(sealed, *, owner="u", name="TOKEN"):
+    return e.SecretGiven(owner=owner, name=name, box=sealed, request=1)
+
+
+def held(yard):
+    return yard.events(e.WorkerJoined)[-1].facts.secrets
+
+
+async def told(yard, *events, until_held):
+    for event in events:
+        await yard.tell(event)
+    await until(lambda: held(yard) == until_held)
+
+
+PRINT = ("sh", "-c", 'printf %s "$TOKEN" >"$OUTPUT/o"; printf %s "$TOKEN"')
+
+
+async def test_a_task_finds_the_secret_of_its_owner_as_a_variable_to_the_byte(yard, key):
+    await yard.start_agent()
+    await told(yard, gives(box(key)), until_held=("u/TOKEN",))
+    (name,) = await yard.assign(*PRINT, secrets=("TOKEN",))
+    end = await yard.ended(name)
+    assert end.outcome == "succeeded", end
+    assert end.stdout.tail == VALUE
+    (other,) = await yard.assign("sh", "-c", "env", secrets=())
+    assert "TOKEN" not in (await yard.ended(other)).stdout.tail
+
+
+async def test_it_is_held_over_lives_and_sealed_wherever_the_agent_writes(yard, key, tmp_path):
+    agent = await yard.start_agent()
+    await told(yard, gives(box(key)), until_held=("u/TOKEN",))
+    (name,) = await yard.assign("sleep", "0.2", secrets=("TOKEN",))
+    await yard.ended(name)
+    await yard.kill_agent(agent)
+    await agent.transfers.stager.close()
+    await yard.start_agent()
+    assert held(yard) == ("u/TOKEN",)
+    folder = tmp_path / "w1/secrets"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()] == [0o600]
+    words = VALUE.encode(), json.dumps(VALUE)[1:-1].encode()
+    for path in (tmp_path / "w1").rglob("*"):
+        if path.is_file():
+            assert not any(word in path.read_bytes() for word in words), path
+    said = json.dumps([str(r.event) for r in yard.hub.records])
+    assert "geheim" not in said
+
+
+async def test_it_is_in_no_command_line_of_any_process(yard, key):
+    await yard.start_agent()
+    await told(yard, gives(box(key, "Wort-das-niemand-sieht")), until_held=("u/TOKEN",))
+    (name,) = await yard.assign("sleep", "20", secrets=("TOKEN",))
+    await yard.running(name)
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            assert b"Wort-das-niemand" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+    await yard.signal("kill", name)
+    await yard.ended(name)
+
+
+async def test_a_box_that_was_sealed_for_another_worker_owner_or_name_changes_nothing(yard, key):
+    await yard.start_agent()
+    await told(yard, gives(box(key)), until_held=("u/TOKEN",))
+    stranger = nats_keys.public_key(nats_keys.make_seed("user"))
+    await yard.tell(gives(box(stranger, "x")))
+    await yard.tell(gives(box(key, "x", owner="ada"), owner="u"))  # sent again by another user as one of theirs
+    await yard.tell(gives(box(key, "x", name="OTHER"), name="TOKEN"))
+    await yard.tell(gives(seal("no secret", key)))
+    (name,) = await yard.assign(*PRINT, secrets=("TOKEN",))
+    assert (await yard.ended(name)).stdout.tail == VALUE
+    assert held(yard) == ("u/TOKEN",)
+
+
+async def test_a_secret_that_is_not_here_or_another_users_fails_the_attempt_with_the_fix(yard, key):
+    await yard.start_agent()
+    await told(yard, gives(box(key, owner="ada"), owner="ada"), until_held=("ada/TOKEN",))
+    (name,) = await yard.assign("true", secrets=("TOKEN",))  # of user u
+    end = await yard.ended(name)
+    assert (end.outcome, end.cause, end.definite) == ("failed", "launch", False)
+    assert "longshore secret share TOKEN" in end.reason
+
+
+async def test_a_secret_that_has_expired_fails_the_attempt_and_no_retry_would_help(yard, key):
+    await yard.start_agent()
+    await told(yard, gives(box(key, expires=1000.0)), until_held=("u/TOKEN",))
+    (name,) = await yard.assign("true", secrets=("TOKEN",))
+    end = await yard.ended(name)
+    assert (end.outcome, end.cause, end.definite) == ("failed", "launch", True)
+    assert "expired" in end.reason
+
+
+async def test_a_new_value_replaces_the_old_and_a_forgotten_one_is_gone(yard, key, tmp_path):
+    await yard.start_agent()
+    await told(yard, gives(box(key, "old")), until_held=("u/TOKEN",))
+    await yard.tell(gives(box(key, "new")))
+    (name,) = await yard.assign(*PRINT, secrets=("TOKEN",))
+    assert (await yard.ended(name)).stdout.tail == "new"
+    await told(yard, gives(""), until_held=())
+    assert list((tmp_path / "w1/secrets").iterdir()) == []
+
+
+async def test_one_secret_may_be_several_variables(yard, key):
+    await yard.start_agent()
+    await told(yard, gives(box(key, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})), until_held=("u/TOKEN",))
+    (name,) = await yard.assign("sh", "-c", 'echo "$AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY"', secrets=("TOKEN",))
+    assert (await yard.ended(name)).stdout.tail == "a b\n"
+
+
+def test_opened_secrets_are_files_that_nobody_outside_can_reach(tmp_path):
+    worker, memory = tmp_path / "w1", tmp_path / "shm"
+    worker.mkdir()
+    memory.mkdir()
+    opened = Opened(worker, memory)
+    folder = Path(opened.put("1.0.1", {"TOKEN": VALUE}))
+    assert (folder / "TOKEN").read_text() == VALUE
+    assert folder.is_relative_to(memory) or os.path.exists("/.dockerenv")
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    opened.put("1.0.2", {"TOKEN": "x"})
+    opened.remove("1.0.1")
+    assert not folder.exists()
+    opened.reset(())
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_a_place_in_memory_that_another_made_is_not_used(tmp_path):
+    worker, memory = tmp_path / "w1", tmp_path / "shm"
+    worker.mkdir()
+    memory.mkdir()
+    opened = Opened(worker, memory)
+    place = Path(opened.put("1.0.1", {"TOKEN": "x"})).parent
+    place.chmod(0o755)
+    assert Path(opened.put("1.0.2", {"TOKEN": "x"})).is_relative_to(worker)
+
+
+def test_the_script_gives_values_to_the_byte_and_becomes_the_command(tmp_path):
+    import subprocess
+
+    file = tmp_path / START
+    file.write_text(script({"TOKEN": VALUE, "OTHER": ""}))
+    said = subprocess.run(["sh", file, "sh", "-c", 'printf "%s|%s|%s" "$TOKEN" "$OTHER" "$1"', "sh", "a b"],
+                          capture_output=True, check=True)  # fmt: skip
+    assert said.stdout.decode() == f"{VALUE}||a b"
+    assert INSIDE == "/run/secrets"
