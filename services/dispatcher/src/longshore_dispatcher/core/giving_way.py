@@ -24,7 +24,9 @@ LOOKED_AT, PER_TURN, LINES = 64, 16, 8
 
 def give_way(state: State, now: float, orders: Orders, untouchable: Collection[int]) -> Iterator[Decision]:
     """Recalls in favour of tasks for which this turn, whose `orders` these are, found no place at all."""
-    waits = [line for line in _first(state) if not orders.given(line[1].id)] if state.roster.ahead else []
+    if not state.roster.ahead or len(state.priorities) < 2:
+        return
+    waits = [line for line in _first(state) if not orders.given(line[1].id)]
     wanted = sum(count for _, _, count in waits) - len(state.asked_back)
     told = 0
     for name in _some(state) if wanted > 0 else ():
