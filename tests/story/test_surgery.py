@@ -86,6 +86,19 @@ def test_what_is_handed_out_and_does_not_run_is_fetched_back_and_edited(desk):
     assert {spec.command for spec in orders(desk).values()} == {("b",)}
 
 
+def test_what_an_edit_does_not_change_is_not_fetched_back_for_it(desk):
+    """Else it is fetched, handed out as it was, and fetched again, for ever."""
+    desk.worker("w1", slots=1, prefetch=1)
+    sub = desk.accepted(2, spec=TaskSpec(command=("same",)))
+    desk.when_settled()
+    same = Substitution(field="command", find="same", replace="same")
+    request = desk.given(e.EditRequested(change=Change(substitutions=(same,)), tasks=desk.tasks(sub, 0, 1)), "ada")
+    desk.when_settled()
+    assert not desk.every(e.AttemptsRecalled)
+    assert request not in desk.state.wishes
+    assert "2 are so already" in desk.then(e.RequestRefused).reason
+
+
 def test_one_that_began_to_run_meanwhile_keeps_what_it_was_given(desk):
     desk.worker("w1", slots=1, prefetch=1)
     sub = desk.accepted(2, spec=TaskSpec(command=("a",)))

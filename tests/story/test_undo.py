@@ -206,6 +206,26 @@ def test_an_edit_is_undone_for_what_has_not_started(desk):
     assert specs == [("b",), ("a",), ("a",), ("a",)]
 
 
+def test_what_is_back_of_what_an_undo_fetches_is_not_handed_out_before_all_is(desk):
+    """Else it is fetched for ever: one of them is always on a worker."""
+    sub = desk.accepted(2, spec=TaskSpec(command=("old",)))
+    request = wished(desk, e.EditRequested(change=Change(set={"command": ["new"]}), tasks=desk.tasks(sub, 0, 1)))
+    desk.worker("w1", slots=1, prefetch=0)
+    desk.worker("w2", slots=1, prefetch=0)
+    desk.when_settled()
+    placed = {index: name for name, starts in desk.starts().items() for _, index, _ in starts}
+    desk.given(e.UndoRequested(request=request), "ada")
+    desk.when_settled()
+    desk.ended(placed[0], (sub, 0, 1), "recalled")
+    desk.when_settled()
+    assert not desk.starts()
+    assert desk.state.wishes
+    desk.ended(placed[1], (sub, 1, 1), "recalled")
+    desk.when_settled()
+    assert not desk.state.wishes
+    assert sorted(index for starts in desk.starts().values() for _, index, _ in starts) == [0, 1]
+
+
 def test_a_crash_in_the_midst_of_an_undo_is_healed(desk):
     desk.worker("w1", slots=1)
     desk.worker("w2", slots=2)

@@ -10,7 +10,7 @@ import random
 import sys
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 
@@ -31,6 +31,8 @@ from .wire import Wire
 EPOCH = 1_700_000_000.0
 #: Virtual seconds of storm, and of clear weather after which everything must have ended.
 STORM, CALM = 60.0, 3000.0
+#: Events of one history at most, ten times as many as any had: more is something that goes round and round.
+MOST_EVENTS = 20_000
 FACTS = {
     "w1": (HostFacts(cpus=2, memory=8 << 30), 1),
     "w2": (HostFacts(cpus=4, memory=8 << 30, engines=("docker",)), 2),
@@ -48,11 +50,16 @@ class Books(Hub):
 
     def _add(self, record: Any) -> None:
         super()._add(record)
+        if len(self.records) > MOST_EVENTS:
+            self._fail(AssertionError(f"round and round: {[r.event for r in self.records[-12:]]}"))
         try:
             self.ledger.fold(self.records[-1])
         except BaseException as err:
-            self.wrong.append(err)
-            raise
+            self._fail(err)
+
+    def _fail(self, err: BaseException) -> NoReturn:
+        self.wrong.append(err)
+        raise err
 
 
 class Node:

@@ -242,6 +242,7 @@ def close(state: State, sub: Submission) -> None:
         deleted=list(sub.deleted.ascending()),
     )  # fmt: skip
     del state.submissions[sub.id]
+    state.count_priority(sub.priority, -1)
 
 
 def _blob_heads(sub: Submission, runs: Iterable[Run]) -> Iterable[int]:
@@ -260,6 +261,7 @@ def reopen(state: State, submission: int) -> Submission | None:
         return None
     del state.closed[submission]
     sub = state.submissions[submission] = _revived(closed.revive)
+    state.count_priority(sub.priority, 1)
     sub.deleted = of(closed.deleted)
     blocked.register(state, sub)
     sweeping.reopened(state, sub)

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator
 
 from longshore_common import events as e
 from longshore_common.ids import split_attempt
-from longshore_dispatcher.core import judge, reserve, resolving, reuse, sweeping, trust, workers
+from longshore_dispatcher.core import judge, reserve, resolving, reuse, sweeping, trust, undoing, workers
+from longshore_dispatcher.core.giving_way import give_way
 from longshore_dispatcher.core.plan import Turn
 from longshore_dispatcher.core.recall import recall
 from longshore_dispatcher.core.state import State
@@ -46,7 +47,7 @@ def decide(state: State, now: float, silent: Collection[str] = (), lost_after: f
     if state.due:
         reset = {event.batch for event, _ in decisions if isinstance(event, e.BatchRetentionSet)}
         decisions += sweeping.sweeps(state, now, _retried(decisions), reset)
-    decisions += _places(state, now, decisions, wished)
+    decisions += _places(state, now, decisions, wished | undoing.awaited(state) if state.wishes else wished)
     return decisions
 
 
@@ -75,7 +76,10 @@ def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) 
         yield from reserve.given_up(state, told, wished)
     turn = Turn(state, now, told, wished, trust.probe_seats(state, now))
     yield from turn.decisions(accepted)
-    yield from recall(state, now, turn.places, wished)
+    recalls = list(recall(state, now, turn.places, wished))
+    yield from recalls
+    if not recalls:
+        yield from give_way(state, now, turn.orders, wished)
 
 
 def next_instant(state: State) -> float | None:

@@ -109,6 +109,7 @@ def _unsubmit(state: State, record: Recorded, submission: int, closed: Closed) -
     if sub is None or sub.accepted:
         return
     del state.submissions[submission]
+    state.count_priority(sub.priority, -1)
     closed.id, closed.user, closed.batch, closed.key, closed.at = sub.id, sub.user, sub.batch, sub.key, record.at
     closed.size = 0 if closed.first else sub.size
     state.closed[submission] = closed

@@ -39,6 +39,7 @@ def submitted(state: State, record: Recorded, event: e.TasksSubmitted) -> None:
                 sub.kept.add(*run)
             lot.fresh = Ranges()
     state.submissions[sub.id] = sub
+    state.count_priority(sub.priority, 1)
     state.wishes[sub.id] = Wish(sub.id, user)
 
 

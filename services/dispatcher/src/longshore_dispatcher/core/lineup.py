@@ -4,6 +4,7 @@ What must not enter: places.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from heapq import heapify, heappop, heapreplace, merge
 from typing import Final
 
@@ -41,12 +42,21 @@ class Line:
 
 
 class Part:
-    """A user's batch with its lines: the one whose first submission is oldest comes first."""
+    """A user's batch; its lines, the one whose first submission is oldest first, are made when it is its turn."""
 
-    __slots__ = ("lines", "name", "score", "weight")
+    __slots__ = ("_lines", "_make", "name", "score", "weight")
 
-    def __init__(self, name: str, score: float, weight: float, lines: list[Line]) -> None:
-        self.name, self.score, self.weight, self.lines = name, score, weight, lines
+    def __init__(self, name: str, score: float, weight: float, make: Callable[[], list[Line]]) -> None:
+        self.name, self.score, self.weight, self._make = name, score, weight, make
+        self._lines: list[Line] | None = None
+
+    @property
+    def lines(self) -> list[Line]:
+        """A heap."""
+        if self._lines is None:
+            self._lines = self._make()
+            heapify(self._lines)
+        return self._lines
 
     def __lt__(self, other: "Part") -> bool:
         return (self.score, self.name) < (other.score, other.name)
@@ -74,6 +84,7 @@ class Lineup:
     def __init__(self, state: State, now: float) -> None:
         self._state, self._now = state, now
         self.extra: Extra = {}
+        self._scores: dict[tuple[str, str], float] = {}
 
     def put(self, sub: Submission, need: Need) -> None:
         """This one has tasks to give although it may stand in no line."""
@@ -103,12 +114,15 @@ class Lineup:
             needs = [need for need in ({**lines, **more} if more else lines) if not hopeless(need, name)]
             if not needs or ((batch := self._state.batches.get(name)) is not None and batch.paused):
                 continue
-            parts = [Line(need, _ids(lines.get(need), more.get(need)), self._state.submissions) for need in needs]
-            heapify(parts)
-            score = shares.batch_score(self._state, user, name, self._now)
-            found.append(Part(name, score, self._weight("batch", name), parts))
+            score = self._scores.get((user, name))
+            if score is None:
+                score = self._scores[(user, name)] = shares.batch_score(self._state, user, name, self._now)
+            found.append(Part(name, score, self._weight("batch", name), partial(self._lines, needs, lines, more)))
         heapify(found)
         return found
+
+    def _lines(self, needs: list[Need], lines: dict[Need, Standing], more: dict[Need, set[int]]) -> list[Line]:
+        return [Line(need, _ids(lines.get(need), more.get(need)), self._state.submissions) for need in needs]
 
     def _weight(self, kind: str, name: str) -> float:
         return shares.share_of(self._state, kind, name).weight

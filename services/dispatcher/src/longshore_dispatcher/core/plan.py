@@ -195,7 +195,7 @@ class Turn:
             return 0.0
         line = batch.lines[0]
         if self._hopeless(line.need, batch.name):
-            heappop(batch.lines)
+            _next_line(batches)
             return 0.0
         head = self._head(line.first, line.need)
         if head is None or not head.left or self._room(head.sub) <= 0:
@@ -211,7 +211,7 @@ class Turn:
             go_on(batch.lines)
             return 0.0
         if not given:
-            heappop(batch.lines)
+            _next_line(batches)
             self._stuck[place] = min(_part(head.pace), self._stuck.get(place, 1e9))
             if not self._ahead:
                 self.overtaken.blocked(head)
@@ -295,6 +295,13 @@ class Turn:
     def _elsewhere(self, head: Head, avoid: str) -> bool:
         """Whether another worker, busy or not, could run it."""
         return any(name != avoid for name in self.overtaken.able(head))
+
+
+def _next_line(batches: list[Part]) -> None:
+    """The first line of the first batch gets nothing more in this turn."""
+    heappop(batches[0].lines)
+    if not batches[0].lines:
+        heappop(batches)
 
 
 def _part(pace: float) -> float:

@@ -12,7 +12,7 @@ from longshore_common import editing
 from longshore_common import events as e
 from longshore_common.errors import BadInput
 from longshore_common.ids import SubmissionId, TaskRange, task_id
-from longshore_common.model import TaskSpec
+from longshore_common.model import Change, TaskSpec
 from longshore_dispatcher.core import bulk, edition, edits, remembering, validity
 from longshore_dispatcher.core.ranges import Run, of
 from longshore_dispatcher.core.state import PHASE, State, Submission, Task, Wish
@@ -93,9 +93,11 @@ def _of_submission(state: State, wish: Wish, event: e.EditRequested, part: _Part
     for edit in sub.edits:
         if edit.request == wish.seq:
             done += sum(hi - lo + 1 for lo, hi in bulk.take(idle, edit.runs.runs))
+    before = len(found.fetch)
     fetch, running = _on_workers(part)
-    found.fetch += fetch
+    found.fetch += _changed(state, event, sub, fetch)
     found.running, found.done = found.running + running, found.done + done
+    found.unchanged += len(fetch) - len(found.fetch) + before
     found.ended += sum(hi - lo + 1 for lo, hi in runs) - every - len(fetch) - running
     if idle.count and len(sub.edits) >= edition.MOST:
         found.fault = f"submission {sub.id} was edited {edition.MOST} times: edit more of its tasks at once"
@@ -116,6 +118,26 @@ def _on_workers(part: _Part) -> tuple[list[Task], int]:
     busy = [task for task in inside if (task.placed or task.granted) and meant.has(task.index)]
     fetch = [task for task in busy if PHASE.get(task.state) == 0 and not (task.cancel or task.granted)]
     return fetch, len(busy) - len(fetch)
+
+
+def _changed(state: State, event: e.EditRequested, sub: Submission, fetch: list[Task]) -> list[Task]:
+    """Those that the edit changes, or spoils: the others would be fetched back in vain, and again once they are handed out."""
+    kept: list[Task] = []
+    base, changes = None, False
+    for task in fetch:
+        spec = edits.spec_of(state, sub, task.index)
+        if spec is not base:
+            base, changes = spec, _changes(spec, event.change)
+        if changes:
+            kept.append(task)
+    return kept
+
+
+def _changes(spec: TaskSpec, change: Change) -> bool:
+    try:
+        return editing.edited(spec, change) is not spec
+    except BadInput:
+        return True
 
 
 def _look(state: State, event: e.EditRequested, part: tuple[Submission, Run], into: tuple[Reach, list[Run]]) -> None:

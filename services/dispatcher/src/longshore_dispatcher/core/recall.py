@@ -49,17 +49,19 @@ def back(state: State, tasks: Iterable[Task]) -> Iterator[Decision]:
     """Recalls those of these tasks that are on workers and do not run yet, such as before an edit."""
     on: dict[str, list[Task]] = {}
     for task in tasks:
-        if task.placed and _recallable(task):
+        if task.placed and recallable(task):
             on.setdefault(task.worker, []).append(task)
     for name, wanted in on.items():
-        yield _order(wanted), name
+        yield order(wanted), name
 
 
-def _order(tasks: Iterable[Task]) -> e.AttemptsRecalled:
+def order(tasks: Iterable[Task]) -> e.AttemptsRecalled:
+    """They shall come back from the worker that has them."""
     return e.AttemptsRecalled(attempts=tuple(AttemptId(task.attempt) for task in tasks))
 
 
-def _recallable(task: Task) -> bool:
+def recallable(task: Task) -> bool:
+    """Whether it is on a worker, does not run, and nothing else is wanted of it."""
     return PHASE[task.state] == 0 and not task.recalled and not task.cancel and task.wanted == "run"
 
 
@@ -83,14 +85,14 @@ def _unwanted_anywhere(state: State) -> Iterator[Decision]:
             continue
         wanted = _unwanted_on(state, worker, paused)
         if wanted:
-            yield _order(wanted), name
+            yield order(wanted), name
         if wanted or worker.hindered:  # who could take what waits on a hindered host changes with others
             again.again[name] = None
 
 
 def _unwanted_on(state: State, worker: Worker, paused: Collection[str]) -> list[Task]:
     given_up = worker.paused or bool(worker.evicted or worker.trust.quarantine)
-    waiting = (task for task in state.loads[worker.name].attempts.values() if _recallable(task))
+    waiting = (task for task in state.loads[worker.name].attempts.values() if recallable(task))
     return [
         task
         for task in waiting
@@ -166,7 +168,7 @@ def _for_idle(state: State, now: float, places: Places, untouchable: Collection[
         chosen = [task for task in found if takers.take(task)] if len(found) <= wanted else _some(found, takers, wanted)
         wanted -= len(chosen)
         if chosen:
-            yield _order(chosen), name
+            yield order(chosen), name
 
 
 def _some(found: list[Task], takers: "_Takers", most: int) -> list[Task]:
@@ -198,16 +200,16 @@ def _behind(state: State, now: float) -> Iterator[_Behind]:
         names = [*islice(ahead, start, start + WORKERS), *islice(ahead, max(0, start + WORKERS - len(ahead)))]
     for name in names:
         worker, load = state.workers[name], state.loads[name]
-        surplus = load.unstarted - load.recalls - max(0, _width(worker) - load.running)
+        surplus = load.unstarted - load.recalls - max(0, width_of(worker) - load.running)
         if surplus <= 0 and load.unstarted > load.recalls and state.roster.known(name).short:
             surplus = 1  # it has slots enough, but not of all that is asked for
         if surplus > 0:
             newest = next(reversed(load.attempts.values()))
             pace = state.submissions[newest.submission].pace
-            yield _Behind(surplus * (pace if pace >= 0 else max(0.0, now - newest.at)) / _width(worker), name)
+            yield _Behind(surplus * (pace if pace >= 0 else max(0.0, now - newest.at)) / width_of(worker), name)
 
 
-def _width(worker: Worker) -> int:
+def width_of(worker: Worker) -> int:
     """About how many it runs at once."""
     return max(1, worker.concurrency if worker.concurrency >= 0 else worker.facts.cpus)
 
@@ -221,16 +223,16 @@ def _worth(state: State, now: float, name: str, takers: "_Takers", untouchable: 
         width, soon = _at_once(worker, load)
         before = load.unstarted - len(soon)
     else:
-        width, soon = _width(worker), frozenset()
+        width, soon = width_of(worker), frozenset()
         before = load.unstarted - max(0, width - load.running)
-    pace = _pace(state, load, now)
+    pace = pace_of(state, load, now)
     found: list[tuple[tuple[bool, int, int], Task]] = []
     late = (task for task in reversed(load.attempts.values()) if not PHASE[task.state] and task.attempt not in soon)
     for k, task in enumerate(islice(late, ATTEMPTS)):
         turn = (before - k) / width * pace
         if turn <= WORTH:
             break
-        if _recallable(task) and task.submission not in untouchable and _sooner(task, turn):
+        if recallable(task) and task.submission not in untouchable and _sooner(task, turn):
             held = takers.hold(state.submissions[task.submission].resources)
             found.append(((not held, task.staged.done if task.staged else -1, k), task))
     found.sort(key=_rank)
@@ -251,7 +253,7 @@ def _sooner(task: Task, turn: float) -> bool:
     return whole * per_byte + WORTH < max(turn, (whole - staged.done) * per_byte)
 
 
-def _pace(state: State, load: Load, now: float) -> float:
+def pace_of(state: State, load: Load, now: float) -> float:
     """Seconds a task takes here: what its submission took so far, how long the slowest has been running, or, where nothing
     ran yet, how long the first has been there.
     """

@@ -133,6 +133,7 @@ def _derive(state: State, lines: dict[str, list[str]]) -> None:
         state.roster.touched.add(name)
     placed: list[Task] = []
     for sub in state.submissions.values():
+        state.count_priority(sub.priority, 1)
         for task in sub.tasks.values():
             _place(state, sub, task, placed)
         changes.stand(state, sub)

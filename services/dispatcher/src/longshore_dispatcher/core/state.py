@@ -305,6 +305,7 @@ class State(Told):
     def __init__(self) -> None:
         super().__init__()
         self.loads: dict[str, Load] = {}
+        self.priorities: dict[int, int] = {}  # how many open submissions have each
         self.queue = Queue()
         self.roster = Roster()
         self.holds: dict[tuple[str, str], Hold] = {}
@@ -326,6 +327,13 @@ class State(Told):
         self.edited: dict[int, Any] = {}  # see `edits`
         # submissions whose counts changed since whoever reads this cleared it; no part of the state
         self.news: dict[int, None] = {}
+
+    def count_priority(self, priority: int, by: int) -> None:
+        """So many more submissions of this priority are open."""
+        if left := self.priorities.get(priority, 0) + by:
+            self.priorities[priority] = left
+        else:
+            del self.priorities[priority]
 
     def load(self, worker: str) -> Load:
         """What this worker holds."""

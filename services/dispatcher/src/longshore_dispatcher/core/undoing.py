@@ -38,6 +38,18 @@ def answers(state: State, wish: Wish, event: e.UndoRequested) -> Iterator[Decisi
     yield from _opposites(state, wish, deed)
 
 
+def awaited(state: State) -> set[int]:
+    """Submissions of which tasks are fetched back to be changed all at once: what is back already is not handed out again."""
+    found: set[int] = set()
+    for wish in state.wishes.values():
+        if (
+            isinstance(wish.event, e.UndoRequested)
+            and (deed := remembering.to_undo(state, wish, wish.event)) is not None
+        ):
+            found.update(task.submission for task in _handed_out(state, deed))
+    return found
+
+
 def _opposites(state: State, wish: Wish, deed: Deed) -> Iterator[Decision]:
     done: list[tuple[Undoable, str]] = []
     left: dict[str, int] = {}

@@ -77,6 +77,7 @@ class Walks:
         self._rows: dict[tuple[Kind, int, bool], list[str]] = {}
         self._changes: dict[int, dict[Kind, list[tuple[int, str]]]] = {}
         self._lefts: dict[str, tuple[int, int]] = {}
+        self._mosts: dict[tuple[int, bool], tuple[int, int]] = {}
         self._fitting: dict[tuple[Need, str], list[Kind]] = {}
         self._grouped: dict[tuple[Need, tuple[Kind, ...]], list[list[Kind]]] = {}
         self._known: dict[tuple[object, ...], list[Walk]] = {}
@@ -125,7 +126,8 @@ class Walks:
         tried = self.roster.tried.get(key, NEVER)
         if need.plain or (tried.name != LAST if ahead else not tried.rows or min(tried.rows) < BEYOND):
             return True
-        if any(
+        cpus, memory = self._most(tried.stamp, ahead=ahead)
+        if (need.cpus <= cpus and need.memory <= memory) and any(
             self._may_hold(name, need, ahead=ahead)
             for names in self._changed(tried.stamp).values()
             for _, name in names
@@ -133,6 +135,22 @@ class Walks:
             return True
         self.roster.remember(key, tried._replace(stamp=self.roster.stamp))
         return False
+
+    def _most(self, since: int, *, ahead: bool) -> tuple[int, int]:
+        """No worker that changed since has more CPUs, or more memory, left than this; negative: none changed."""
+        found = self._mosts.get((since, ahead))
+        if found is None:
+            found = (-1, -1)
+            for names in self._changed(since).values():
+                for _, name in names:
+                    cpus, memory = self._left(name) if ahead else self._free(name)
+                    found = max(found[0], cpus), max(found[1], memory)
+            self._mosts[(since, ahead)] = found
+        return found
+
+    def _free(self, name: str) -> tuple[int, int]:
+        seat = self.seat(name)
+        return (max(0, seat.cpus), max(0, seat.memory)) if seat.limit > 0 else (-1, -1)
 
     def _may_hold(self, name: str, need: Need, *, ahead: bool) -> bool:
         """Whether there is enough left for it; what is below zero, being promised ahead, hinders only those who ask for it."""
@@ -175,7 +193,8 @@ class Walks:
     def _all(self, kinds: list[Kind], ask: Ask, tried: Tried) -> Iterator[tuple[int, str]]:
         """Workers of these kinds, busy or not; before the one that was reached, only those that changed since."""
         need = ask.need
-        if tried.name:
+        cpus, memory = self._most(tried.stamp, ahead=True) if tried.name and ask.pace < 0 else (MANY, MANY)
+        if tried.name and need.cpus <= cpus and need.memory <= memory:
             long, lefts = ask.pace < 0, self._lefts
             for name in sorted(name for kind in kinds for _, name in self._changed(tried.stamp).get(kind, ())):
                 if long and name < tried.name:

@@ -1,0 +1,76 @@
+"""What is on a worker in advance gives way to what counts more; what is not worth a message, or would gain nothing, stays."""
+
+from longshore_common import events as e
+from longshore_common.model import HostFacts, TaskSpec
+
+TRUE = TaskSpec(command=("true",))
+
+
+def asked_back(desk):
+    """The attempts that are recalled now, by worker."""
+    desk.when_settled()
+    return {
+        name: list(event.attempts) for event, name in desk.decided if isinstance(event, e.AttemptsRecalled)
+    }  # fmt: skip
+
+
+def full(desk, size=4, pace=600.0, **worker):
+    """w1 runs one of `size` tasks that take long, and holds the others."""
+    desk.worker("w1", slots=1, prefetch=size - 1, **worker)
+    low = desk.accepted(size, spec=TRUE)
+    desk.when_settled()
+    desk.moved("w1", "running", (low, 0, 1))
+    desk.state.submissions[low].pace = pace
+    return low
+
+
+def test_what_counts_more_starts_next_on_a_worker_that_has_others_in_advance(desk):
+    low = full(desk)
+    high = desk.accepted(2, spec=TRUE, priority=5)
+    assert asked_back(desk) == {"w1": [f"{low}.{k}.1" for k in (1, 2, 3)]}
+    for k in (1, 2, 3):
+        desk.ended("w1", (low, k, 1), "recalled")
+    desk.when_settled()
+    assert desk.starts() == {"w1": [(high, 0, 1), (high, 1, 1), (low, 1, 2)]}
+    assert asked_back(desk) == {}
+
+
+def test_what_counts_as_much_waits_behind(desk):
+    full(desk)
+    desk.accepted(2, spec=TRUE)
+    assert asked_back(desk) == {}
+
+
+def test_nothing_is_asked_back_twice(desk):
+    full(desk)
+    desk.accepted(2, spec=TRUE, priority=5)
+    assert asked_back(desk)
+    assert asked_back(desk) == {}
+
+
+def test_what_takes_a_moment_is_not_worth_a_message(desk):
+    full(desk, pace=0.05)
+    desk.accepted(2, spec=TRUE, priority=5)
+    assert asked_back(desk) == {}
+
+
+def test_nothing_gives_way_to_what_would_not_be_taken_there(desk):
+    full(desk, facts=HostFacts(cpus=2, memory=1 << 30))
+    desk.accepted(1, spec=TaskSpec(command=("true",), memory=2 << 30), priority=5)
+    assert asked_back(desk) == {}
+    desk.accepted(1, batch="paused", priority=5)
+    desk.given(e.BatchPaused(batch="paused"))
+    assert asked_back(desk) == {}
+
+
+def test_only_as_many_workers_give_back_as_are_needed(desk):
+    low = full(desk)
+    desk.worker("w2", slots=1, prefetch=3)
+    more = desk.accepted(4, spec=TRUE)
+    desk.when_settled()
+    desk.moved("w2", "running", (more, 0, 1))
+    desk.state.submissions[more].pace = 600
+    desk.accepted(1, spec=TRUE, priority=1)
+    found = asked_back(desk)
+    assert len(found) == 1
+    assert low
