@@ -30,9 +30,10 @@ def shown(row: Row, samples: Samples, now: float) -> dict[str, Any]:
     """A batch with how far it is and when it will be over."""
     batch = present.batch(row)
     over, left = words.ended(batch.states), words.left(batch.states)
-    pace = samples.pace_of(batch.name) if left else None
+    moving = left - batch.states.get("waiting", 0)  # those that wait may do so for somebody's hand
+    pace = samples.pace_of(batch.name) if moving else None
     basis = "at the pace of the last minutes"
-    if not pace and left and over and row["started_at"] is not None and now > row["started_at"] and not row["paused"]:
+    if not pace and moving and over and row["started_at"] is not None and now > row["started_at"] and not row["paused"]:
         pace, basis = over / (now - row["started_at"]), "at its pace so far"
     return {
         "batch": batch,
@@ -42,7 +43,7 @@ def shown(row: Row, samples: Samples, now: float) -> dict[str, Any]:
         "left": left,
         "share": words.share(over, batch.size),
         "pace": pace,
-        "eta": left / pace if pace and left and not row["paused"] else None,
+        "eta": max(1.0, left / pace) if pace and moving and not row["paused"] else None,
         "basis": basis,
         "failed": batch.states.get("failed", 0),
     }

@@ -1,12 +1,14 @@
 """Lines and areas as SVG paths, drawn here so that a page needs no script to show them. What must not enter: HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 #: The drawing board; it is stretched to the room there is.
 WIDTH, HEIGHT = 600, 120
 #: Points of a line at most; more are put together.
 _MOST: Final = 240
+#: Seconds of a chart at least.
+_SHORTEST: Final = 300.0
 
 Point = tuple[float, float | None]
 
@@ -48,6 +50,12 @@ def nice(value: float) -> float:
     return next((step * power for step in (1, 2, 2.5, 5) if step * power >= value), 10 * power)
 
 
+def zoomed(series: Iterable[Sequence[Point]], begin: float, end: float) -> float:
+    """Where a chart begins: with what is known, if that is later than what was asked for, and not too short before its end."""
+    first = min((points[0][0] for points in series if points), default=begin)
+    return max(begin, min(first, end - _SHORTEST))
+
+
 def thinned(points: Sequence[Point], begin: float, end: float, most: int = _MOST) -> list[Point]:
     """At most so many points: those of one stretch of time become their mean; a stretch of gaps stays one."""
     if len(points) <= most:
@@ -67,6 +75,7 @@ def chart(
     series: dict[str, Sequence[Point]], begin: float, end: float, *, top: float = 0.0, gap: float = 150.0
 ) -> Chart:
     """Draw these; where two points are further apart than `gap` seconds (and the usual distance) the line is broken."""
+    begin = zoomed(series.values(), begin, end)
     thin = {name: thinned(points, begin, end) for name, points in series.items()}
     values = [value for points in thin.values() for _, value in points if value is not None]
     scale = top or nice(max(values, default=0.0))

@@ -25,7 +25,10 @@ _EVENTS: Final = 8
 #: Events behind which the read model is far behind.
 _BEHIND: Final = 5_000
 #: What is too frequent to be news.
-_QUIET: Final = frozenset({"attempts-reported", "attempts-assigned", "resources-held", "submission-accepted"})
+_QUIET: Final = frozenset({
+    "attempts-reported", "attempts-assigned", "resources-held", "submission-accepted", "submission-part-sent",
+    "tasks-failed", "tasks-requeued", "requirements-met", "attempts-signalled", "attempts-recalled",
+})  # fmt: skip
 _NEWS: Final = tuple(kind for kind in sorted(http_history.KINDS) if kind not in _QUIET)
 
 

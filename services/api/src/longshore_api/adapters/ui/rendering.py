@@ -11,6 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response
 
+from longshore_api.adapters import present
 from longshore_api.adapters.doors import Visitor
 from longshore_api.adapters.ui import assets, words
 from longshore_api.core.rows import OPEN_STATES, TASK_STATES
@@ -39,7 +40,7 @@ _pages: Final = Environment(
 )  # fmt: skip
 _pages.filters |= {
     "size": words.size, "binary": words.binary, "span": words.span, "number": words.number, "rate": words.rate,
-    "command": words.command,
+    "command": words.command, "iso": present.when,
 }  # fmt: skip
 _pages.globals |= {
     "asset": assets.path, "words": words, "STATES": TASK_STATES, "OPEN": OPEN_STATES, "plural": words.plural,

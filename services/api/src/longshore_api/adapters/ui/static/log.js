@@ -9,6 +9,7 @@ class Log {
     this.screen = section.querySelector('[data-screen]');
     this.status = section.querySelector('[data-status]');
     this.stream = 'stdout';
+    if (section.dataset.first) this.choose(section.dataset.first);
     section.addEventListener('click', event => this.clicked(event));
     section.addEventListener('change', event => this.changed(event));
     section.querySelector('[data-find]').addEventListener('input', () => this.find(0));
@@ -94,9 +95,13 @@ class Log {
   clicked(event) {
     const button = event.target.closest('[data-stream]');
     if (!button || button.dataset.stream === this.stream) return;
-    this.stream = button.dataset.stream;
-    for (const each of this.section.querySelectorAll('[data-stream]')) each.setAttribute('aria-pressed', each === button);
+    this.choose(button.dataset.stream);
     this.begin();
+  }
+
+  choose(stream) {
+    this.stream = stream;
+    for (const each of this.section.querySelectorAll('[data-stream]')) each.setAttribute('aria-pressed', each.dataset.stream === stream);
   }
 
   changed(event) {

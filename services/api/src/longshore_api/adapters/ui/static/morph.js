@@ -1,7 +1,7 @@
 // Makes an element look like another one, and touches nothing that is so already: focus, ticks, scrolling and what is open stay.
 const key = node => node.nodeType === 1 ? node.dataset.key || node.id || '' : '';
 const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && key(a) === key(b);
-const TOLD = ['data-ago', 'data-since'];   // their text is made here, from the instant they have
+const TOLD = ['data-ago', 'data-since', 'data-clock'];   // their text is made here, from the instant they have
 
 export function morph(from, to) {
   if (from.nodeType !== 1) {

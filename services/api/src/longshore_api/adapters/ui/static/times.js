@@ -21,6 +21,10 @@ function ago(at, now) {
 function show() {
   if (document.hidden) return;
   const now = Date.now();
+  for (const element of document.querySelectorAll('time[data-clock]')) {
+    const text = clock(element);
+    if (element.textContent !== text) element.textContent = text;
+  }
   for (const element of document.querySelectorAll('time[data-ago], time[data-since]')) {
     const at = Date.parse(element.dateTime);
     if (Number.isNaN(at)) continue;
@@ -28,6 +32,12 @@ function show() {
     if (element.textContent !== text) element.textContent = text;
     if (!element.title) element.title = new Date(at).toLocaleString();
   }
+}
+
+function clock(element) {
+  const at = new Date(element.dateTime), day = Date.now() - at > 20 * 3600e3;
+  const text = at.toLocaleTimeString(undefined, {hour: '2-digit', minute: '2-digit'});
+  return day ? `${at.toLocaleDateString(undefined, {month: 'short', day: 'numeric'})} ${text}` : text;
 }
 
 export function times() { setInterval(show, 1000); }
