@@ -11,9 +11,11 @@ from longshore_agent.adapters.opened import INSIDE, START, Opened, script
 from longshore_common import confidential
 from longshore_common import events as e
 from longshore_common.adapters import nats_keys
+from longshore_common.model import Step
 from longshore_data.sealing import seal
 
 from .conftest import until
+from .engine import IMAGE, engine_image  # noqa: F401
 
 VALUE = "geheim'; $(touch /tmp/x) \"ü\nzweite Zeile\\ "
 
@@ -177,3 +179,102 @@ def test_the_script_gives_values_to_the_byte_and_becomes_the_command(tmp_path):
                           capture_output=True, check=True)  # fmt: skip
     assert said.stdout.decode() == f"{VALUE}||a b"
     assert INSIDE == "/run/secrets"
+
+
+# --- containers ---------------------------------------------------------------------------------------------------------
+
+ENGINE = pytest.mark.engine
+
+
+async def contained(yard, key, *sealed):
+    await yard.start_agent(docker=dict(os.environ))
+    for event in sealed or (gives(box(key)),):
+        await yard.tell(event)
+    await until(lambda: held(yard))
+
+
+def described(*words):
+    import subprocess
+
+    return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@ENGINE
+async def test_a_container_finds_it_too_and_the_engine_shows_it_to_nobody(yard, key, engine_image):  # noqa: F811
+    await contained(yard, key)
+    script = 'printf %s "$TOKEN"; cat /run/secrets/TOKEN >&2; while [ ! -e /output/go ]; do sleep 0.05; done'
+    (name,) = await yard.assign("sh", "-c", script, container=IMAGE, secrets=("TOKEN",))
+    await until(lambda: "running" in yard.moves(name), 60)
+    agent = yard.agents[0]
+    place = agent.desk.place(agent.desk.attempts.held[name])
+    await until(lambda: os.path.exists(place.stdout) and os.path.getsize(place.stdout), 60)
+    (ours,) = [c for c in described("ps", "-q", "--filter", f"label=longshore.attempt={name}").split()]
+    shown = described("inspect", ours)
+    assert "geheim" not in shown
+    assert "/run/secrets" in shown
+    assert "geheim" not in described("top", ours)
+    Path(f"{place.places.output}/go").touch()
+    end = await yard.ended(name, 60)
+    assert (end.outcome, end.stdout.tail, end.stderr.tail) == ("succeeded", VALUE, VALUE)
+    opened = agent.desk.opened._base()
+    await until(lambda: not list(opened.iterdir()), 60)
+
+
+@ENGINE
+async def test_a_container_of_another_user_and_with_an_entrypoint_of_its_own_finds_it(yard, key, engine_image):  # noqa: F811
+    await contained(yard, key)
+    said = ("-c", 'printf "%s|%s|%s" "$TOKEN" "$(id -u)" "$1"', "sh", "a b")
+    options = ("--entrypoint", "/bin/sh")
+    (name,) = await yard.assign(*said, container=IMAGE, container_options=options, uid=12345, secrets=("TOKEN",))
+    end = await yard.ended(name, 60)
+    assert end.outcome == "succeeded", end
+    assert end.stdout.tail == f"{VALUE}|12345|a b"
+
+
+@ENGINE
+async def test_signals_reach_the_command_and_its_exit_code_comes_back(yard, key, engine_image):  # noqa: F811
+    await contained(yard, key)
+    (code,) = await yard.assign("sh", "-c", "exit 7", container=IMAGE, secrets=("TOKEN",))
+    script = "trap 'echo asked; exit 3' TERM; echo up; while :; do sleep 0.02; done"
+    (stopped,) = await yard.assign("sh", "-c", script, container=IMAGE, secrets=("TOKEN",), grace=30)
+    assert (await yard.ended(code, 60)).exit_code == 7
+    await until(lambda: "running" in yard.moves(stopped), 60)
+    place = yard.agents[0].desk.place(yard.agents[0].desk.attempts.held[stopped])
+    await until(lambda: os.path.exists(place.stdout) and os.path.getsize(place.stdout), 60)
+    await yard.signal("stop", stopped)
+    assert (await yard.ended(stopped, 60)).stdout.tail == "up\nasked\n"
+
+
+@ENGINE
+async def test_an_adopted_container_goes_on_though_its_secret_is_gone(yard, key, engine_image):  # noqa: F811
+    await contained(yard, key)
+    script = 'while [ ! -e /output/go ]; do sleep 0.05; done; printf %s "$TOKEN"'
+    (name,) = await yard.assign("sh", "-c", script, container=IMAGE, secrets=("TOKEN",))
+    await until(lambda: "running" in yard.moves(name), 60)
+    agent = yard.agents[0]
+    place = agent.desk.place(agent.desk.attempts.held[name])
+    await told(yard, gives(""), until_held=())
+    await yard.kill_agent(agent)
+    await agent.transfers.stager.close()
+    await yard.start_agent()
+    Path(f"{place.places.output}/go").touch()
+    end = await yard.ended(name, 60)
+    assert (end.outcome, end.stdout.tail) == ("succeeded", VALUE), end
+
+
+@ENGINE
+async def test_each_step_finds_it(yard, key, engine_image):  # noqa: F811
+    await contained(yard, key)
+    step = Step(command=("sh", "-c", 'printf "%s." "$TOKEN"'), container=IMAGE)
+    (name,) = await yard.assign(*step.command, container=IMAGE, steps=(step, step), secrets=("TOKEN",))
+    end = await yard.ended(name, 60)
+    assert (end.outcome, end.stdout.tail) == ("succeeded", f"{VALUE}.{VALUE}."), end
+
+
+@ENGINE
+async def test_a_container_without_its_secret_does_not_start(yard, key, engine_image):  # noqa: F811
+    await yard.start_agent(docker=dict(os.environ))
+    (name,) = await yard.assign("true", container=IMAGE, secrets=("TOKEN",))
+    end = await yard.ended(name, 60)
+    assert (end.outcome, end.cause) == ("failed", "launch")
+    assert "longshore secret share TOKEN" in end.reason
