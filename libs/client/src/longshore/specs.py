@@ -50,7 +50,7 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
 _READ_ALWAYS: Final[dict[str, Callable[[Any], Any]]] = {
     "custom": amounts.custom, "alternatives": lambda given: [request(one) for one in _several(given)],
     "retry_on": retries.budgets, "retry_exits": retries.exits, "fail_exits": retries.exits,
-    **dict.fromkeys(("steps", "mounts", "collects"), lambda given: msgspec.to_builtins(list(given))),
+    **dict.fromkeys(("steps", "mounts", "collects"), lambda given: _objects(given)),
 }  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def _convert(values: dict[str, Any]) -> TaskSpec:
         raise BadInput(f"a task has no {unknown[0]!r}; it has {', '.join(sorted(_KNOWN))}")
     if isinstance(values.get("command"), str):
         values["command"], values["shell"] = [values["command"]], True
-    if values.get("steps") and "command" not in values:
+    if values.get("steps"):
         values = _of_first_step(values)
     if isinstance(values.get("stop_signal"), str) and values["stop_signal"]:
         values["stop_signal"] = stop_signal(values["stop_signal"])
@@ -134,9 +134,17 @@ def _convert(values: dict[str, Any]) -> TaskSpec:
 
 def _of_first_step(values: dict[str, Any]) -> dict[str, Any]:
     """A task of steps shows the command and the container of the first."""
-    first = values["steps"][0]
-    shown = first if isinstance(first, dict) else msgspec.structs.asdict(first)
-    return {**values, "command": shown.get("command", ()), "container": shown.get("container") or None}
+    first = _objects(values["steps"])[0]
+    given = {name: value for name, value in values.items() if name not in ("command", "container") or value}
+    return {"command": first.get("command", ()), "container": first.get("container"), **given}
+
+
+def _objects(given: Any) -> list[dict[str, Any]]:
+    """Steps, mounts or collects as JSON has them."""
+    made = msgspec.to_builtins(given)
+    if not isinstance(made, list | tuple) or not all(isinstance(one, dict) for one in made):
+        raise BadInput("steps, mounts and collects are lists of objects, such as [{...}]")
+    return list(made)
 
 
 def _read(values: dict[str, Any]) -> dict[str, Any]:
