@@ -110,6 +110,13 @@ def test_no_content_is_in_the_event_and_what_is_shown_again_is_what_was_posted()
     ]  # fmt: skip
 
 
+def test_whole_cores_are_shown_as_whole_numbers_and_sizes_are_not() -> None:
+    for cores, shown in ((2, "2"), (2.0, "2"), (0.5, "0.5")):
+        event, _ = made(resources={"cpu_cores": cores, "ram_gb": 4})
+        assert json.dumps(told(event)["task"]["resources"]) == f'{{"cpu_cores": {shown}, "ram_gb": 4.0}}'
+        assert spec(event).cpus == cores
+
+
 def test_explicit_nulls_and_read_only_and_unknown_fields_are_passed_over() -> None:
     nulls = dict.fromkeys(
         ("id", "state", "logs", "name", "inputs", "outputs", "volumes", "tags", "resources", "creation_time")

@@ -228,7 +228,11 @@ def _document(task: wire.Task, parameters: dict[str, str]) -> dict[str, Any]:
         for given in task.inputs or ()
     )
     outputs = tuple(msgspec.structs.replace(given, type=(given.type or "FILE").upper()) for given in task.outputs or ())
-    resources = task.resources and msgspec.structs.replace(task.resources, backend_parameters=parameters or None)
+    resources = task.resources
+    if resources is not None:
+        cores = resources.cpu_cores
+        whole_cores = int(cores) if cores is not None and cores == int(cores) else cores  # 1.1 knows whole ones alone
+        resources = msgspec.structs.replace(resources, backend_parameters=parameters or None, cpu_cores=whole_cores)
     whole = msgspec.structs.replace(task, inputs=inputs or None, outputs=outputs or None, resources=resources)
     found: dict[str, Any] = without_nulls(msgspec.to_builtins(whole))
     return found

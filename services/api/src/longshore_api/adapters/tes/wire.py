@@ -52,7 +52,7 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a host must have; sizes in units of 10^9 bytes."""
 
-    cpu_cores: float | None = None
+    cpu_cores: int | float | None = None
     ram_gb: float | None = None
     disk_gb: float | None = None
     preemptible: bool | None = None
