@@ -15,6 +15,6 @@ fi
 export VIRTUAL_ENV="$PWD/.venv"
 .venv/bin/uv pip install -q --require-hashes -r requirements.lock
 .venv/bin/uv pip install -q --no-deps -e libs/common -e libs/data -e libs/client -e services/dispatcher -e services/api \
-    -e services/recruiter -e services/agent -e infra
+    -e services/recruiter -e services/agent -e infra -e libs/slurm
 # Without this every command and service would compile all it imports at each start wherever PYTHONDONTWRITEBYTECODE is set.
 .venv/bin/python -m compileall -q .venv/lib libs/*/src services/*/src infra/src || true
