@@ -79,7 +79,7 @@ def list_rules(*, as_json: Json = False) -> None:
 
     door = Door()
     if as_json:
-        raw_lines(door.reader.raw_items("/notifications"))
+        raw_lines(map(bytes, door.reader.raw_items("/notifications")))
         return
     rows = [
         (r.id, r.user, ",".join(r.rule.occasions), r.rule.batch, r.rule.webhook or r.rule.mail) for r in _rules(door)

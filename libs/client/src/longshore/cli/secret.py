@@ -93,7 +93,7 @@ def list_secrets(*, as_json: Json = False) -> None:
 
     door = Door()
     if as_json:
-        raw_lines(door.reader.raw_items("/secrets"))
+        raw_lines(map(bytes, door.reader.raw_items("/secrets")))
         return
     able = [worker.name for worker in door.reader.workers() if worker.public_key]
     rows = []

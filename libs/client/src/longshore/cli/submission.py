@@ -106,8 +106,6 @@ def send(given: Given) -> int:
 
 def _refuse(given: Given) -> None:
     """What cannot be, before anything is read or opened."""
-    if given.secret:
-        raise BadInput("--secret is not there yet: leave it out")
     many = [given.array, given.each_line, given.each, given.from_json]
     if sum(one is not None for one in many) > 1:
         raise BadInput("one of --array, --each-line, --each and --from-json: each says what the tasks are")

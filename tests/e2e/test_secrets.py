@@ -1,0 +1,166 @@
+"""A secret from the command line to tasks and back, on a whole stack; and nowhere on the way can it be read."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+TOOLS = Path(sys.executable).parent
+VALUE = "Pa55-of-the-test with 'quotes' and ümlaut"
+NEEDLES = (b"Pa55-of-the-test", b"UGE1NS1vZi10aGUtdGVzd")  # itself, and in base64
+
+
+@pytest.fixture(scope="module")
+def root():
+    made = Path(tempfile.mkdtemp(prefix="longshore-secrets-"))
+    made.chmod(0o755)  # PostgreSQL's own user must pass through
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def longshore(root):
+    """A command line on a stack of its own, with one worker."""
+
+    def say(*words, within=60, ok=True, stdin=b""):
+        environ = {**os.environ, "LONGSHORE_STATE_DIR": str(root / "stack"), "HOME": str(root)}
+        environ |= {"LONGSHORE_WEBHOOK_ALLOW": "127.0.0.0/8"}
+        done = subprocess.run(
+            [TOOLS / "longshore", *words], env=environ, input=stdin, capture_output=True, timeout=within, check=False
+        )
+        assert done.returncode == 0 or not ok, done
+        return done
+
+    say("up", "--detach", "--workers", "1", "--concurrency", "2", within=180)
+    yield say
+    say("down", within=120, ok=False)
+
+
+def nowhere(root, *besides):
+    """Neither in a file of the stack, nor in a command line."""
+    for path in (root / "stack").rglob("*"):
+        if path.is_file() and not path.is_symlink() and not any(part in str(path) for part in besides):
+            try:
+                data = path.read_bytes()
+            except OSError:
+                continue
+            assert not any(needle in data for needle in NEEDLES), path
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        assert not any(needle in line for needle in NEEDLES), line
+
+
+def test_from_secret_set_to_a_task_that_reads_it_and_nobody_else_can(longshore, root):
+    value = root / "value"
+    value.write_text(VALUE + "\n")
+    done = longshore("secret", "set", "TOKEN", "--from-file", str(value))
+    assert done.stdout.decode() == "local-1\n"
+    value.unlink()
+    (one,) = map(json.loads, longshore("secret", "list", "--json").stdout.splitlines())
+    assert (one["name"], one["given"], one["hold"]) == ("TOKEN", ["local-1"], ["local-1"])
+    flag = root / "runs"
+    digest = (
+        subprocess.run(["sha256sum"], input=VALUE.encode(), capture_output=True, check=True).stdout.split()[0].decode()
+    )
+    script = f'printf %s "$TOKEN" | sha256sum; touch {flag}; while [ -e {flag} ]; do sleep 0.05; done'
+    task = longshore("submit", "-q", "--secret", "TOKEN", "--shell", "--", script).stdout.decode().strip()
+    end = time.monotonic() + 60
+    while not flag.exists():
+        assert time.monotonic() < end, longshore("explain", task, ok=False)
+        time.sleep(0.05)
+    nowhere(root)
+    flag.unlink()
+    longshore("wait", task)
+    assert longshore("task", "logs", task).stdout.decode().split()[0] == digest
+    for words in (
+        ("task", "show", task),
+        ("history", task),
+        ("history", "local-1"),
+        ("worker", "show", "local-1"),
+    ):
+        said = longshore(*words, ok=False)
+        assert not any(needle in said.stdout + said.stderr for needle in NEEDLES), words
+
+
+def test_a_secret_that_is_not_there_is_refused_with_the_command_that_makes_it(longshore):
+    refused = longshore("submit", "--wait", "--secret", "NOT_THERE", "--", "true", ok=False)
+    assert refused.returncode == 1, refused
+    assert b"longshore secret set NOT_THERE" in refused.stderr
+
+
+def test_share_gives_it_only_to_those_that_lack_it_and_delete_takes_it_from_all(longshore):
+    again = longshore("secret", "share", "TOKEN", "-", stdin=b"x")
+    assert b"all workers hold TOKEN" in again.stderr
+    longshore("secret", "delete", "TOKEN")
+    assert longshore("secret", "list", "--json").stdout == b""
+    gone = longshore("secret", "delete", "TOKEN", ok=False)
+    assert gone.returncode == 1
+    assert b"has no secret TOKEN" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("secret", "set", "TOKEN", "value"), 2, b"command line"),
+        (("secret", "set", "no-name", "-"), 2, b"can name no secret"),
+        (("secret", "set", "TOKEN"), 2, b"nobody to ask"),
+        (("secret", "set", "TOKEN", "--from-file", "/no/such/file"), 2, b"cannot be read"),
+        (("secret", "s3", "KEYS", "--prefix", "file:///tmp/"), 2, b"no place in S3"),
+        (("notify", "add", "--on", "budget", "--webhook", "https://example.org/"), 2, b"budget"),
+        (("notify", "add", "--on", "finished", "--webhook", "http://10.0.0.1/"), 2, b"no public address"),
+        (("notify", "add", "--on", "finished", "--mail", "a@example.org"), 1, b"LONGSHORE_SMTP_URL"),
+    ],
+)
+def test_misuse_names_the_fix(longshore, words, code, said):
+    done = longshore(*words, ok=False, stdin=b"x")
+    assert (done.returncode, said in done.stderr) == (code, True), done
+
+
+def test_notifications_reach_a_real_receiver_when_a_batch_has_finished(longshore):
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    got = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append((dict(self.headers), json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/hook"
+        made = longshore("notify", "add", "--on", "finished", "-b", "told*", "--webhook", url).stdout.decode().strip()
+        rule, key = made.split("\t")
+        assert key.startswith("whsec_")
+        assert longshore("notify", "test", rule).stdout == b"webhook\ttaken\n"
+        longshore("submit", "--wait", "-b", "told-7", "--", "true")
+        end = time.monotonic() + 30
+        while len(got) < 2:
+            assert time.monotonic() < end, longshore("notify", "show", rule)
+            time.sleep(0.1)
+        assert [body["occasion"] for _, body in got] == ["test", "finished"]
+        assert got[1][1]["batch"] == "told-7"
+        longshore("notify", "remove", rule)
+        assert longshore("notify", "list").stdout == b""
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
