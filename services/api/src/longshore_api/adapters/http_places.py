@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from litestar import Request, Router, get, post
+from litestar import Router, get, post
+from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException
+from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from longshore_api.adapters import present, views
@@ -73,12 +75,16 @@ async def worker_metrics(
     return views.Metrics(house.heard.said(name), [present.minute(r) for r in rows])
 
 
-@post("/workers/enrol", status_code=200, summary="Become a worker (bearer: a join secret)", tags=["workers"])
-async def enrol(request: Request[Any, Any, Any], house: TheHouse, data: JSONBody[views.Enrolment]) -> views.Credentials:
-    """Credentials for the host's own subjects; a repeat with the same key gets the same worker."""
-    shown = bearer(request)
-    if not house.issuer.admits(shown) and not await keyring(request).admits_host(shown, address(request)):
+async def hosts(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard of what hosts do who show a join secret."""
+    shown, house = bearer(connection), connection.app.state.house
+    if not house.issuer.admits(shown) and not await keyring(connection).admits_host(shown, address(connection)):
         raise NotAuthorizedException("show a join secret of this stack: Authorization: Bearer <join secret>")
+
+
+@post("/workers/enrol", status_code=200, summary="Become a worker", tags=["workers"], guards=[hosts])
+async def enrol(house: TheHouse, data: JSONBody[views.Enrolment]) -> views.Credentials:
+    """Credentials for the host's own subjects, for a join secret; a repeat with the same key gets the same worker."""
     return await house.issuer.enrol(data)
 
 

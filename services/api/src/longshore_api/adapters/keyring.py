@@ -146,6 +146,8 @@ class Keyring:
 
     async def _verified(self, shown: str, address: str) -> str:
         """The id of what is shown, after looking at its secret; takes as long whether the id is known or not."""
+        if not shown:
+            raise Denied("show an api secret: Authorization: Bearer <api secret>; an admin makes one for you")
         began = self._clock.steady()
         if (wait := self._guesses.wait(address, began)) > 0:
             raise TooMany(wait)
