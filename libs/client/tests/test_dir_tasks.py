@@ -15,93 +15,15 @@ from longshore.dir import places
 from longshore.dir.contents import Guard
 from longshore.dir.fetching import get, safe, unfetched
 from longshore.dir.marker import Home, Marker
-from longshore.dir.places import Shelf
 from longshore.dir.sending import LARGE
-from longshore.dir.submitting import Outcome, Submitting, Wanted, summed
+from longshore.dir.submitting import summed
 from longshore.dir.tending import prune, standings
-from longshore.reader import Reader
 from longshore.writer import Writer
 from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import BadInput, Refused, Unreachable
 from longshore_common.log import Entry
-from longshore_common.model import TaskSpec
-from longshore_data import uri
-from longshore_data.meter import Limits
-from longshore_data.storage import Storage
-from longshore_data.transfer import Transfer
 
-
-class World:
-    """A log, an api that knows its submissions, a store, and a user."""
-
-    def __init__(self, root: Path, profile: Any, api: Any) -> None:
-        self.root, self.profile, self.api = root, profile, api
-        self.hub = Hub()
-        self.states: dict[str, str] = {}
-        self.answers: dict[int, dict[str, Any]] = {}
-        self.storage = Storage({})
-        self.shelf = Shelf(self.storage, Limits(8))
-        self.reader = Reader(profile, Bookmark(None))
-        self.transport = self.hub.connect("user", "ada")
-        self.writer = Writer(profile, Bookmark(None), transport=self.transport)
-        api.routes["/tasks"] = self._tasks
-        for number in range(1, 200):
-            api.routes[f"/submissions/{number}"] = lambda _, number=number: self._submission(number)
-            api.routes[f"/tasks/{number}.0"] = lambda _, number=number: self._task(f"{number}.0")
-
-    def _submission(self, number: int) -> dict[str, Any]:
-        return {"id": number, "size": 1, "status": "accepted", **self.answers.get(number, {})}
-
-    def _task(self, name: str) -> dict[str, Any]:
-        return {"id": name, "state": self.states.get(name, "queued"), "command": ["run", "it"], "user": "ada"}
-
-    def _tasks(self, query: dict[str, str]) -> dict[str, Any]:
-        return {"items": [self._task(name) for name in query["ids"].split(",")], "next": None}
-
-    def wanted(self, **more: Any) -> Wanted:
-        said = {
-            "image": "tool:1",
-            "command": ("run", "it"),
-            "store": f"file://{self.root}/store/",
-            "batch": "b",
-            **more,
-        }
-        return Wanted(**said)
-
-    async def submit(self, *homes: Home, **more: Any) -> list[Outcome]:
-        work = Submitting(self.writer, self.reader, self.shelf, self.wanted(**more))
-        return await work.many(homes, lambda _: None)
-
-    def spec(self, number: int = -1) -> TaskSpec:
-        return self.hub.records[number].event.body.spec
-
-    async def staged(self, spec: TaskSpec, name: str = "rundir") -> Path:
-        """What an agent makes of the mounts of a task."""
-        base = self.root / name
-        base.mkdir()
-        transfer = Transfer(self.storage, Limits(4))
-        for mount in spec.mounts:
-            place = base / mount.path.removeprefix("/rundir").lstrip("/")
-            scratch = self.root / "scratch"
-            scratch.mkdir()
-            await transfer.bring([uri.source(mount.uri)], str(scratch))
-            if mount.directory:
-                scratch.rename(base) if not os.listdir(base) else None
-            else:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                next(scratch.iterdir()).rename(place)
-                scratch.rmdir()
-        await transfer.close()
-        return base
-
-    def results(self, home: Home) -> Path:
-        folder = Path(str(places.at(home.known().place).results).removeprefix("file://"))
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def stored(self) -> list[str]:
-        store = self.root / "store"
-        return sorted(str(p.relative_to(store)) for p in store.rglob("*") if p.is_file())
+from .dir_world import World, directory, same_tree
 
 
 @pytest.fixture
@@ -110,26 +32,6 @@ async def world(tmp_path: Path, profile: Any, api: Any) -> AsyncIterator[World]:
     yield made
     made.reader.close()
     await made.storage.close()
-
-
-def directory(world: World, name: str = "case", **files: str | bytes) -> Home:
-    root = world.root / name
-    root.mkdir()
-    for path, content in (files or {"in.txt": "one"}).items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return Home(root)
-
-
-def same_tree(one: Path, other: Path) -> None:
-    def tree(root: Path) -> dict[str, Any]:
-        return {
-            str(p.relative_to(root)): os.readlink(p) if p.is_symlink() else p.read_bytes() if p.is_file() else None
-            for p in root.rglob("*")
-            if ".longshore" not in str(p.relative_to(root))
-        }
-
-    assert tree(one) == tree(other)
 
 
 async def test_a_directory_becomes_a_task_that_has_its_files_in_rundir(world):
@@ -184,7 +86,7 @@ async def test_what_is_large_is_sent_once_for_all_directories(world):
     outcomes = await world.submit(*homes)
     assert [one.result for one in outcomes] == ["submitted"] * 5
     assert sum(one.known for one in outcomes) == 4 * LARGE
-    assert [path for path in world.stored() if path.endswith("/data")] == [
+    assert [path for path in await world.stored() if path.endswith("/data")] == [
         f"ada/contents/{homes[0].known().shared[0]}/data"
     ]
     assert {one.task for one in outcomes} == {f"{k}.0" for k in range(1, 6)}
@@ -286,7 +188,7 @@ async def test_cut_off_while_sending_it_goes_on_in_the_same_place(world, monkeyp
     assert one.ok
     assert home.known().place == begun.place
     assert home.known().shared != begun.shared
-    assert len([path for path in world.stored() if path.endswith("/data")]) == 1
+    assert len([path for path in await world.stored() if path.endswith("/data")]) == 1
     same_tree(home.path, await world.staged(world.spec()))
 
 
@@ -296,7 +198,7 @@ async def test_a_refused_submission_leaves_nothing_and_may_be_made_anew(world):
     (one,) = await world.submit(home)
     assert (one.result, one.exit_code) == ("failed", 1)
     assert "viewers" in one.text
-    assert (home.read(), world.stored()) == (None, [])
+    assert (home.read(), await world.stored()) == (None, [])
     (one,) = await world.submit(home)
     assert one.task == "2.0"
 
@@ -403,7 +305,7 @@ async def test_what_runs_is_not_pruned_and_what_ended_may_be_submitted_anew(worl
         await prune(await standing(world, home), world.shelf, fetched_only=True)
     await get(home, home.known(), world.shelf)
     assert await prune(await standing(world, home), world.shelf, fetched_only=True) == 2 - 1
-    assert world.stored() == []
+    assert await world.stored() == []
     assert home.retired()
     assert (home.path / "out").read_text() == "x"
     (one,) = await world.submit(home)
@@ -415,9 +317,9 @@ async def test_a_shared_content_goes_with_its_last_user(world):
     await world.submit(one, other)
     world.states = {"1.0": "failed", "2.0": "cancelled"}
     await prune(await standing(world, one), world.shelf)
-    assert [path for path in world.stored() if path.endswith("/data")]
+    assert [path for path in await world.stored() if path.endswith("/data")]
     await prune(await standing(world, other), world.shelf)
-    assert world.stored() == []
+    assert await world.stored() == []
     assert (
         not any((world.root / "store/ada/contents").iterdir()) if (world.root / "store/ada/contents").exists() else True
     )

@@ -99,9 +99,12 @@ class Home:
             raise NotFound("its submission was cut off: repeat the same `longshore dir submit`")
         return found
 
-    def write(self, marker: Marker) -> None:
-        """Have this marker on disk when it returns, whole or not at all."""
-        self._write(_TASK, marker)
+    def write(self, marker: Marker, *, durable: bool = False) -> None:
+        """Have this marker, whole or not at all; with `durable` also after a power cut.
+
+        Only a wish must be: without an earlier marker something lies in storage in vain, and a later one comes of the wish.
+        """
+        self._write(_TASK, marker, durable=durable)
 
     def files(self) -> Files:
         """What was sent and fetched so far."""
@@ -109,7 +112,7 @@ class Home:
 
     def write_files(self, files: Files) -> None:
         """Remember what was sent and fetched."""
-        self._write(_FILES, files)
+        self._write(_FILES, files, durable=False)
 
     def retire(self, marker: Marker) -> None:
         """It is no task any more, and may become one again; the old marker is kept under `past` for people."""
@@ -117,7 +120,6 @@ class Home:
         past.mkdir(exist_ok=True)
         (self._own / _TASK).replace(past / f"{marker.task or marker.key}.json")
         (self._own / _FILES).unlink(missing_ok=True)
-        _sync(self._own)
 
     def retired(self) -> bool:
         """Whether it was a task that is removed, and is none now."""
@@ -155,16 +157,18 @@ class Home:
                 f"{file} is damaged ({err}): see `longshore task list` for its task, and move it away"
             ) from err
 
-    def _write(self, name: str, what: msgspec.Struct) -> None:
+    def _write(self, name: str, what: msgspec.Struct, *, durable: bool) -> None:
         part = self._own / f"{name}.part"
         try:
             self._own.mkdir(exist_ok=True)
             with part.open("wb") as out:
                 out.write(msgspec.json.encode(what) + b"\n")
                 out.flush()
-                os.fsync(out.fileno())
+                if durable:
+                    os.fsync(out.fileno())
             part.replace(self._own / name)
-            _sync(self._own)
+            if durable:
+                _sync(self._own)
         except OSError as err:
             raise Refused(f"{self._own / name} cannot be written: {err.strerror}") from err
 

@@ -26,8 +26,8 @@ from longshore_common.ids import SubmissionId, task_id
 from longshore_data.parallel import each
 from longshore_data.store import StoreError
 
-#: Directories at once; packing keeps a processor busy.
-WIDTH: Final = 4
+#: Directories at once: most of the time they wait for disks and answers.
+WIDTH: Final = 16
 #: Looks for the answer to a submission, and seconds between them.
 _LOOKS: Final = 40
 _PAUSE: Final = 0.05
@@ -140,8 +140,7 @@ class Submitting:
         found = await asyncio.to_thread(look, home, wanted.guard)
         key = begun.key if begun is not None else new_key()
         own = places.own(wanted.store, self.writer.profile.user, key)
-        if begun is not None and begun.place != str(own.place):
-            await self.shelf.remove(places.at(begun.place), begun.shared)
+        notes = await self._moved(begun, own) if begun is not None else []
         marker = Marker(
             key=key, place=str(own.place), user=self.writer.profile.user, stack=self.writer.profile.api_url,
             batch=wanted.batch, image=wanted.image, command=wanted.command,
@@ -156,12 +155,23 @@ class Submitting:
         for digest in before.difference(sent.shared):
             await self.shelf.unshare(own, digest)
         event = self._wish(home, own, marker, sent)
-        home.write_files(Files(sent=sent.files))
         marker = msgspec.structs.replace(marker, digest=sent.digest, shared=sent.shared, wish=event)
-        home.write(marker)
+        await asyncio.to_thread(_promise, home, marker, Files(sent=sent.files))
         task = await self._sent(home, marker, event)
-        text = f"without {len(found.special)} sockets, pipes or devices" if found.special else ""
-        return Outcome(directory=str(home), result="submitted", task=task, text=text, sent=sent.bytes, known=sent.known)
+        notes += [f"without {len(found.special)} sockets, pipes or devices"] if found.special else []
+        return Outcome(
+            directory=str(home), result="submitted", task=task, text="; ".join(notes), sent=sent.bytes, known=sent.known
+        )
+
+    async def _moved(self, begun: Marker, own: places.Own) -> list[str]:
+        """What was begun elsewhere is removed there; a note if that cannot be."""
+        if begun.place == str(own.place):
+            return []
+        try:
+            await self.shelf.remove(places.at(begun.place), begun.shared)
+        except StoreError as err:
+            return [f"what was begun at {begun.place} is left there ({said(err)})"]
+        return []
 
     def _wish(self, home: Home, own: places.Own, marker: Marker, sent: Sent) -> TasksSubmitted:
         spec = task_of(home.path.name, own, self.wanted, sent)
@@ -176,12 +186,20 @@ class Submitting:
         except Unreachable as err:
             self._away = Unreachable(f"{said(err)}; what was sent is kept: repeat the same command")
             raise self._away from err
+        except (Refused, BadInput):
+            await self._forget(home, marker)
+            raise
         if receipt.id is None:
             self._away = Unreachable("the log is away; what was sent is kept: repeat the same command")
             raise self._away
         task = await self._judged(home, marker, receipt.id)
         home.write(msgspec.structs.replace(marker, task=task, wish=None))
         return task
+
+    async def _forget(self, home: Home, marker: Marker) -> None:
+        """It is no task and will be none: nothing is left in storage, and it may be submitted in other words."""
+        await self.shelf.remove(places.at(marker.place), marker.shared)
+        home.retire(marker)
 
     async def _judged(self, home: Home, marker: Marker, submission: int) -> str:
         """The task's id: that of an earlier submission of the same key, if this is a repeat. `Refused` with the reason."""
@@ -191,14 +209,18 @@ class Submitting:
             except Unreachable:
                 break  # the log has it; what becomes of it `longshore dir status` tells
             if found.status == "rejected":
-                await self.shelf.remove(places.at(marker.place), marker.shared)
-                home.retire(marker)
+                await self._forget(home, marker)
                 raise Refused(f"refused: {found.reason}")
             if found.status != "submitted":
                 submission = found.duplicate_of or submission
                 break
             await asyncio.sleep(_PAUSE)
         return task_id(SubmissionId(submission), 0)
+
+
+def _promise(home: Home, marker: Marker, files: Files) -> None:
+    home.write_files(files)
+    home.write(marker, durable=True)
 
 
 def look(home: Home, guard: Guard) -> Contents:
