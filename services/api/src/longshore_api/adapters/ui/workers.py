@@ -107,9 +107,15 @@ async def worker(
     running = await seen.reader.tasks(Selection(worker=name, states=tuple(ON_WORKER)), _TASKS)
     details = await seen.reader.details(running[:_TASKS])
     visitor = request.scope["user"]
+    minutes = [
+        (float(row["minute"]) + 30, msgspec.json.decode(row["sample"]))
+        for row in await house.reader.metrics(name, now - seconds, 20_000)
+    ]
+    if found["worker"].load:
+        minutes.append((now, found["worker"].load))
     values = {
         **found,
-        "charts": _charts(await house.reader.metrics(name, now - seconds, 20_000), now - seconds, now),
+        "charts": _charts(minutes, now - seconds, now),
         "span": span if span in SPANS else "1h",
         "spans": list(SPANS),
         "tasks": [present.task(r, of, whole=False) for r, of in zip(running[:_TASKS], details, strict=True)],
@@ -128,9 +134,7 @@ async def _lines(house: House, name: str) -> list[Any]:
     return told.items[::-1]
 
 
-def _charts(rows: Sequence[Row], begin: float, end: float) -> dict[str, charts.Chart]:
-    minutes = [(float(row["minute"]) + 30, msgspec.json.decode(row["sample"])) for row in rows]
-
+def _charts(minutes: Sequence[tuple[float, Load]], begin: float, end: float) -> dict[str, charts.Chart]:
     def series(of: Callable[[Load], float | None]) -> list[charts.Point]:
         return [(at, of(sample)) for at, sample in minutes]
 

@@ -1,5 +1,5 @@
 // Buttons: what they ask for is sent, what became of it is told in a note, and the page looks again.
-let toasts;
+let toasts, asked = null;
 
 /** A note that passes; a button in it if `more` says what it does. */
 export function tell(text, kind = 'good', more = null) {
@@ -59,11 +59,14 @@ export function act({go, look}) {
   }
 
   addEventListener('submit', async event => {
-    const form = event.target, button = event.submitter;
-    if (!form.matches('form[data-act]') && !button?.hasAttribute('data-act')) return;
+    const form = event.target, button = event.submitter, here = form.matches('form[data-act]');
+    const question = asked === button ? null : button?.dataset.sure;
+    asked = null;
+    if (!here && !question) return;
     event.preventDefault();
-    const question = button?.dataset.sure;
     if (question && !await sure(question, button.textContent)) return;
-    await run(form, button);
+    if (here) { await run(form, button); return; }
+    asked = button;
+    form.requestSubmit(button);
   });
 }
