@@ -115,7 +115,7 @@ def test_what_runs_can_be_cancelled_and_is_not_pruned(stack: Stack, work: Path) 
     os.chdir(directory(work, "long", x="x"))
     said = say(stack, "submit", IMAGE, "sh", "-c", "echo early > early; sleep 60")
     assert said.code == 0, said
-    stack.until(lambda: say(stack, "status").out == "running\n")
+    stack.until(lambda: say(stack, "status").out.startswith("running"))
     refused = say(stack, "prune", "--yes")
     assert (refused.code, "running and would fail" in refused.err) == (1, True)
     early = say(stack, "get")
@@ -124,6 +124,29 @@ def test_what_runs_can_be_cancelled_and_is_not_pruned(stack: Stack, work: Path) 
     stack.until(lambda: say(stack, "status").out.startswith("cancelled"))
     assert say(stack, "cancel").code == 1
     assert say(stack, "prune", "--yes").code == 0
+
+
+def test_over_http_alone_it_is_the_same(stack: Stack, work: Path) -> None:
+    alone = Stack(stack.root)
+    alone.environ = stack.environ | {"LONGSHORE_HTTP": "1"}
+    os.chdir(directory(work, "far", x="abc"))
+    said = say(alone, "submit", "--env", "WORD=a b", IMAGE, "sh", "-c", "sleep 1; echo $WORD $(cat x) > y")
+    assert said.code == 0, said
+    got = say(alone, "get", "--wait", "--json")
+    assert got.code == 0, got
+    assert (work / "far/y").read_text() == "a b abc\n"
+    assert (say(alone, "prune", "--older-than", "1h", "--yes").err, say(alone, "status").out) == (
+        "longshore: there is nothing to remove\n", "succeeded\n",
+    )  # fmt: skip
+    assert say(alone, "prune", "--older-than", "0s", "--yes").code == 0
+
+
+def test_what_waits_says_for_what(stack: Stack, work: Path) -> None:
+    os.chdir(directory(work, "greedy", x="x"))
+    assert say(stack, "submit", "--cores", "999", IMAGE, "true").code == 0
+    stack.until(lambda: say(stack, "status").out.startswith("queued: "))
+    assert "999" in say(stack, "status").out
+    assert say(stack, "cancel").code == 0
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,11 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no talk")]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="go on until the attempt has ended")]
 Stderr = Annotated[bool, typer.Option("--stderr", help="what it wrote to stderr")]
 Force = Annotated[bool, typer.Option("--force", help="also over files that were changed here")]
+Older = Annotated[
+    str | None,
+    typer.Option("--older-than", metavar="TIME", help="only those whose task ended so long ago, such as 30d"),
+]
+First = Annotated[bool, typer.Option("--wait", help="until its task has ended")]
 Kill = Annotated[bool, typer.Option("--kill", help="at once, without time to clean up")]
 Fetched = Annotated[bool, typer.Option("--downloaded-only", help="only if everything it left was fetched")]
 Unknown = Annotated[bool, typer.Option("--force", help="also if nobody knows whether its task has ended")]
@@ -132,14 +137,16 @@ def get(  # noqa: PLR0913 -- one per option
     directories: Directories = None,
     change: Change = None,
     many: Many = None,
+    wait: First = False,
     force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Fetch what its task left and is new; a file that was changed here is kept, and told."""
-    from longshore.cli.tending_directories import fetched
+    from longshore.cli.tending_directories import Fetch, fetched
 
-    return fetched([*(change or []), *(directories or [])], many, force=force, quiet=quiet, as_json=as_json)
+    how = Fetch(wait=wait, force=force, quiet=quiet, as_json=as_json)
+    return fetched([*(change or []), *(directories or [])], many, how)
 
 
 def cancel(*, directories: Directories = None, change: Change = None, many: Many = None, kill: Kill = False) -> int:
@@ -162,11 +169,12 @@ def prune(  # noqa: PLR0913 -- one per option
     change: Change = None,
     many: Many = None,
     downloaded_only: Fetched = False,
+    older_than: Older = None,
     force: Unknown = False,
     yes: Yes = False,
 ) -> int:
     """Remove what is stored for it, here nothing; it may be submitted anew then. Refused while its task runs."""
-    from longshore.cli.tending_directories import pruned
+    from longshore.cli.tending_directories import Prune, pruned
 
-    chosen = [*(change or []), *(directories or [])]
-    return pruned(chosen, many, fetched_only=downloaded_only, force=force, yes=yes)
+    how = Prune(fetched_only=downloaded_only, older_than=older_than, force=force, yes=yes)
+    return pruned([*(change or []), *(directories or [])], many, how)

@@ -6,7 +6,7 @@ What must not enter: which words there are (`dir`), how any of it is done (`long
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,25 +18,44 @@ from longshore.dir.fetching import Got, get
 from longshore.dir.marker import Home, Marker
 from longshore.dir.places import Shelf
 from longshore.dir.tending import Standing, prune, standings
-from longshore.quantities import shown_size
-from longshore_common.errors import BadInput
+from longshore.quantities import about, duration, shown_size
+from longshore.records import Task
+from longshore_common.clock import SystemClock
+from longshore_common.errors import BadInput, LongshoreError
 from longshore_common.events import CancelRequested, RetryRequested
 from longshore_common.ids import TaskRange
+
+#: Seconds for which a dispatcher is asked why.
+_ASK: Final = 3.0
 
 
 def stood(words: Sequence[str], many: str | None, *, as_json: bool) -> int:
     """Print how these stand; the exit code."""
     homes = chosen(words, many)
     each = Each(len(homes), as_json=as_json)
-    shown = list(tasks_of(each, homes, Door()))
+    door = Door()
+    shown = list(tasks_of(each, homes, door))
     if as_json:
         raw_lines(msgspec.json.encode(_record(one)) for one in shown)
     elif len(homes) == 1:
         for one in shown:
-            data(one.known.state + (f": {one.known.reason}" if one.known.reason else ""))
+            data(one.known.state + _why(door, one.known))
     else:
         table(("task", "state", "directory", "reason"), (_row(one) for one in shown))
     return each.code
+
+
+def _why(door: Door, task: Task) -> str:
+    """Why it ended so, or what it waits for and how long it may take, as far as a dispatcher says."""
+    if task.ended:
+        return f": {task.reason}" if task.reason else ""
+    try:
+        said = door.write(lambda writer: writer.explain("task", task.id), deadline=_ASK)
+    except LongshoreError:
+        return ""
+    text = "; ".join(reason.text for reason in said.reasons[:2])
+    eta = f"; it {said.eta.what}s in about {about(said.eta.seconds)}" if said.eta else ""
+    return f": {text}{eta}" if text or eta else ""
 
 
 def _row(one: Standing) -> tuple[object, ...]:
@@ -93,18 +112,32 @@ def logged(words: Sequence[str], many: str | None, stream: str, *, follow: bool)
     return each.code
 
 
-def fetched(words: Sequence[str], many: str | None, *, force: bool, quiet: bool, as_json: bool) -> int:
-    """Fetch what is new of these; the exit code."""
-    homes = chosen(words, many)
-    each = Each(len(homes), as_json=as_json)
-    ready = list(tasks_of(each, homes, Door()))
+class Fetch(NamedTuple):
+    """How to fetch."""
+
+    wait: bool
+    force: bool
+    quiet: bool
+    as_json: bool
+
+
+def fetched(words: Sequence[str], many: str | None, how: Fetch) -> int:
+    """Fetch what is new of these, each once its task has ended if that is waited for; the exit code."""
+    homes, door = chosen(words, many), Door()
+    each = Each(len(homes), as_json=how.as_json)
+    ready = list(tasks_of(each, homes, door))
+    if how.wait and any(not one.known.ended for one in ready):
+        from longshore.cli.waits import wait_for
+
+        wait_for(door, tuple(range_of(one.marker.task) for one in ready), timeout=None, quiet=how.quiet)
+        ready = standings([(one.home, one.marker) for one in ready], door.reader)
 
     async def work(shelf: Shelf) -> None:
         for one in ready:
             with each.telling(one.home):
                 with one.home.locked():
-                    got = await get(one.home, one.marker, shelf, force=force)
-                _tell_got(each, one, got, quiet=quiet)
+                    got = await get(one.home, one.marker, shelf, force=how.force)
+                _tell_got(each, one, got, quiet=how.quiet)
 
     asyncio.run(with_shelf(work))
     return each.code
@@ -165,7 +198,16 @@ def _wished(
     return each.code
 
 
-def pruned(words: Sequence[str], many: str | None, *, fetched_only: bool, force: bool, yes: bool) -> int:
+class Prune(NamedTuple):
+    """What to remove, and how."""
+
+    fetched_only: bool
+    older_than: str | None
+    force: bool
+    yes: bool
+
+
+def pruned(words: Sequence[str], many: str | None, how: Prune) -> int:
     """Remove what is stored for these; the exit code."""
     homes = chosen(words, many)
     each = Each(len(homes))
@@ -175,21 +217,32 @@ def pruned(words: Sequence[str], many: str | None, *, fetched_only: bool, force:
             found.append((home, marker))
         elif not home.retired():
             each.tell(home, "it was not submitted", 1)
-    if not found:
+    ready = _old(standings(found, Door().reader), how.older_than) if found else []
+    if not ready:
+        note("there is nothing to remove")
         return each.code
-    if not yes and not _agreed(f"remove what is stored for {len(found)} director{'y' if len(found) == 1 else 'ies'}?"):
+    if not how.yes and not _agreed(
+        f"remove what is stored for {len(ready)} director{'y' if len(ready) == 1 else 'ies'}?"
+    ):
         note("nothing was removed")
         return 1
-    ready = standings(found, Door().reader)
 
     async def work(shelf: Shelf) -> None:
         for one in ready:
             with each.telling(one.home):
-                gone = await prune(one, shelf, fetched_only=fetched_only, force=force)
+                gone = await prune(one, shelf, fetched_only=how.fetched_only, force=how.force)
                 note(f"{relative(one.home)}: {gone} files removed from storage")
 
     asyncio.run(with_shelf(work))
     return each.code
+
+
+def _old(found: list[Standing], older_than: str | None) -> list[Standing]:
+    """Those whose task ended so long ago."""
+    if older_than is None:
+        return found
+    since = SystemClock().now() - duration(older_than)
+    return [o for o in found if o.task and o.task.ended_at is not None and o.task.ended_at.timestamp() < since]
 
 
 def _agreed(question: str) -> bool:
