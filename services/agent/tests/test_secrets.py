@@ -16,6 +16,7 @@ from longshore_data.sealing import seal
 
 from .conftest import until
 from .engine import IMAGE, engine_image  # noqa: F401
+from .storage import Server
 
 VALUE = "geheim'; $(touch /tmp/x) \"ü\nzweite Zeile\\ "
 
@@ -278,3 +279,88 @@ async def test_a_container_without_its_secret_does_not_start(yard, key, engine_i
     end = await yard.ended(name, 60)
     assert (end.outcome, end.cause) == ("failed", "launch")
     assert "longshore secret share TOKEN" in end.reason
+
+
+# --- storage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path):
+    """An S3 server that knows one pair of keys, and refuses all others."""
+    (tmp_path / "s3/lab").mkdir(parents=True)
+    server = Server("rclone", tmp_path / "s3").start()
+    yield server
+    server.stop()
+
+
+async def published(yard, name):
+    await until(lambda: [d for r in yard.events(e.AttemptsReported) for d in r.delivered] or yard.ends(name), 60)
+    await yard.signal("publish", name)
+    return await yard.ended(name, 60)
+
+
+COPY = ("sh", "-c", 'tr a-z A-Z <"$INPUT/in.txt" >"$OUTPUT/o.txt"')
+PLACES = {"inputs": ("s3://lab/in.txt",), "output": "s3://lab/out/"}
+
+
+async def test_credentials_among_the_secrets_of_a_task_reach_its_storage_and_are_nobody_elses(
+    yard, key, store, tmp_path
+):
+    (tmp_path / "s3/lab/in.txt").write_text("hello")
+    await yard.start_agent(environ={"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "not-these"})
+    await told(yard, gives(box(key, store.environ, store=True)), until_held=("u/TOKEN",))
+    (name,) = await yard.assign(*COPY, **PLACES, secrets=("TOKEN",))
+    end = await published(yard, name)
+    assert end.outcome == "succeeded", end
+    assert (tmp_path / "s3/lab/out/o.txt").read_text() == "HELLO"
+    assert yard.agents[0].transfers.stager.storage._own == {}
+    wrong = {**store.environ, "AWS_SECRET_ACCESS_KEY": "wrong"}
+    await yard.tell(gives(box(key, wrong, store=True)))
+    (refused,) = await yard.assign(*COPY, **PLACES, secrets=("TOKEN",))
+    end = await yard.ended(refused, 60)
+    assert (end.outcome, end.cause) == ("failed", "stage-in"), end
+
+
+async def test_a_secret_that_is_no_credential_for_storage_changes_nothing_there(yard, key, store, tmp_path):
+    (tmp_path / "s3/lab/in.txt").write_text("hello")
+    await yard.start_agent(environ=store.environ)
+    await told(yard, gives(box(key, {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})), until_held=("u/TOKEN",))
+    (name,) = await yard.assign(*COPY, **PLACES, secrets=("TOKEN",))
+    assert (await published(yard, name)).outcome == "succeeded"
+
+
+async def test_what_was_fetched_with_a_users_credentials_is_lent_to_no_other(yard, key, store, tmp_path):
+    (tmp_path / "s3/lab/ref.txt").write_text("mine")
+    await yard.start_agent()
+    await told(yard, gives(box(key, store.environ, store=True)), until_held=("u/TOKEN",))
+    (name,) = await yard.assign(
+        "sh", "-c", 'cat "$RESOURCE/ref.txt"', resources=("s3://lab/ref.txt",), secrets=("TOKEN",)
+    )
+    assert (await yard.ended(name, 60)).stdout.tail == "mine"
+    (other,) = await yard.assign("sh", "-c", 'cat "$RESOURCE/ref.txt"', resources=("s3://lab/ref.txt",))
+    assert (await yard.ended(other, 60)).cause == "stage-in"
+
+
+async def test_objects_are_fetched_by_signed_addresses(yard, key, store, tmp_path):
+    from longshore_data import grants
+
+    (tmp_path / "s3/lab/in put.txt").write_text("by address")
+    granted = grants.presigned(("s3://lab/in put.txt",), 600, "", store.environ, 1000.0)
+    await yard.start_agent()
+    await told(yard, gives(box(key, granted.values, store=True)), until_held=("u/TOKEN",))
+    (name,) = await yard.assign(
+        "sh", "-c", 'cat "$INPUT/in put.txt"', inputs=("s3://lab/in put.txt",), secrets=("TOKEN",)
+    )
+    end = await yard.ended(name, 60)
+    assert (end.outcome, end.stdout and end.stdout.tail) == ("succeeded", "by address"), end
+    (other,) = await yard.assign("true", inputs=("s3://lab/in put.txt",))
+    assert (await yard.ended(other, 60)).cause == "stage-in"
+
+
+async def test_credentials_that_expired_before_staging_fail_for_good(yard, key, store):
+    await yard.start_agent()
+    await told(yard, gives(box(key, store.environ, store=True, expires=1000.0)), until_held=("u/TOKEN",))
+    (name,) = await yard.assign(*COPY, **PLACES, secrets=("TOKEN",))
+    end = await yard.ended(name, 60)
+    assert (end.cause, end.definite) == ("stage-in", True), end
+    assert "expired" in end.reason

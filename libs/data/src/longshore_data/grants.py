@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from longshore_common.errors import BadInput, Refused, Unreachable
 from longshore_data import uri
+from longshore_data.storage import ADDRESSES
 from longshore_data.stores.s3_client import CONNECT, S3Settings
 from longshore_data.uri import Location
 
@@ -27,8 +28,6 @@ _NOT_THERE: Final = frozenset(
 )
 _READ: Final = ("s3:GetObject",)
 _WRITE: Final = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
-#: The variable that holds signed addresses, as JSON by the URI of the object.
-ADDRESSES: Final = "SIGNED_ADDRESSES"
 
 
 class Asked(NamedTuple):

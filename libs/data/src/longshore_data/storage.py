@@ -3,8 +3,12 @@
 What must not enter: what is moved, and where to.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from longshore_data.remotes import Remotes
 from longshore_data.store import Store
@@ -12,6 +16,23 @@ from longshore_data.uri import Location
 
 if TYPE_CHECKING:
     from longshore_data.stores.rclone_daemon import RcloneDaemon
+
+
+#: The variable that holds signed addresses, as JSON by the URI of the object.
+ADDRESSES: Final = "SIGNED_ADDRESSES"
+
+
+class _Own:
+    """A store of `s3://` for those who act with these variables; open while any of them does."""
+
+    def __init__(self, owner: "Storage", values: Mapping[str, str]) -> None:
+        self.owner, self.values = owner, values
+        self.users = 0
+        self.store: Store | None = None
+
+
+#: With which variables the work of this context reaches `s3://`, if not with those of the process.
+_ACTING: Final[ContextVar[_Own | None]] = ContextVar("acting", default=None)
 
 
 class Storage:
@@ -25,6 +46,30 @@ class Storage:
         self._stores: dict[str, Store] = dict(stores or {})
         self._former: list[Store] = []
         self._rclone: RcloneDaemon | None = None
+        self._own: dict[tuple[tuple[str, str], ...], _Own] = {}
+
+    @asynccontextmanager
+    async def acting(self, values: Mapping[str, str]) -> AsyncIterator[None]:
+        """Whatever is asked of `s3://` inside is asked with these variables (AWS_…, signed addresses) and no others."""
+        key = tuple(sorted(values.items()))
+        own = self._own.setdefault(key, _Own(self, values))
+        own.users += 1
+        token = _ACTING.set(own)
+        try:
+            yield
+        finally:
+            _ACTING.reset(token)
+            own.users -= 1
+            if not own.users:
+                del self._own[key]
+                if own.store is not None:
+                    await own.store.close()
+
+    @property
+    def acts(self) -> bool:
+        """Whether this context reaches `s3://` with variables of its own: what it may see, others may not."""
+        own = _ACTING.get()
+        return own is not None and own.owner is self
 
     @property
     def remotes(self) -> Remotes:
@@ -44,6 +89,9 @@ class Storage:
 
     def of(self, place: Location) -> Store:
         """The store of this place; `BadInput` if its scheme is neither built in nor a remote."""
+        if place.scheme == "s3" and (own := _ACTING.get()) is not None and own.owner is self:
+            own.store = own.store or _s3_as(self._environ, own.values)
+            return own.store
         if (store := self._stores.get(place.scheme)) is None:
             opener = _OPENERS.get(place.scheme, _remote)
             store = self._stores[place.scheme] = opener(self, place.scheme)
@@ -81,6 +129,24 @@ def _s3(storage: Storage, scheme: str) -> Store:
     if scheme in storage.remotes.names:
         return S3Store(S3Settings.from_remote(storage.remotes.section(scheme)))
     return S3Store(S3Settings.from_environ(storage._environ))
+
+
+def _s3_as(environ: Mapping[str, str], values: Mapping[str, str]) -> Store:
+    """As somebody else than the process: nothing of its keys, nor of where they count, is left."""
+    from longshore_data.stores.s3 import S3Store
+    from longshore_data.stores.s3_client import S3Settings
+
+    kept = environ
+    if "AWS_ACCESS_KEY_ID" in values:
+        kept = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+    s3 = S3Store(S3Settings.from_environ({**kept, **values}))
+    if ADDRESSES not in values:
+        return s3
+
+    from longshore_data.stores.http import HttpStore
+    from longshore_data.stores.s3_signed import SignedStore
+
+    return SignedStore(msgspec.json.decode(values[ADDRESSES], type=dict[str, str]), HttpStore(environ), s3)
 
 
 def _http(storage: Storage, scheme: str) -> Store:

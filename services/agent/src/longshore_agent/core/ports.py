@@ -4,7 +4,8 @@ Paths are absolute strings of this host. What must not enter: how bytes are move
 repeats what `retriable` allows), the order of phases.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from longshore_agent.core.attempt import Published
@@ -127,6 +128,10 @@ class Stager(Protocol):
 
     async def spare(self) -> bool:
         """This host's disk is full: give up what is only kept; whether that was anything."""
+        ...
+
+    def acting(self, values: Mapping[str, str]) -> AbstractAsyncContextManager[None]:
+        """Storage is reached with these credentials in what is done inside, and with no others."""
         ...
 
     def hold(self, attempt: AttemptId, spec: TaskSpec) -> None:

@@ -134,7 +134,7 @@ class Agent:
         self.secrets = secrets
         self.facts = structs.replace(self.facts, secrets=secrets.load())
         secrets.changed = held
-        self.desk.secrets = secrets.values
+        self.desk.secrets, self.desk.credentials = secrets.values, secrets.storage
 
     async def stop_all(self) -> None:
         """End all attempts and say that this worker leaves; at most 5 s."""

@@ -127,6 +127,10 @@ class Confidences:
         """The variables of the secrets that the tasks of an order name; `Lacking` with the fix if one cannot be had."""
         return {word: value for sheet in self.sheets(order) for word, value in sheet.values.items()}
 
+    def storage(self, order: Order) -> dict[str, str]:
+        """The same of those with which storage is to be reached for them; empty: with this worker's own credentials."""
+        return {word: value for sheet in self.sheets(order) if sheet.store for word, value in sheet.values.items()}
+
     def _sheet(self, kept: Kept) -> Sheet:
         opened = Opener("secret", "longshore secret set").open(kept.box, seed(self.directory, self.creds))
         return confidential.sheet(opened, kept.owner, kept.name)

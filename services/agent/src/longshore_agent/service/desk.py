@@ -55,6 +55,7 @@ class Desk:
         self.full = False  # the disk refused the journal
         self.overdrawn: dict[AttemptId, str] = {}  # who was killed for taking more than it asked for, and why
         self.secrets: Callable[[Order], dict[str, str]] = _no_secrets
+        self.credentials: Callable[[Order], dict[str, str]] = _no_secrets
         self.opened = Opened(dirs.base.parent)
         self.release: Callable[[AttemptId], None] = lambda _: None
         self._turning = False

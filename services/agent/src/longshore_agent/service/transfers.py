@@ -16,6 +16,7 @@ from longshore_agent.adapters.workdirs import Place
 from longshore_agent.core import contract, reuse, verdict
 from longshore_agent.core.attempts import Attempt, changed
 from longshore_agent.core.ports import UNKNOWN, ContainerEngine, ContainerError, Stager, StagingError
+from longshore_agent.service.acting import as_its_user
 from longshore_agent.service.desk import Desk
 from longshore_agent.service.patience import PAUSES, TRIES, Allowance, pause
 from longshore_agent.service.progress import Progress
@@ -111,7 +112,7 @@ class Transfers:
     async def _guarded(self, attempt: Attempt, work: Coroutine[None, None, None]) -> None:
         """A defect of ours fails one attempt, not the agent."""
         try:
-            await work
+            await as_its_user(self.desk, self.stager, attempt, work)
         except StagingError as err:
             self._fail(attempt, err.cause, err.reason, definite=err.definite)
         except ContainerError as err:

@@ -3,9 +3,9 @@
 What must not enter: how one kind of storage moves bytes, phases of attempts, retries over minutes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Final
 
 import structlog
@@ -96,7 +96,7 @@ class StorageStager:
         wishes = [Wish(text, uri.source(text)) for text in spec.resources]
         if not wishes:
             return ()
-        if self.cache is None:
+        if self.cache is None or self.storage.acts:  # what one user may see is not lent to others
             await self._transfer.bring([w.source for w in wishes], directory, meter, "resource")
             return ()
         lent = await self.cache.lend(wishes, attempt, directory, meter, Way(self._transfer, self.meter))
@@ -201,6 +201,10 @@ class StorageStager:
     async def spare(self) -> bool:
         """See the port."""
         return self.cache is not None and await self.cache.spare()
+
+    def acting(self, values: Mapping[str, str]) -> AbstractAsyncContextManager[None]:
+        """See the port."""
+        return self.storage.acting(values)
 
     def hold(self, attempt: AttemptId, spec: TaskSpec) -> None:
         """See the port."""
