@@ -171,15 +171,22 @@ def _of_steps(spec: TaskSpec) -> str:
     if spec.shell:
         return "a step's command is its words: for a shell write sh, -c and the text as three words"
     first = spec.steps[0]
-    if not first.container:
-        return "every step names the container that it runs in: give it one, or submit its command as a task of its own"
     if spec.command != first.command or (spec.container or "") != first.container:
         return "a task of steps has the command and the container of its first step as its own: give it these"
     if any(bool(step.container) != bool(first.container) for step in spec.steps):
         return "some of its steps name a container and some none: give every step one, or none"
     for number, step in enumerate(spec.steps, 1):
-        if found := _of_step(step):
+        if found := _of_step(step) or ("" if first.container else _of_bare(step)):
             return f"step {number}: {found}"
+    return ""
+
+
+def _of_bare(step: Step) -> str:
+    """Without a container there is nothing but the attempt's own directory, of which four folders have names."""
+    for what in ("workdir", "stdin", "stdout", "stderr"):
+        path = clean(getattr(step, what))
+        if path != "/" and not any(below(path, folder) for folder in (INPUT, OUTPUT, TEMP)):
+            return f"{what} {path}: without a container only {INPUT}, {OUTPUT} and {TEMP} are there: choose one below these"
     return ""
 
 

@@ -109,6 +109,13 @@ def stop_signal(name: str) -> int:
     return (signal_number(name) if name else None) or int(signal.SIGTERM)
 
 
+def of_steps(attempt: Attempt, end: Exit) -> str:
+    """Why a task of steps failed, with the number of the step in which it did; empty if it did not."""
+    reason = end.reason or (said(end.code) if end.code else "")
+    number, all_of_them = len(attempt.steps), len(attempt.order.spec.steps)
+    return f"step {number} of {all_of_them}: {reason}" if reason and number and all_of_them > 1 else reason
+
+
 def said(code: int | None) -> str:
     """One line about an exit code."""
     if code is None:

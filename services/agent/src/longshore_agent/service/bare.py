@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from longshore_agent.adapters import host, leftovers, spawner
+from longshore_agent.adapters import host, leftovers, spawner, step_plan
 from longshore_agent.adapters.confinement import Confinement, confined
 from longshore_agent.adapters.journal import Phased
 from longshore_agent.adapters.spawner import Hello, Message
@@ -101,10 +101,13 @@ class BareLane:
         """What the spawner is asked to start."""
         shared, argv = self._of_order(attempt.order)
         spec = attempt.order.spec
+        if spec.steps:
+            argv = step_plan.argv(place)
         own = contract.own_environment(spec, attempt.start, attempt.devices)
         env = contract.environment(shared, attempt.id, attempt.start, place.places, own)
         files = (place.places.temp, place.stdout, place.stderr)
-        request = ("s", attempt.id, argv, env, *files, spec.uid, spec.gid, spec.run_timeout)
+        user = (None, None) if spec.steps else (spec.uid, spec.gid)  # the runner of steps becomes theirs itself
+        request = ("s", attempt.id, argv, env, *files, *user, spec.run_timeout)
         if not more:
             return request
         self._watch()
@@ -126,8 +129,13 @@ class BareLane:
         """Where it shall work: what was staged for it, or a set of empty directories; its user's own if it names one."""
         if self.noop:
             return NOWHERE
-        place = self.desk.dirs.named(attempt.place) if attempt.place else self.desk.dirs.take()
         spec = attempt.order.spec
+        if attempt.place:
+            place = self.desk.dirs.named(attempt.place)
+        else:
+            place = self.desk.dirs.make(f"a-{attempt.id}") if spec.steps else self.desk.dirs.take()
+        if spec.steps:
+            step_plan.write(place, spec)
         if spec.uid is not None or spec.gid is not None:
             for directory in place.places:
                 os.chown(directory, -1 if spec.uid is None else spec.uid, -1 if spec.gid is None else spec.gid)
@@ -242,6 +250,9 @@ class BareLane:
             end = self._as_its_group_says(attempt, end)
         if code or why:
             end = self._with_cause(attempt, end, why)
+        if attempt.order.spec.steps:
+            attempt.steps = step_plan.ends(self.desk.place(attempt))
+            end = end._replace(reason=verdict.of_steps(attempt, end))
         self.desk.over(attempt, end)
 
     def _unconfine(self, attempt: Attempt) -> None:

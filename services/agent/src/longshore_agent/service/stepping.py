@@ -97,14 +97,10 @@ class Stepping:
         if not code and last.cause != "timeout-running" and len(done) < len(steps) and not attempt.unwanted():
             return None
         cause = last.cause if code or last.cause == "timeout-running" else None
-        reason = self._why(attempt, cause) or (verdict.said(code) if code else "")
-        if reason and len(steps) > 1:
-            reason = f"step {len(done)} of {len(steps)}: {reason}"
         peak, cpu = max(s.peak_memory for s in done), sum(s.cpu_seconds for s in done)
-        images = dict.fromkeys(s.image for s in done if s.image)
-        return Exit(
-            code, done[0].started_at, last.ended_at, peak, cpu, cause=cause, reason=reason, image=next(iter(images), "")
-        )
+        end = Exit(code, done[0].started_at, last.ended_at, peak, cpu, cause=cause, reason=self._why(attempt, cause))
+        image = next((s.image for s in done if s.image), "")
+        return end._replace(reason=verdict.of_steps(attempt, end), image=image)
 
     def _exit(self, attempt: Attempt, ended: _Ended) -> Exit:
         """The end of a task without steps."""
