@@ -37,7 +37,7 @@ _MEGABYTE = 1024 * 1024
 class ExecutorSettings(ExecutorSettingsBase):
     """What `--longshore-…` says."""
 
-    batch: str | None = field(default="snakemake", metadata={"help": "The batch of all jobs."})
+    batch: str = field(default="snakemake", metadata={"help": "The batch of all jobs."})
     as_user: bool = field(
         default=False, metadata={"help": "Run jobs with your user and group id; needs an agent that runs as root."}
     )
