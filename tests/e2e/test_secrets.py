@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,9 +31,10 @@ def root():
 def longshore(root):
     """A command line on a stack of its own, with one worker."""
 
-    def say(*words, within=60, ok=True, stdin=b""):
-        environ = {**os.environ, "LONGSHORE_STATE_DIR": str(root / "stack"), "HOME": str(root)}
-        environ |= {"LONGSHORE_WEBHOOK_ALLOW": "127.0.0.0/8"}
+    def say(*words, within=60, ok=True, stdin=b"", **more):
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        environ |= {"LONGSHORE_STATE_DIR": str(root / "stack"), "HOME": str(root)}
+        environ |= {"LONGSHORE_WEBHOOK_ALLOW": "127.0.0.0/8", **more}
         done = subprocess.run(
             [TOOLS / "longshore", *words], env=environ, input=stdin, capture_output=True, timeout=within, check=False
         )
@@ -125,6 +127,56 @@ def test_share_gives_it_only_to_those_that_lack_it_and_delete_takes_it_from_all(
 def test_misuse_names_the_fix(longshore, words, code, said):
     done = longshore(*words, ok=False, stdin=b"x")
     assert (done.returncode, said in done.stderr) == (code, True), done
+
+
+@pytest.fixture(scope="module")
+def store():
+    """A server of S3 and STS, with a bucket and an object in it; the keys of its owner."""
+    from botocore.session import get_session
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([TOOLS / "moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=quiet, stderr=quiet)
+    end = time.monotonic() + 60
+    while True:
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    keys = {"AWS_ACCESS_KEY_ID": "AKIAOWN", "AWS_SECRET_ACCESS_KEY": "Pa55-of-the-test", "AWS_REGION": "us-east-1"}
+    url = f"http://127.0.0.1:{port}"
+    own = {"aws_access_key_id": "AKIAOWN", "aws_secret_access_key": "Pa55-of-the-test", "region_name": "us-east-1"}
+    s3 = get_session().create_client("s3", endpoint_url=url, **own)
+    s3.create_bucket(Bucket="lab")
+    s3.put_object(Bucket="lab", Key="in.txt", Body=b"from afar")
+    yield url, keys, s3
+    process.kill()
+    process.wait(10)
+
+
+def test_temporary_credentials_open_storage_to_tasks_and_the_owners_own_stay_at_home(longshore, root, store):
+    url, keys, s3 = store
+    made = longshore("secret", "s3", "LAB", "--endpoint", url, "--prefix", "s3://lab/", "--for", "1h", **keys)
+    assert made.stdout == b"local-1\n"
+    command = ("--shell", 'tr a-z A-Z <"$INPUT/in.txt" >"$OUTPUT/o.txt"; test "$AWS_ENDPOINT_URL" = ' + url)
+    longshore("submit", "--wait", "--secret", "LAB", "-i", "s3://lab/in.txt", "-o", "s3://lab/out/", *command)
+    assert s3.get_object(Bucket="lab", Key="out/o.txt")["Body"].read() == b"FROM AFAR"
+    nowhere(root)
+    refused = longshore("submit", "--wait", "--retry", "0", "-i", "s3://lab/in.txt", "--", "true", ok=False)
+    assert refused.returncode == 1  # the worker has no credentials of its own
+
+
+def test_signed_addresses_open_single_objects_and_stand_in_no_event(longshore, root, store):
+    url, keys, _ = store
+    longshore("secret", "presign", "ONE", "s3://lab/in.txt", "--endpoint", url, "--for", "1h", **keys)
+    command = ("--shell", 'test "$(cat "$INPUT/in.txt")" = "from afar"')
+    longshore("submit", "--wait", "--secret", "ONE", "-i", "s3://lab/in.txt", *command)
+    for path in (root / "stack").rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert b"X-Amz-Signature=" not in path.read_bytes(), path
 
 
 def test_notifications_reach_a_real_receiver_when_a_batch_has_finished(longshore):
