@@ -13,14 +13,16 @@ import pytest
 from longshore.bookmark import Bookmark
 from longshore.dir import places
 from longshore.dir.contents import Guard
+from longshore.dir.desk import Directories
 from longshore.dir.fetching import get, safe, unfetched
 from longshore.dir.marker import Home, Marker
 from longshore.dir.sending import LARGE
 from longshore.dir.submitting import summed
 from longshore.dir.tending import prune, standings
+from longshore.showing import Rows
 from longshore.writer import Writer
 from longshore_common.adapters.memory_log import Hub
-from longshore_common.errors import BadInput, Refused, Unreachable
+from longshore_common.errors import BadInput, NotFound, Refused, Unreachable
 from longshore_common.log import Entry
 
 from .dir_world import World, directory, same_tree
@@ -203,6 +205,19 @@ async def test_a_refused_submission_leaves_nothing_and_may_be_made_anew(world):
     assert one.task == "2.0"
 
 
+@pytest.mark.parametrize("why", [Refused("viewers submit nothing"), BadInput("one event is too large")])
+async def test_what_the_log_refuses_leaves_nothing_either(world, monkeypatch, why):
+    home = directory(world, **{"big": b"1" * LARGE})
+
+    async def refusing(*_: Any, **__: Any) -> int:
+        raise why
+
+    monkeypatch.setattr(world.transport.log, "append", refusing)
+    (one,) = await world.submit(home)
+    assert (one.result, one.text, one.exit_code) == ("failed", str(why), why.exit_code)
+    assert (home.read(), await world.stored()) == (None, [])
+
+
 async def test_a_file_that_changes_while_it_is_read_is_told(world, monkeypatch):
     home = directory(world, **{"a": "1", "b": "2"})
     real = os.fstat
@@ -359,3 +374,24 @@ async def test_again_makes_another_task_of_what_ended_and_was_fetched(world):
     (one,) = await world.submit(home, again=True, command=("run", "otherwise"))
     assert (one.result, one.task) == ("submitted", "2.0")
     assert "out" in home.files().sent
+
+
+async def test_programs_have_the_same_verbs(world, monkeypatch):
+    home = directory(world)
+    desk = Directories(world.writer, world.reader)
+    (one,) = await desk.submit(
+        [home.path], "tool:1", ["run", "it"], world.store, batch="b", memory="1G", env={"A": "b"}
+    )
+    assert (one.result, world.spec().memory, world.spec().env) == ("submitted", 1 << 30, {"A": "b"})
+    (told,) = await desk.standing(home.path)
+    assert (told.task, told.state, told.command) == ("1.0", "queued", ("run", "it"))
+    (world.results(home) / "out").write_text("x")
+    assert (await desk.get(home.path)).new == 1
+    with pytest.raises(Refused, match="queued"):
+        await desk.prune(home.path)
+    world.states["1.0"] = "succeeded"
+    assert await desk.prune(home.path) == 2
+    with pytest.raises(NotFound, match="not submitted"):
+        await desk.standing(home.path)
+    assert "submitted" in Rows([one])._repr_html_()
+    assert "run it" in told._repr_html_()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from longshore.dir.desk import Directory, DirectoryOptions
     from longshore.dir.fetching import Got
     from longshore.dir.submitting import Outcome
-    from longshore.dir.tending import Standing
+    from longshore.dir.tending import DirectoryTask
 
 R = TypeVar("R")
 
@@ -120,7 +120,7 @@ class Client:
         """See `Directories.get`."""
         return self._run(self._client.directories.get(directory, force=force))
 
-    def directory_standings(self, *directories: "Directory") -> "Rows[Standing]":
+    def directory_standings(self, *directories: "Directory") -> "Rows[DirectoryTask]":
         """See `Directories.standing`."""
         return self._run(self._client.directories.standing(*directories))
 

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from longshore.cli.door import Door
 from longshore.cli.printing import note
 from longshore.dir import marker as markers
-from longshore.dir.desk import shelf
 from longshore.dir.marker import Home, said
 from longshore.dir.places import Shelf
 from longshore.dir.tending import Standing, standings
@@ -119,5 +118,7 @@ def relative(home: Home) -> str:
 
 async def with_shelf(work: Callable[[Shelf], Coroutine[Any, Any, R]]) -> R:
     """Do this with storage as this user has it configured."""
+    from longshore.dir.desk import shelf  # most commands open none
+
     async with shelf() as open_shelf:
         return await work(open_shelf)

@@ -17,7 +17,7 @@ from longshore.dir import marker as markers
 from longshore.dir.fetching import Got, get
 from longshore.dir.marker import Home, Marker
 from longshore.dir.places import Shelf
-from longshore.dir.tending import Standing, prune, standings
+from longshore.dir.tending import Standing, described, prune, standings
 from longshore.quantities import about, duration, shown_size
 from longshore.records import Task
 from longshore_common.clock import SystemClock
@@ -36,7 +36,7 @@ def stood(words: Sequence[str], many: str | None, *, as_json: bool) -> int:
     door = Door()
     shown = list(tasks_of(each, homes, door))
     if as_json:
-        raw_lines(msgspec.json.encode(_record(one)) for one in shown)
+        raw_lines(msgspec.json.encode(described(one)) for one in shown)
     elif len(homes) == 1:
         for one in shown:
             data(one.known.state + _why(door, one.known))
@@ -62,16 +62,6 @@ def _row(one: Standing) -> tuple[object, ...]:
     return one.marker.task, one.known.state, relative(one.home), one.known.reason
 
 
-def _record(one: Standing) -> dict[str, object]:
-    task, marker = one.task, one.marker
-    return {
-        "directory": str(one.home), "task": marker.task or None, "state": task.state if task else "unknown",
-        "reason": task.reason if task else None, "cause": task.cause if task else None,
-        "exit_code": task.exit_code if task else None, "batch": marker.batch, "image": marker.image,
-        "command": marker.command, "stored": marker.place, "fetched": len(one.home.files().fetched),
-    }  # fmt: skip
-
-
 def listed(words: Sequence[str], *, as_json: bool) -> int:
     """Print all that were submitted below these; the exit code."""
     homes = [home for word in words for home in markers.below(word)]
@@ -82,7 +72,7 @@ def listed(words: Sequence[str], *, as_json: bool) -> int:
             found.append((home, marker))
     rows = standings(found, Door().reader)
     if as_json:
-        raw_lines(msgspec.json.encode(_record(one)) for one in rows)
+        raw_lines(msgspec.json.encode(described(one)) for one in rows)
     else:
         table(
             ("directory", "task", "state", "exit_code", "image", "command"),

@@ -13,7 +13,7 @@ from longshore.dir.fetching import Got
 from longshore.dir.marker import Home
 from longshore.dir.places import Shelf
 from longshore.dir.submitting import Outcome, Submitting, Wanted
-from longshore.dir.tending import Standing
+from longshore.dir.tending import DirectoryTask, Standing
 from longshore.reader import Reader
 from longshore.showing import Rows
 from longshore.specs import SpecOptions, batch_name, uri
@@ -62,15 +62,18 @@ class Directories:
             work = Submitting(self._writer, self._reader, open_shelf, wanted)
             return Rows(await work.many(map(Home, directories), lambda _: None))
 
-    async def standing(self, *directories: Directory) -> Rows[Standing]:
-        """How these stand: `task` and `marker` of each. `NotFound` if one was not submitted."""
+    async def standing(self, *directories: Directory) -> Rows[DirectoryTask]:
+        """How these stand. `NotFound` if one was not submitted."""
+        return Rows(map(tending.described, await self._standings(directories)))
+
+    async def _standings(self, directories: Iterable[Directory]) -> list[Standing]:
         known = [(home, home.known()) for home in map(Home, directories)]
-        return Rows(await asyncio.to_thread(tending.standings, known, self._reader))
+        return await asyncio.to_thread(tending.standings, known, self._reader)
 
     async def get(self, directory: Directory, *, force: bool = False) -> Got:
         """Fetch what its task left and is new; `force`: also over what was changed here."""
         home = Home(directory)
-        (one,) = await self.standing(directory)
+        (one,) = await self._standings([directory])
         assert one.known
         with home.locked():
             async with shelf() as open_shelf:
@@ -78,7 +81,7 @@ class Directories:
 
     async def prune(self, directory: Directory, *, fetched_only: bool = False, force: bool = False) -> int:
         """Remove what is stored for it; `Refused` while its task runs. How many files went."""
-        (one,) = await self.standing(directory)
+        (one,) = await self._standings([directory])
         async with shelf() as open_shelf:
             return await tending.prune(one, open_shelf, fetched_only=fetched_only, force=force)
 

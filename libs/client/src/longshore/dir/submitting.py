@@ -18,6 +18,7 @@ from longshore.dir.marker import Files, Home, Marker, said
 from longshore.dir.places import Shelf
 from longshore.dir.sending import RUNDIR, Digests, Sent, send
 from longshore.reader import Reader
+from longshore.records import Record
 from longshore.writer import Writer
 from longshore_common import model as m
 from longshore_common.errors import BadInput, LongshoreError, Refused, Unreachable
@@ -49,7 +50,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     again: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Outcome(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one directory. `sent` and `known`: bytes that were stored, and that were there already."""
 
     directory: str

@@ -8,7 +8,7 @@ from longshore.dir.fetching import unfetched
 from longshore.dir.marker import Home, Marker, said
 from longshore.dir.places import Shelf
 from longshore.reader import Reader
-from longshore.records import Task
+from longshore.records import Record, Task
 from longshore_common.errors import LongshoreError, NotFound, Refused
 
 #: Tasks asked about at once.
@@ -32,6 +32,36 @@ class Standing(NamedTuple):
                 f"task {self.marker.task} of this stack is another one: it was submitted to {self.marker.stack}"
             )
         return self.task
+
+
+class DirectoryTask(Record, frozen=True, kw_only=True):
+    """A directory as a task. `state` is "unknown" if the stack has no such task; `stored`: where its files are, a URI.
+
+    `fetched`: files that came back so far. `task` is None while its submission is cut off.
+    """
+
+    directory: str
+    task: str | None
+    state: str
+    reason: str | None = None
+    cause: str | None = None
+    exit_code: int | None = None
+    batch: str = ""
+    image: str = ""
+    command: tuple[str, ...] = ()
+    stored: str = ""
+    fetched: int = 0
+
+
+def described(one: Standing) -> DirectoryTask:
+    """How it stands, in one record."""
+    task, marker = one.task, one.marker
+    return DirectoryTask(
+        directory=str(one.home), task=marker.task or None, state=task.state if task else "unknown",
+        reason=task.reason if task else None, cause=task.cause if task else None,
+        exit_code=task.exit_code if task else None, batch=marker.batch, image=marker.image, command=marker.command,
+        stored=marker.place, fetched=len(one.home.files().fetched),
+    )  # fmt: skip
 
 
 def standings(homes: Iterable[tuple[Home, Marker]], reader: Reader) -> list[Standing]:
