@@ -162,7 +162,7 @@ class Question(Body, kw_only=True):
 
     id: str = ""
     kind: str = ""
-    body: msgspec.Raw = msgspec.Raw(b"null")
+    body: Any = None
 
 
 class Outcome(Struct, omit_defaults=True):

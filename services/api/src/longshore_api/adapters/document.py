@@ -111,7 +111,7 @@ def _of_handler(operation: dict[str, Any], handler: HTTPRouteHandler, schemas: d
         operation["description"] = handler.fn.__doc__.strip()
     if (takes := handler.opt.get("takes")) is not None:
         schemas |= _schemas([takes])
-        (schema,), _ = msgspec.json.schema_components([takes], ref_template=_REF)
+        (schema,), _ = msgspec.json.schema_components([takes], schema_hook=_anything, ref_template=_REF)
         content: dict[str, Any] = {"schema": schema}
         if (example := EXAMPLES.get(getattr(takes, "__name__", "CancelRequested"))) is not None:
             content["example"] = example
@@ -127,8 +127,13 @@ def _required(kind: Any) -> bool:
 
 
 def _schemas(kinds: Iterable[Any]) -> dict[str, Any]:
-    _, found = msgspec.json.schema_components(list(kinds), ref_template=_REF)
+    _, found = msgspec.json.schema_components(list(kinds), schema_hook=_anything, ref_template=_REF)
     return dict(found)
+
+
+def _anything(_: type) -> dict[str, Any]:
+    """Values of which no more is said than that they are JSON."""
+    return {"description": "any JSON"}
 
 
 def _statuses(method: str, operation: dict[str, Any]) -> list[str]:
