@@ -7,13 +7,14 @@ import os
 import urllib.request
 
 import pytest
+from msgspec import structs
 
 from longshore_agent.adapters.staging import StorageStager
 from longshore_agent.core import reuse
 from longshore_agent.core.attempt import Published
 from longshore_agent.service import reusing
 from longshore_common import events as e
-from longshore_common.model import TaskSpec
+from longshore_common.model import Mount, Step, TaskSpec
 from longshore_data.storage import Storage
 
 from .conftest import until
@@ -233,3 +234,26 @@ def test_what_cannot_be_told_has_no_name():
     assert reuse.digest(spec, e.Start(0, 1), "sha256:1", ("",)) == ""
     assert reuse.digest(spec, e.Start(0, 1), "", ("c",)) == ""
     assert reuse.digest(spec, e.Start(0, 1), "sha256:1", ("c",)) != ""
+
+
+def test_steps_and_mounts_and_where_they_are_belong_to_what_is_computed():
+    start = e.Start(0, 1)
+    step = Step(command=("a",), container="i")
+    mount = Mount(uri="s3://b/x", path="/x")
+    plain = TaskSpec(command=("a",), container="i", output="s3://o/")
+
+    def name(contents=("c",), **fields):
+        return reuse.digest(
+            structs.replace(plain, **{"steps": (step,), "mounts": (mount,), **fields}), start, "i1 i2", contents
+        )
+
+    others = [
+        reuse.digest(plain, start, "i1 i2", ()),
+        name(contents=("d",)),
+        name(steps=(step, step)),
+        name(steps=(structs.replace(step, stdin="/x"),)),
+        name(mounts=(structs.replace(mount, path="/y"),)),
+        name(volumes=("/v",)),
+    ]
+    assert name(mounts=(structs.replace(mount, uri="s3://copy/x"),)) == name()
+    assert len({name(), *others}) == len(others) + 1

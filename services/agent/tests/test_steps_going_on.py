@@ -181,3 +181,32 @@ async def test_podman_runs_steps_as_docker_does(yard, tmp_path, podman):  # noqa
     assert end.stdout.tail.endswith("waiting\nwent on\n1000\n")
     assert (tmp_path / "res" / "copy").read_text() == "a\n" * 1000
     assert os.listdir(tmp_path / "res") == ["copy"]
+
+
+async def test_a_failed_attempt_uploads_nothing_while_its_worker_is_cut_off(yard, tmp_path):
+    agent = await start(yard)
+    collects = (Collect(path="/res/x", uri=f"file://{tmp_path}/x"),)
+    script = "echo 1 > /res/x; echo waiting; while [ ! -e /shared/go ]; do sleep 0.05; done; exit 4"
+    name = await assign(yard, sh(script), collects=collects, volumes=("/shared",))
+    await saying(yard, name, "waiting\n")
+    agent.transport.closed = True
+    let_go(yard, name, "go")
+    await until(lambda: agent.desk.attempts.held[name].phase == "delivering" and agent.reporter.outbox(), 60)
+    assert not (tmp_path / "x").exists()
+    agent.transport.closed = False
+    end = await yard.ended(name, 60)
+    assert (end.exit_code, end.files) == (4, 1)
+    assert (tmp_path / "x").read_text() == "1\n"
+
+
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+async def test_a_workdir_that_the_image_has_not_is_made(yard, kind, request):
+    docker = dict(os.environ)
+    if kind == "podman":
+        docker = {"DOCKER_HOST": f"unix://{request.getfixturevalue('podman').socket}"}
+    await yard.start_agent(docker=docker)
+    name = await assign(
+        yard, sh("pwd; touch x && ls", workdir="/some/where"), sh("pwd", workdir="/shared/in"), volumes=("/shared",)
+    )
+    end = await yard.ended(name, 60)
+    assert (end.outcome, end.stdout.tail) == ("succeeded", "/some/where\nx\n/shared/in\n")

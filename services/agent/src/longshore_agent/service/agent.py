@@ -70,7 +70,7 @@ class Agent:
         self.secrets: Confidences | None = None
         self._to_sync = asyncio.Event()
         desk.turn = self.turn
-        desk.wake_reports = reporter.wake
+        desk.wake_reports, desk.said = reporter.wake, reporter.said
         desk.deliver = self.transfers.deliver
         self.bare.on_acts = self.watch.act = self.act
         self.watch.rejoin = self.join

@@ -5,7 +5,7 @@ What must not enter: sockets, tasks of single attempts (lanes and transfers have
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from longshore_agent.adapters import outputs
@@ -24,6 +24,10 @@ from longshore_common.ids import AttemptId
 from longshore_common.model import OWN_CAUSES, Output
 
 log = logs.get_logger()
+
+
+async def _nobody_listens() -> None:
+    """What was reported is as good as said."""
 
 
 class _Left(NamedTuple):
@@ -49,6 +53,7 @@ class Desk:
     def __init__(self, host: Host, journal: Journal, dirs: WorkDirs, attempts: Attempts, clock: Clock) -> None:
         self.host, self.journal, self.dirs, self.attempts, self.clock = host, journal, dirs, attempts, clock
         self.wake_reports: Callable[[], None] = lambda: None
+        self.said: Callable[[], Awaitable[None]] = _nobody_listens
         self.turn: Callable[[], None] = lambda: None
         self.deliver: Callable[[Attempt], None] = lambda _: None
         self.recent: OrderedDict[str, tuple[Output | None, Output | None]] = OrderedDict()

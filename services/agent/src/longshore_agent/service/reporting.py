@@ -38,6 +38,7 @@ class Reporter:
         self.acknowledge: Callable[[], None] = lambda: None
         self.state: Callable[[], State] | None = None
         self._after: dict[str, Callable[[], None]] = {}
+        self._waiting: dict[str, asyncio.Future[None]] = {}
         self._entries: deque[Entry] = deque(self._entry(r) for r in old)
         self._sent: Sent | None = None
         self._unwritten: list[Reported] = []
@@ -88,6 +89,16 @@ class Reporter:
     def outbox(self) -> tuple[e.AttemptsReported, ...]:
         """Reports the log has not acknowledged."""
         return tuple(x.event for x in self._entries if isinstance(x.event, e.AttemptsReported))
+
+    async def said(self) -> None:
+        """Return when the log has all that was reported so far; as long as it cannot be reached, this does not."""
+        self._collect()
+        if self._entries:
+            last = self._entries[-1].id
+            if last not in self._waiting:
+                self._waiting[last] = asyncio.get_running_loop().create_future()
+            self.wake()
+            await asyncio.shield(self._waiting[last])
 
     async def run(self) -> None:
         """Report for ever."""
@@ -162,6 +173,8 @@ class Reporter:
                 self._sent = Sent(entry.event.life, entry.event.n)
             if (then := self._after.pop(entry.id, None)) is not None:
                 then()
+            if self._waiting and (waiting := self._waiting.pop(entry.id, None)) is not None:
+                waiting.set_result(None)
 
     def _append(self, event: e.Event, name: str) -> None:
         self._entries.append(Entry(event, self.desk.host.worker, name))

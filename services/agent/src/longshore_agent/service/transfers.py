@@ -240,6 +240,7 @@ class Transfers:
     async def _deliver_files(self, attempt: Attempt, result: Ended) -> None:
         spec = attempt.order.spec
         if result.outcome != "succeeded" and spec.collects:
+            await self.desk.said()  # whoever was given up as lost is told so before it puts its files over another's
             collected = await self._patiently(attempt, self._collect)
             result = attempt.result = _with_collected(result, collected)
         files, size = await self._patiently(attempt, self._put) if spec.output is not None else ((), 0)
