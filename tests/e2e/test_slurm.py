@@ -224,6 +224,38 @@ def test_programs_find_out_what_there_is(cluster):
     assert "NodeName=local-1" in cluster.ok("scontrol", "show", "node")
 
 
+def test_the_calls_of_nextflow_and_toil_are_answered_in_their_shapes(cluster):
+    script = cluster.script(
+        ".command.run",
+        "#SBATCH -J nf-x\n#SBATCH -o /dev/null\n#SBATCH --no-requeue\n#SBATCH --signal B:USR2@30\n#SBATCH -c 1\n"
+        "#SBATCH -t 00:10:00\n#SBATCH --mem 300M\n#SBATCH -p default\nexit 4\n",
+    )
+    number = cluster.ok("sbatch", script).split()[-1]
+    cluster.until(number, "FAILED")
+    listed = cluster.ok("squeue", "--noheader", "-o", "%i %t", "-t", "all", "-p", "default", "-u", "root").splitlines()
+    assert f"{number} F" in listed
+    assert all(len(line.split()) == 2 for line in listed)
+    wrap = (
+        "-J",
+        "toil_job_1",
+        "--signal=B:USR2@30",
+        "--export=ALL,K=V",
+        "--partition=default",
+        "--mem=256",
+        "--cpus-per-task=1",
+    )
+    said = cluster.ok("sbatch", *wrap, "-o", "toil.out", "-e", "toil.err", "--wrap=exec sh -c 'echo $K'")
+    number = str(int(said.split()[-1]))
+    cluster.until(number, "COMPLETED")
+    assert cluster.read("toil.out") == "V\n"
+    pairs = dict(word.split("=", 1) for word in cluster.ok("scontrol", "show", "job", number).split() if "=" in word)
+    assert (pairs["JobId"], pairs["JobState"], pairs["ExitCode"]) == (number, "COMPLETED", "0:0")
+    since = ("-S", "now-1hour", "-E", "now")
+    rows = cluster.ok("sacct", "-n", "-j", number, "--format", "JobIDRaw,State,ExitCode", "-P", *since).splitlines()
+    assert rows == [f"{number}|COMPLETED|0:0", f"{number}.batch|COMPLETED|0:0"]
+    assert all(len(line.split()) == 3 for line in cluster.ok("squeue", "-h", "--format", "%i %t %M").splitlines())
+
+
 def test_the_thin_commands_say_one_word(cluster):
     good = cluster.ok("longshore-submit", cluster.script("g.sh", "true\n"))
     assert good.strip().isdigit()

@@ -1,6 +1,7 @@
 """Programs that were written for Slurm, unchanged, on a real stack: Parsl, dask-jobqueue, PSI/J, Snakemake."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from .test_cli import LONGSHORE, Said, Stack, stack
 
 __all__ = ["stack"]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.programs
 
 SNAKEMAKE = (
     "snakemake==9.27.1", "snakemake-executor-plugin-cluster-generic==1.0.9", "snakemake-executor-plugin-slurm==2.8.0",
@@ -207,3 +208,30 @@ def test_snakemake_is_told_of_a_failure(place, way):
     assert "broken" in said.err
     if way == "plugin":
         assert "why" in said.err
+
+
+SLEEPING = """
+rule all:
+    input: expand("late.{n}.txt", n=range(2))
+
+rule late:
+    output: "late.{n}.txt"
+    shell: "sleep 300"
+"""
+
+
+def test_an_interrupt_cancels_the_jobs_of_our_executor(place):
+    python = snakemake()
+    (place.shared / "Snakefile").write_text(SLEEPING)
+    words = (*WAYS["plugin"], "--jobs", "2", "--seconds-between-status-checks", "1", "--longshore-batch", "late")
+    environ = place.environ | {"PATH": f"{python}:{place.environ['PATH']}"}
+    log = place.shared / "log"
+    with log.open("wb") as out:
+        running = subprocess.Popen(
+            [python / "snakemake", *words], env=environ, cwd=place.shared, stdout=out, stderr=out
+        )
+    states = lambda: sorted(task["state"] for task in place.stack.lines("task", "list", "--batch", "late"))  # noqa: E731
+    place.stack.until(lambda: states() == ["running", "running"], within=90)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(90) != 0, log.read_text()
+    place.stack.until(lambda: states() == ["cancelled", "cancelled"])
