@@ -55,7 +55,7 @@ def add(  # noqa: PLR0913 - the options of a command
     """Be told of batches that have tasks of yours. Prints the id of the rule, and for a webhook the key of its signatures.
 
     The key is shown this once. A webhook gets the headers and signatures of https://www.standardwebhooks.com, and is tried
-    again for some days until it answers 2xx; the same notice has the same `webhook-id`.
+    again for about 16 hours until it answers 2xx; the same notice has the same `webhook-id`.
     """
     from longshore.cli.door import Door
     from longshore.cli.printing import data, note
