@@ -145,9 +145,11 @@ def test_filters_narrow_a_list_while_one_types(page: Page, yard: Yard, ids: dict
     page.goto(f"{yard.url}/tasks")
     page.get_by_label("Batch").fill("training")
     page.wait_for_url("**batch=training**")
-    page.wait_for_function("document.querySelectorAll('table.list tbody tr').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('table.list tbody tr').length === 1")
     assert page.evaluate("document.activeElement.name") == "batch", "the cursor stays where it was"
     page.get_by_role("link", name="Clear").click()
     page.locator("a.chip", has_text="failed").click()
     page.wait_for_url("**state=failed**")
-    page.wait_for_function("[...document.querySelectorAll('tbody .state')].every(s => s.textContent === 'failed')")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('tbody .state')].every(s => s.textContent === 'failed')"
+    )

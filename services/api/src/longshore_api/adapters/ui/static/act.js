@@ -39,7 +39,7 @@ export function act({go, look}) {
 
   async function run(form, button) {
     const data = new URLSearchParams(new FormData(form, button));
-    const action = button?.formAction || form.action, verb = data.get('verb') ?? '';
+    const action = button?.getAttribute('formaction') ?? form.getAttribute('action'), verb = data.get('verb') ?? '';
     if (button) button.disabled = true;
     try {
       const said = await send(action, data);
@@ -49,7 +49,7 @@ export function act({go, look}) {
         look();
       }};
       if (said.text) tell(said.text, said.kind, undo || null);
-      if (said.kind !== 'bad') for (const box of form.querySelectorAll('.ticks :checked')) box.checked = false;
+      if (said.kind !== 'bad') for (const box of form.querySelectorAll('.ticks :checked, .bulkbar :checked')) box.checked = false;
       if (said.to) await go(said.to); else await look();
     } catch {
       tell('It could not be sent: the server does not answer. Nothing was changed as far as this page knows.', 'bad');

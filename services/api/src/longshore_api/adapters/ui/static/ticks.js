@@ -22,6 +22,8 @@ ticks.count = () => {
   if (!place) return;
   const all = boxes(), n = all.filter(box => box.checked).length;
   place.textContent = `${n} ticked`;
+  const whole = document.querySelector('.bulkbar input[name=all]');
+  if (whole && !n) whole.checked = false;
   const every = document.querySelector('input[data-every]');
   if (every) { every.checked = n > 0 && n === all.length; every.indeterminate = n > 0 && n < all.length; }
 };
