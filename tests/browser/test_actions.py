@@ -6,8 +6,11 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import Visitor, Yard, toast, until
+
+pytestmark = pytest.mark.browser
 
 TALK = "for i in $(seq 1 400); do echo line $i of many; sleep 0.1; done"
 

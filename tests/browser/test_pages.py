@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Page
 from tests.browser.conftest import PICTURES, Visitor, Yard
 
+pytestmark = pytest.mark.browser
+
 LOOKS: dict[str, dict[str, Any]] = {
     "day": {"color_scheme": "light"},
     "night": {"color_scheme": "dark"},
