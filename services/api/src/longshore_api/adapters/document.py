@@ -5,7 +5,7 @@ stream that goes on. What must not enter: routes.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +18,8 @@ from longshore_api.adapters import bodies, views
 
 BASE: Final = "/api/v1/"
 _REF: Final = "#/components/schemas/{name}"
+#: What is taken is named so, since what is given back may have the same name.
+_GIVEN: Final = "Given"
 _FAILS: Final = {
     "400": "Something of it is wrong: `detail` and `errors` name the field and the remedy",
     "401": "Show a credential: `Authorization: Bearer …`",
@@ -73,7 +75,7 @@ class Document(JsonRenderPlugin):
 def whole(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
     """The document with all that routes say of themselves."""
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas |= _schemas([views.Problem])
+    schemas |= _schemas(views.Problem)[1]
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
     handlers = dict(_handlers(app))
     for path, item in document["paths"].items():
@@ -110,8 +112,8 @@ def _of_handler(operation: dict[str, Any], handler: HTTPRouteHandler, schemas: d
     if handler.fn.__doc__ and not operation.get("description"):
         operation["description"] = handler.fn.__doc__.strip()
     if (takes := handler.opt.get("takes")) is not None:
-        schemas |= _schemas([takes])
-        (schema,), _ = msgspec.json.schema_components([takes], schema_hook=_anything, ref_template=_REF)
+        schema, found = _schemas(takes, _GIVEN)
+        schemas |= found
         content: dict[str, Any] = {"schema": schema}
         if (example := EXAMPLES.get(getattr(takes, "__name__", "CancelRequested"))) is not None:
             content["example"] = example
@@ -126,9 +128,11 @@ def _required(kind: Any) -> bool:
     )  # fmt: skip
 
 
-def _schemas(kinds: Iterable[Any]) -> dict[str, Any]:
-    _, found = msgspec.json.schema_components(list(kinds), schema_hook=_anything, ref_template=_REF)
-    return dict(found)
+def _schemas(kind: Any, prefix: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the schema of this kind, those it refers to by name)"""
+    template = _REF.format(name=prefix + "{name}")
+    (schema,), found = msgspec.json.schema_components([kind], schema_hook=_anything, ref_template=template)
+    return schema, {prefix + name: each for name, each in found.items()}
 
 
 def _anything(_: type) -> dict[str, Any]:
