@@ -102,6 +102,8 @@ async def stack() -> AsyncIterator[Stack]:
 async def test_a_user_comes_by_a_secret_that_is_shown_once_and_never_kept(stack: Stack) -> None:
     secret = await stack.add("ann")
     assert re.fullmatch(r"ls_[0-9a-f]{12}_[\w-]{43}", secret)
+    answer = await stack.ask("POST", "/users/ann/secrets", {})
+    assert answer.headers["Cache-Control"] == "no-store"
     me = await stack.said("GET", "/whoami", by=secret)
     assert (me["user"], me["role"], me["expires_at"]) == ("ann", "user", None)
     hidden = secret.rsplit("_", 1)[1] if "_" not in secret[16:] else secret[16:]

@@ -81,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     owner_file: str = ""
     operator_seed_file: str = ""
     system_creds: str = ""
+    trusted_proxies: str = ""
     log_replicas: int = 1
     archive: str = ""
     forget_after: str = ""
@@ -305,6 +306,8 @@ def _server(found: Settings, house: House) -> _Server:
     config = uvicorn.Config(
         http.application(house), host=host.strip("[]") or "127.0.0.1", port=int(port), log_config=None, access_log=False,
         timeout_graceful_shutdown=GRACE, http="httptools", ws="none", server_header=False, backlog=512,
+        # else whoever may connect from here may say where a request comes from, and guess on
+        proxy_headers=bool(found.trusted_proxies), forwarded_allow_ips=found.trusted_proxies,
     )  # fmt: skip
     return _Server(config)
 

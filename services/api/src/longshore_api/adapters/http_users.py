@@ -6,6 +6,7 @@ What must not enter: who may what with them (see `users`).
 from typing import Final
 
 from litestar import Router, delete, get, patch, post
+from litestar.datastructures import ResponseHeader
 from litestar.params import FromPath, JSONBody
 
 from longshore_api.adapters import user_views as views
@@ -141,4 +142,5 @@ router: Final = Router(
     route_handlers=[
         whoami, login, logout, users, user, add, change, revoke, of_user, issue, rotate, shared, share, replace, withdraw,
     ],
+    response_headers=[ResponseHeader(name="Cache-Control", value="no-store")],  # answers may hold a secret
 )  # fmt: skip
