@@ -33,6 +33,18 @@ def ran(stack: Stack, text: str, where: Path) -> str:
 
 
 @pytest.mark.slow
+def test_the_examples_are_typed_and_so_is_all_they_use(tmp_path: Path) -> None:
+    for number, (_, text) in enumerate(EXAMPLES):
+        (tmp_path / f"example_{number}.py").write_text(f"IMAGE = STORE = ''\n{text}")
+    (tmp_path / "wrong.py").write_text('import longshore\nlongshore.Client().submit(["x"], memry="1G").id + ""\n')
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}/cache", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    wrong = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert [line.split(" ")[0] for line in wrong] == ["wrong.py:2:"] * len(wrong), done.stdout
+    assert "memry" in done.stdout
+
+
+@pytest.mark.slow
 def test_each_example_runs_as_it_is_printed(stack: Stack, tmp_path: Path) -> None:
     said = [ran(stack, text, tmp_path) for text in PLAIN]
     assert len(said) >= 9
