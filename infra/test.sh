@@ -80,9 +80,14 @@ run() { # name, seconds, marker expression, arguments
 install busybox=busybox-static setpriv=util-linux || echo "busybox is missing: tests that make an image of it cannot run"
 install cc=gcc || echo "cc is missing: the tests of GPUs and of clocks that are set, which make a library, cannot run"
 install mkfs.btrfs=btrfs-progs || echo "btrfs-progs is missing: clones of resources are not tried"
-run "fast" 1200 "not slow and not chaos and not engine and not azurite and not programs" "$@"
+run "fast" 1200 "not slow and not chaos and not engine and not azurite and not programs and not browser" "$@"
 run "whole stack" 900 "slow and not chaos and not engine and not programs" "$@"
 run "programs that drive us" 900 "programs and not chaos" "$@"
+if install chromium=chromium; then
+    run "browser" 420 "browser" "$@"
+else
+    echo "== browser: NOT RUN, there is no Chromium here"
+fi
 if azurite; then
     run "counterparts" 240 "azurite" "$@"
 else
