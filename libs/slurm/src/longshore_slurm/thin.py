@@ -7,9 +7,12 @@ takes numbers and returns at once.
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from longshore_slurm.main import run as run_command
+
+if TYPE_CHECKING:
+    from longshore.reader import Reader
 
 _WORDS: Final = {"COMPLETED": "success", "PENDING": "running", "RUNNING": "running", "SUSPENDED": "running"}
 
@@ -43,8 +46,8 @@ def _states(words: list[str], environ: Mapping[str, str]) -> list[str]:
         reader = Door(environ).reader
         reader.patience = 0  # who asks will ask again
         for word in words:
-            states = {job.state.long for job in jobs.of_words(reader, [word])}
-            found.append(_word({_WORDS.get(state, "failed") for state in states}))
+            states = {_WORDS.get(job.state.long, "failed") for job in jobs.of_words(reader, [word])}
+            found.append(word_of(states) if states else _missing(reader, jobs.named(word).submission))
     except BadInput:
         raise
     except LongshoreError as err:
@@ -53,11 +56,14 @@ def _states(words: list[str], environ: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _word(states: set[str]) -> str:
-    """Of an array: failed if any failed and all are over, running while any is not over."""
-    if "running" in states or not states:
-        return "running" if states else "failed"
-    return "failed" if "failed" in states else "success"
+def _missing(reader: "Reader", submission: int) -> str:
+    """Of a job that no list has: the read model may not be as far yet."""
+    return "running" if reader.page("/tasks", {"limit": 1}).position < submission else "failed"
+
+
+def word_of(states: set[str]) -> str:
+    """Of an array: running while any element is not over, then failed if any failed."""
+    return next((word for word in ("running", "failed") if word in states), "success")
 
 
 def cancel() -> int:
