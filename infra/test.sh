@@ -97,7 +97,7 @@ if start_engine; then
     install mmdebstrap=mmdebstrap || echo "mmdebstrap is missing: the compose test cannot make its base images"
     install podman=podman runc=runc conmon=conmon || echo "== Podman: NOT RUN, it cannot be installed here"
     registry || echo "== registry: NOT RUN, there is no docker-registry here"
-    run "container engine" 600 "engine and not chaos" "$@"
+    run "container engine" 900 "engine and not chaos" "$@"
     run "chaos" 600 "chaos" "$@"
 else
     echo "== container engine: NOT RUN, there is none here"

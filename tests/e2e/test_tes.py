@@ -295,7 +295,7 @@ def test_snakemake_runs_a_workflow_of_two_jobs(stack: Stack, snakemake_image: st
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert store.get_object(Bucket="workflow", Key="wf/out/result.txt")["Body"].read().strip() == b"6"
-    # its scripts hold the store's keys: they are nowhere in what is kept, in clear or deflated
+    # its scripts hold the store's keys: they are nowhere in what is kept
     secret = KEYS["AWS_SECRET_ACCESS_KEY"].encode()
     for path in stack.root.rglob("*"):
         if path.is_file() and not path.is_symlink():

@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -66,6 +67,7 @@ class Tes:
         self.log = Written(api.book)
         self.contents = Contents(api.house.reader, "SAAAseed", "http://workers-reach-me", api.clock)
         house = api.house._replace(pen=Pen(self.log), contents=self.contents, keyring=Doors(), last=self._last)  # type: ignore[arg-type]
+        self.house = house
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(http.application(house)), base_url="http://api")
 
     async def _last(self) -> int:
@@ -444,6 +446,28 @@ async def test_any_content_type_is_taken_and_a_body_without_end_is_not(tes: Tes)
     assert (await tes.ask("POST", "tasks", content="x" * (33 << 20))).status_code == 413
 
 
+async def test_without_postgresql_tasks_are_taken_unless_they_bring_contents_and_reads_are_put_off(tes: Tes) -> None:
+    nowhere = await Reader.open("postgresql://test@127.0.0.1:1/nothing")
+    lost = Contents(nowhere, "SAAAseed", "http://workers-reach-me", tes.api.clock)
+    house = tes.house._replace(reader=nowhere, contents=lost)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(http.application(house)), base_url="http://api"
+    ) as client:
+        headers = {"Authorization": "Bearer ann"}
+        assert (await client.post(f"{BASE}/tasks", json=TASK, headers=headers)).status_code == 200
+        before = len(tes.book.records)
+        with_content = TASK | {"inputs": [{"path": "/s", "content": "x"}]}
+        answers = [await client.post(f"{BASE}/tasks", json=with_content, headers=headers)]
+        tes.api.progress.reach(before)
+        for path in ("tasks", "tasks/1.0", "tasks/1.0?view=FULL"):
+            answers.append(await client.get(f"{BASE}/{path}", headers=headers))
+        answers.append(await client.get("/api/v1/contents?token=x"))
+        assert [answer.status_code for answer in answers] == [503] * 5
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+        assert len(tes.book.records) == before
+    await nowhere.close()
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(st.text(max_size=4), deeper, max_size=3),
@@ -452,17 +476,53 @@ json_values = st.recursive(
 FIELDS = ("name", "description", "inputs", "outputs", "resources", "executors", "volumes", "tags", "id", "logs")
 PARTS = ("path", "url", "content", "type", "image", "command", "env", "cpu_cores", "backend_parameters", "path_prefix")
 parts = st.dictionaries(st.sampled_from(PARTS), json_values | st.sampled_from(["/a/*", "s3://b/k", "FILE"]), max_size=5)
-tasks = st.dictionaries(st.sampled_from(FIELDS), json_values | parts | st.lists(parts, max_size=2), max_size=5)
+words = st.text(st.characters(exclude_characters="\0"), max_size=8)
+inputs = st.fixed_dictionaries(
+    {"path": st.integers(0, 9).map("/in/{}".format)},
+    optional={
+        "content": st.text(max_size=9), "url": st.just("s3://b/k"), "name": words | st.none(), "streamable": st.booleans(),
+    },
+)  # fmt: skip
+resources = {
+    "cpu_cores": st.integers(0, 64), "ram_gb": st.floats(0, 1000),
+    "backend_parameters": st.dictionaries(words, words, max_size=2),
+}  # fmt: skip
+sound = {
+    "name": words, "description": words, "tags": st.dictionaries(words, words, max_size=3),
+    "inputs": st.lists(inputs, max_size=2), "resources": st.fixed_dictionaries({}, optional=resources),
+}  # fmt: skip
+wild = st.dictionaries(st.sampled_from(FIELDS), json_values | parts | st.lists(parts, max_size=2), max_size=5)
+tasks = st.fixed_dictionaries({}, optional=sound)
+bodies = st.one_of(
+    tasks.map(lambda task: json.dumps(TASK | task).encode()),
+    st.tuples(tasks, wild).map(lambda both: json.dumps(TASK | both[0] | both[1]).encode()),
+    wild.map(lambda task: json.dumps(task).encode()),
+    st.binary(max_size=20),
+)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(task=tasks, sound=st.booleans(), raw=st.binary(max_size=20) | st.none())
-def test_no_body_breaks_it(tes_runner: Any, task: dict[str, Any], sound: bool, raw: bytes | None) -> None:
-    body = raw if raw is not None else json.dumps((TASK if sound else {}) | task).encode()
-    answer = tes_runner(body)
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=bodies)
+def test_no_body_breaks_it(tes_runner: Any, body: bytes) -> None:
+    answer = tes_runner("POST", "tasks", content=body)
     assert answer.status_code in (200, 400, 403), answer.text
     if answer.status_code == 200:
         assert set(answer.json()) == {"id"}
+
+
+texts = st.text(max_size=12) | st.sampled_from(["FULL", "RUNNING", "\0", "1.0", "%", "\\", "9" * 30])
+QUERY = ("name_prefix", "state", "tag_key", "tag_value", "page_size", "page_token", "view", "odd")
+queries = st.lists(st.tuples(st.sampled_from(QUERY), texts | st.integers().map(str)), max_size=5)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=queries, task=texts, cancel=st.booleans())
+def test_no_question_breaks_it(tes_runner: Any, query: list[tuple[str, str]], task: str, cancel: bool) -> None:
+    listed = tes_runner("GET", "tasks", params=query)
+    assert listed.status_code in (200, 400), listed.text
+    path = f"tasks/{quote(task, safe='')}{':cancel' if cancel else ''}"
+    answer = tes_runner("POST" if cancel else "GET", path, params=query)
+    assert answer.status_code in (200, 400, 404, 405), answer.text
 
 
 @pytest.fixture(scope="module")
@@ -474,10 +534,17 @@ def tes_runner(two_databases: tuple[str, str], new_book: Any, project: Any) -> A
             return Tes(api), api
 
         tes, api = runner.run(start())
-        yield lambda body: runner.run(tes.ask("POST", "tasks", content=body))
+
+        async def ask(method: str, path: str, **more: Any) -> httpx.Response:
+            if (path, method) != ("tasks", "POST") and api.progress.position < len(api.book.records):
+                await api.shown()
+            return await tes.ask(method, path, **more)
+
+        yield lambda *words, **more: runner.run(ask(*words, **more))
         runner.run(api.shown())  # all of it can be projected
         rows = runner.run(api.house.reader.fetch("SELECT count(*) AS n FROM tes"))
-        assert rows[0]["n"] == len(api.book.records)
+        made = [record for record in api.book.records if isinstance(record.event, e.TasksSubmitted)]
+        assert rows[0]["n"] == len(made) > 30
         listed = runner.run(tes.list(view="FULL"))
         assert nowhere_null(listed)
         runner.run(tes.client.aclose())

@@ -25,6 +25,7 @@ from longshore_api.adapters.doors import (
     bearer,
     submitters,
 )
+from longshore_api.adapters.limits import within_limits
 from longshore_api.adapters.tes import listing, mapping, parameters, showing, wire
 from longshore_api.adapters.tes.contents import Contents
 from longshore_api.core import selection
@@ -256,7 +257,7 @@ async def content(house: TheHouse, token: FromQuery[str]) -> Response[bytes]:
 router: Final = Router(
     BASE,
     route_handlers=[service_info, old_service_info, create, tasks, task, act],
-    guards=[admit_too],
+    guards=[admit_too, within_limits],
     security=[{"token": []}],
     tags=["TES"],
     dependencies={
