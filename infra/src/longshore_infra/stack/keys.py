@@ -59,7 +59,8 @@ def prepare(layout: Layout, environ: Mapping[str, str], user: str = "", *, claim
     seed, user = seed_file.read_text().strip(), user or user_name()
     wanted: list[tuple[Role, str]] = [*((role, "") for role in SERVICES), ("user", user)]
     for role, name in wanted:
-        text, key = mint(seed, account, role, name)
+        own = _seed(layout.keys / f"user-{name}.seed", "user") if role == "user" else nats_keys.make_seed("user")
+        text, key = mint(seed, account, role, name, own)
         write_private(creds_file(layout, name or role), text)
         if role == "user":
             write_json(layout.creds / "owner.json", Owner(user, key))
@@ -69,9 +70,8 @@ def prepare(layout: Layout, environ: Mapping[str, str], user: str = "", *, claim
     )  # fmt: skip
 
 
-def mint(account_seed: str, account: str, role: Role, name: str = "") -> tuple[bytes, str]:
-    """A credentials file for a new key pair of this role, and its public key."""
-    seed = nats_keys.make_seed("user")
+def mint(account_seed: str, account: str, role: Role, name: str, seed: str) -> tuple[bytes, str]:
+    """A credentials file of this role for a user's key pair, and its public key; the owner keeps theirs."""
     holder = nats_keys.Holder(name or role, nats_keys.public_key(seed))
     jwt = nats_keys.user_jwt(account_seed, account, holder, permissions(role, name))
     return nats_keys.creds_text(jwt, seed).encode(), holder.public_key

@@ -50,6 +50,7 @@ class Client:
         self._client = AsyncClient(
             directory, environ=environ, profile=profile, transport=transport, deadline=deadline, spool=spool
         )
+        self.people = self._client.people
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="longshore-client", daemon=True)
         self._thread.start()
