@@ -124,3 +124,24 @@ def test_the_same_for_everyone_else(line, tmp_path, profile):
         client.flush()
         assert client.spooled == 0
     assert len(line.events) == 2
+
+
+async def test_a_receipt_of_what_was_spooled_is_good_once_it_is_sent(line, tmp_path, profile, api):
+    api.routes["/submissions/2"] = lambda _: {
+        "id": 2, "size": 1, "status": "accepted", "states": {"succeeded": 1},
+    }  # fmt: skip
+    line.away = Unreachable("away")
+    async with opened(line, tmp_path, profile) as client:
+        await client.pause_batch("b")
+        receipt = await client.submit(["a"])
+        with pytest.raises(Unreachable, match="no id"):
+            await client.cancel(receipt)
+        with pytest.raises(TimeoutError):
+            await client.wait(receipt, timeout=0.05)
+        waiting = asyncio.create_task(client.wait(receipt))
+        await asyncio.sleep(0)
+        line.away = None
+        async with asyncio.timeout(10):
+            assert (await waiting).ok
+        assert await client.cancel(receipt) == 3
+    assert line.events[-1].tasks[0].submission == 2

@@ -28,7 +28,7 @@ from longshore.waiting import Waiter, Watch
 from longshore.writer import Writer
 from longshore_common import events as e
 from longshore_common import model as m
-from longshore_common.errors import BadInput, Unreachable
+from longshore_common.errors import BadInput
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.log import Transport
 from longshore_common.profile import Profile, load, state_dir
@@ -181,7 +181,7 @@ class AsyncClient(Steering):
             case TaskRange():
                 return (one,)
             case records.Submitted():
-                return (one.tasks,)
+                return (TaskRange(SubmissionId(await self.writer.id_of(one, wait=False)), 0, one.size - 1),)
             case records.Task():
                 return (TaskRange(SubmissionId(one.submission), one.index, one.index),)
             case str():
@@ -210,9 +210,9 @@ class AsyncClient(Steering):
         `watch` is called at every change. `projected`: return only when reads show the end too. A duplicate is waited
         for under its first id. `TimeoutError` after `timeout` seconds, with nothing changed.
         """
-        waiter = await self.listen()
-        number = _number(submission)
         async with asyncio.timeout(timeout):
+            number = await self._number(submission)
+            waiter = await self.listen()
             end = await waiter.finished(number, projected=projected, watch=watch)
             if end.status == "duplicate":
                 first = (await asyncio.to_thread(self.reader.submission, number)).duplicate_of
@@ -247,17 +247,21 @@ class AsyncClient(Steering):
 
     async def as_completed(self, submission: records.Submitted | int) -> AsyncIterator[records.Task]:
         """The tasks of a submission as they end, each once, until all have ended."""
+        number = await self._number(submission)
         waiter = await self.listen()
         seen: set[str] = set()
-        async for now in waiter.changes(_number(submission)):
+        async for now in waiter.changes(number):
             if now.done <= len(seen) or (not now.finished and now.done - len(seen) < len(seen) // 20):
                 continue  # a listing costs as much as it lists: look again when a twentieth more is there
             self.bookmark.saw(now.seq)
             for state in ("succeeded", "failed", "cancelled"):
-                async for task in self.tasks(submission=_number(submission), state=state):
+                async for task in self.tasks(submission=number, state=state):
                     if task.id not in seen:
                         seen.add(task.id)
                         yield task
+
+    async def _number(self, submission: records.Submitted | int) -> int:
+        return submission if isinstance(submission, int) else await self.writer.id_of(submission)
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
@@ -278,7 +282,7 @@ class AsyncClient(Steering):
 
     async def submission(self, submission: records.Submitted | int) -> records.Submission:
         """A submission with its counts."""
-        return await asyncio.to_thread(self.reader.submission, _number(submission))
+        return await asyncio.to_thread(self.reader.submission, await self._number(submission))
 
     async def batches(self) -> Rows[records.Batch]:
         """All batches."""
@@ -333,14 +337,6 @@ def _array(one: m.TaskSpec, array: int | str | Sequence[str]) -> tuple[m.Array, 
     if not array:
         raise BadInput("the list of entries is empty, so there are no tasks")
     return m.Array(spec=one, size=len(array), entries=tuple(array)), 0
-
-
-def _number(submission: records.Submitted | int) -> int:
-    if isinstance(submission, int):
-        return submission
-    if submission.id is None:
-        raise Unreachable("the submission is still in the local spool: call flush() when the log is back")
-    return submission.id
 
 
 def _some(found: Any) -> list[records.Task]:

@@ -64,6 +64,7 @@ class Writer:
         self._opening = asyncio.Lock()
         self._flushing = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
+        self._sent_as: dict[str, int] = {}
 
     async def transport(self) -> Transport:
         """The connection, opened now if it was not; `Unreachable` with the fix if the log does not answer in time."""
@@ -155,6 +156,19 @@ class Writer:
             except LongshoreError:
                 return
 
+    async def id_of(self, receipt: Submitted, *, wait: bool = True) -> int:
+        """The submission's id; of one that was spooled once this writer has sent it, which is waited for if it tries to.
+
+        `Unreachable` if it is still on this disk.
+        """
+        if receipt.id is not None:
+            return receipt.id
+        if wait and self._draining is not None:
+            await asyncio.wait([self._draining])
+        if (seq := self._sent_as.get(receipt.key)) is not None:
+            return seq
+        raise Unreachable("the submission is still in the local spool and has no id: call flush() when the log is back")
+
     async def submit_parts(self, wish: e.TasksSubmitted, tasks: Iterable[m.TaskSpec | Tied]) -> Submitted:
         """Different tasks, however many, in a stream; `wish` has all but the body. All of them count, or none."""
         runs = parts(tasks)
@@ -206,6 +220,7 @@ class Writer:
             for entry, file in self._spool().entries():
                 sent[entry.id] = seq = await self._append(entry)
                 if isinstance(entry.event, e.TasksSubmitted):
+                    self._sent_as[entry.event.key] = seq
                     self.bookmark.submitted(seq, size_of(entry.event.body))
                 self._spool().sent(file)
         return sent
