@@ -15,7 +15,7 @@ from longshore_common.model import Step
 from longshore_data.sealing import seal
 
 from .conftest import until
-from .engine import IMAGE, engine_image  # noqa: F401
+from .engine import IMAGE, engine_image, podman  # noqa: F401
 from .storage import Server
 
 VALUE = "geheim'; $(touch /tmp/x) \"ü\nzweite Zeile\\ "
@@ -364,3 +364,35 @@ async def test_credentials_that_expired_before_staging_fail_for_good(yard, key, 
     end = await yard.ended(name, 60)
     assert (end.cause, end.definite) == ("stage-in", True), end
     assert "expired" in end.reason
+
+
+@ENGINE
+async def test_podman_gives_it_too_also_to_another_user_than_root(yard, key, engine_image, podman):  # noqa: F811
+    await yard.start_agent(docker={"DOCKER_HOST": f"unix://{podman.socket}"})
+    await told(yard, gives(box(key)), until_held=("u/TOKEN",))
+    words = ("sh", "-c", 'printf "%s|%s" "$TOKEN" "$(id -u)"')
+    (root,) = await yard.assign(*words, container=IMAGE, secrets=("TOKEN",))
+    (other,) = await yard.assign(*words, container=IMAGE, uid=12345, secrets=("TOKEN",))
+    assert (await yard.ended(root, 120)).stdout.tail == f"{VALUE}|0"
+    assert (await yard.ended(other, 120)).stdout.tail == f"{VALUE}|12345"
+
+
+@ENGINE
+async def test_in_an_image_without_a_shell_it_is_a_file(yard, key, engine_image):  # noqa: F811
+    import io
+    import subprocess
+    import tarfile
+
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        busybox = Path("/bin/busybox").read_bytes()
+        info = tarfile.TarInfo("cat")
+        info.size, info.mode = len(busybox), 0o755
+        tar.addfile(info, io.BytesIO(busybox))
+    made = ["docker", "import", "-", "longshore-test/shell-less:1"]
+    subprocess.run(made, input=packed.getvalue(), capture_output=True, check=True, timeout=60)
+    await contained(yard, key)
+    image = "longshore-test/shell-less:1"
+    (name,) = await yard.assign("/cat", "/run/secrets/TOKEN", container=image, secrets=("TOKEN",))
+    end = await yard.ended(name, 60)
+    assert (end.outcome, end.stdout and end.stdout.tail) == ("succeeded", VALUE), end

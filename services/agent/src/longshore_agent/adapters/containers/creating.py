@@ -39,3 +39,5 @@ async def _has_shell(docker: "Docker", name: str) -> bool:
         if err.status != 404:
             raise
         return False
+    except ValueError:  # an error without a body, for none follows a HEAD: aiodocker looks for JSON in it
+        return False
