@@ -24,6 +24,8 @@ from longshore_common.profile import Profile
 
 #: Seconds between attempts while the api does not answer.
 AGAIN: Final = 0.2
+#: Seconds for which a refused connection is tried again.
+REFUSED_FOR: Final = 1.0
 #: Seconds without a sign of life after which a stream is opened anew; the api gives one every 15.
 SILENCE: Final = 40.0
 #: Longest key as it is; a longer one is digested.
@@ -35,7 +37,10 @@ class _Appended(msgspec.Struct, frozen=True):
 
 
 def append(reader: Reader, entry: Entry, deadline: float) -> int:
-    """Append and return the sequence, as `Log.append`: repeated with the same key until `deadline` seconds have passed."""
+    """Append and return the sequence, as `Log.append`: repeated with the same key until `deadline` seconds have passed.
+
+    Where nobody listens it is tried for `REFUSED_FOR` only: an api that starts anew is not away.
+    """
     body, headers = codec.encode(entry.event)
     if len(body) > codec.MAX_MESSAGE:
         raise BadInput(f"one event is {len(body):,} bytes, more than the {codec.MAX_MESSAGE:,} of a message: split it")
@@ -43,14 +48,15 @@ def append(reader: Reader, entry: Entry, deadline: float) -> int:
     headers |= {"Idempotency-Key": key}
     if entry.traceparent:
         headers["traceparent"] = entry.traceparent
-    until = time.monotonic() + deadline
+    began = time.monotonic()
     while True:
         try:
             answer = reader.request("POST", "/wishes", body, headers)
             return msgspec.json.decode(answer.body, type=_Appended).seq
-        except Unreachable:
-            if time.monotonic() + AGAIN > until:
-                raise
+        except Unreachable as err:
+            patience = min(REFUSED_FOR, deadline) if isinstance(err.__cause__, ConnectionRefusedError) else deadline
+            if time.monotonic() + AGAIN > began + patience:
+                raise Unreachable(f"{err}, or submit with --spool") from err
             time.sleep(AGAIN)
         except DAMAGED as err:
             raise Unreadable(f"the api answered what is no receipt ({err})") from err
