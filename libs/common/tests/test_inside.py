@@ -35,6 +35,8 @@ def test_folders_are_laid_over_the_image_once_however_deep_what_is_in_them():
     found = inside.shared(task(mounts=(mount("/data/a/b"), mount("/data/c")), volumes=("/data//x/", "/data")))
     assert found.folders == ("/data",)
     assert set(found.made) == {"/data", "/data/a", "/data/x"}
+    beside = inside.shared(task(volumes=("/a/c", "/a", "/a-b", "/a/b")))
+    assert set(beside.folders) == {"/a", "/a-b"}
     assert found.files == ()
     assert not found.temp
 

@@ -106,10 +106,10 @@ def shared(spec: TaskSpec) -> Shared:
         else:
             folders.add(folder)
     temp = any(below(path, TEMP) for path in folders)
-    own = sorted(p for p in folders if not any(below(p, f) for f in (INPUT, OUTPUT, TEMP)))
+    own = [p for p in folders if not any(below(p, f) for f in (INPUT, OUTPUT, TEMP))]
     tops: list[str] = []
-    for path in own:
-        if not any(below(path, top) for top in tops):
+    for path in sorted(own, key=lambda p: p.split("/")):  # so that what is below a folder follows it
+        if not tops or not below(path, tops[-1]):
             tops.append(path)
     alone = tuple(sorted(f for f in files if not any(below(f, top) for top in tops)))
     return Shared(tuple(tops), alone, (*sorted(folders), *_workdirs(spec, tops, temp=temp)), temp)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from longshore_agent.adapters.containers.connection import REQUEST
 from longshore_agent.core.ports import ContainerError, ContainerOrder
 from longshore_common.ids import AttemptId
 
@@ -42,7 +43,10 @@ class Feeds:
             raise ContainerError("launch", why) from err
         stream = container.attach(stdin=True)
         try:
-            await stream._init()  # connected before it starts, or it might read an end at once
+            async with asyncio.timeout(REQUEST):
+                await stream._init()  # connected before it starts, or it might read an end at once
+            # what was written is with the engine when `write_in` returns, so it survives us
+            stream._resp.connection.transport.set_write_buffer_limits(0)
         except BaseException:
             os.close(fd)
             raise
