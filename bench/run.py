@@ -30,6 +30,8 @@ BENCHES = {
     "past": 300,
     "finished": 300,
     "api": 300,
+    "slurm": 120,
+    "ui": 300,
 }
 
 

@@ -113,7 +113,7 @@ def test_a_job_is_seen_cancelled_and_held(cluster):
     assert cluster.ok("squeue", "-h", "-j", f"{number},1") == ""
     assert cluster.ok("squeue", "-h", "-t", "all", "-o", "%t", "-j", number) == "CA\n"
     held = cluster.submit("--hold", "--wrap", "true")
-    assert cluster.ok("squeue", "-h", "-o", "%t", "-j", held) == "PD\n"
+    assert cluster.ok("squeue", "-h", "-o", "%t %r", "-j", held) == "PD JobHeldUser\n"
     cluster.ok("scontrol", "release", held)
     cluster.until(held, "COMPLETED")
 
@@ -167,6 +167,20 @@ def test_dependencies_order_jobs(cluster):
     one = cluster.submit("-J", "alone", "--wrap", "sleep 0.5; echo 1 >> alone.txt")
     cluster.submit("-W", "-J", "alone", "-d", "singleton", "--wrap", "echo 2 >> alone.txt")
     assert (cluster.read("alone.txt"), cluster.state(one)) == ("1\n2\n", "COMPLETED")
+
+
+def test_a_job_submits_jobs_and_a_script_may_come_from_stdin(cluster):
+    said = cluster.ok(
+        "sbatch", "-W", "-o", "outer.txt", stdin="#!/bin/sh\nsbatch -W -o inner.txt --wrap 'echo inner $SLURM_JOB_ID'\n"
+    )
+    outer, inner = said.split()[-1], cluster.read("outer.txt").split()[-1]
+    assert cluster.read("inner.txt") == f"inner {inner}\n"
+    assert int(inner) > int(outer)
+
+
+def test_everything_goes_over_http_alone(cluster):
+    number = cluster.say("sbatch", "-W", "--parsable", "--wrap", "true", LONGSHORE_HTTP="1").out.strip()
+    assert cluster.say("squeue", "-h", "-t", "all", "-o", "%t", "-j", number, LONGSHORE_HTTP="1").out == "CD\n"
 
 
 def test_srun_is_a_step_in_a_job_and_a_job_elsewhere(cluster):

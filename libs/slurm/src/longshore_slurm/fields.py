@@ -77,10 +77,14 @@ def _peak(job: Job, _: View) -> str:
     return f"{(job.task.peak_memory or 0) // 1024}K" if job.task.peak_memory else ""
 
 
-def _place(job: Job, _: View) -> str:
-    if job.state is states.RUNNING or job.state is states.SUSPENDED:
-        return job.task.worker or ""
-    return f"({states.reason(job.task)})" if job.state is states.PENDING else job.task.worker or ""
+def _reason(job: Job, _: View) -> str:
+    if job.task.state == "waiting" and job.fact("hold") and not job.fact("dependency"):
+        return "JobHeldUser"
+    return states.reason(job.task)
+
+
+def _place(job: Job, view: View) -> str:
+    return f"({_reason(job, view)})" if job.state is states.PENDING else job.task.worker or ""
 
 
 def _from_shape(field: str) -> Field:
@@ -118,7 +122,7 @@ FIELDS: Final[dict[str, Field]] = {
     "memory": lambda job, view: amounts.shown_memory(job.amount("memory")),
     "worker": lambda job, view: job.task.worker or "",
     "place": _place,
-    "reason": lambda job, view: states.reason(job.task),
+    "reason": _reason,
     "partition": lambda job, view: job.task.batch,
     "account": lambda job, view: job.fact("account") or "none",
     "qos": lambda job, view: job.fact("qos") or "normal",

@@ -105,7 +105,7 @@ def _spec(options: Read, script: Script, who: Submitter, environ: Mapping[str, s
 def _facts(options: Read, want: asked.Resources, who: Submitter) -> dict[str, str]:
     numbers = {"cpus": int(want.cpus), "memory": want.memory, "gpus": want.gpus, "disk": want.disk, "tasks": want.tasks}
     limit = int(amounts.seconds(options.last("time") or "0"))
-    texts = {"uid": str(who.uid), "gid": str(who.gid), "host": who.host}
+    texts = {"uid": str(who.uid), "gid": str(who.gid), "host": who.host, "hold": "1" if options.has("hold") else ""}
     asked_for = {name: options.last(name) or "" for name in ("account", "qos", "comment", "dependency")}
     return {**{name: str(n) for name, n in {**numbers, "limit": limit}.items() if n}, **texts, **asked_for}
 
