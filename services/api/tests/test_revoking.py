@@ -130,6 +130,16 @@ async def test_a_revoked_secret_takes_the_keys_got_by_it_and_no_others(stack: St
     assert await two.log.append(wish("2")) > 0
 
 
+async def test_a_rotated_secrets_keys_end_with_the_overlap(stack: Stack) -> None:
+    first = await stack.user("ann")
+    writing = await stack.connected(first)
+    granted = await stack.people.users.rotate(first, "ann", Terms(), 0.5)
+    assert await writing.log.append(wish("1")) > 0
+    assert await cut(writing) < 1.5
+    second = await stack.people.ring.visitor(granted.shown, "here")
+    assert await (await stack.connected(second)).log.append(wish("2")) > 0
+
+
 async def test_a_server_that_lost_what_it_was_told_is_told_again(stack: Stack, monkeypatch: Any) -> None:
     monkeypatch.setattr("longshore_api.adapters.claims.REPEAT", 0.1)
     ann = await stack.user("ann")

@@ -50,12 +50,12 @@ class Claims:
         self._void: dict[str, int] = {}
         self._claim = b""
         self._said = 0.0
+        self._next = 0.0
 
     async def run(self) -> None:
         """For ever."""
         await self._ring.known()
         while True:
-            self._ring.changed.clear()
             try:
                 await self.look()
             except LongshoreError as err:
@@ -67,15 +67,22 @@ class Claims:
     async def look(self) -> None:
         """Say what is void, if that changed or was said long ago. Errors leave it to be said again."""
         now, steady = self._clock.now(), self._clock.steady()
-        void = self._ring.register.void_keys(now, LIFE)
-        if void != self._void or (void and not self._claim):
-            self._claim, self._void, self._said = self._signed(void), void, 0
+        if self._ring.changed.is_set() or now >= self._next:
+            self._ring.changed.clear()
+            self._count(now)
         if self._claim and (not self._said or steady >= self._said + REPEAT):
             answer = await self._system.ask(subjects.CLAIMS_UPDATE, self._claim, deadline=_DEADLINE)
             if (refused := msgspec.json.decode(answer, type=_Answer).error) is not None:
                 raise Unreadable(f"the server refuses the account's claim: {refused}")
             self._said = steady
-            log.info("revocations told to NATS", keys=len(void))
+            log.info("revocations told to NATS", keys=len(self._void))
+
+    def _count(self, now: float) -> None:
+        """What is void now; the next to end by itself is looked at then."""
+        register = self._ring.register
+        void, self._next = register.void_keys(now, LIFE), min(register.next_end(now), now + REPEAT)
+        if void != self._void or (void and not self._claim):
+            self._claim, self._void, self._said = self._signed(void), void, 0
 
     def _signed(self, void: dict[str, int]) -> bytes:
         holder = nats_keys.Holder("longshore", self._operator.account)

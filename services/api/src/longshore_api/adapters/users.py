@@ -240,8 +240,13 @@ class Users:
         return Login(jwt, self._signer.nats_url, expires)
 
     async def found(self, key: str) -> None:
-        """Add the owner, if nobody did, and the `key` that whoever set up the stack gave them. Ends when it is done."""
+        """Add the owner, if nobody did, and the `key` that whoever set up the stack gave them. Ends when it is done.
+
+        Without a token of the stack there is no owner: nobody could come as them.
+        """
         owner, register = self._ring.owner, self._ring.register
+        if self._ring.standing(STACK) is None:
+            return
         while True:
             try:
                 await self._ring.known()

@@ -184,6 +184,12 @@ class Register:
         }
 
 
+    def next_end(self, now: float) -> float:
+        """When the next key of NATS ends before its time (Unix seconds); infinity if none does."""
+        cut = (c.expires for c in self.credentials.values() if c.cut and c.kind == "nats" and c.expires > now)
+        return min(cut, default=float("inf"))
+
+
 def _signed_still(key: Credential, now: float, life: float) -> bool:
     """Whether the server would take what it was given; without an end it always would."""
     return not key.expires or now < key.issued + life + 60
