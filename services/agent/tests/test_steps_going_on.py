@@ -43,6 +43,7 @@ async def test_a_killed_agent_goes_on_with_the_step_that_ran(yard):
     agent = await start(yard)
     name = await assign(yard, sh("echo first"), waits("go"), sh("echo last; exit 7"), volumes=("/shared",))
     await saying(yard, name, "first\nwaiting\n")
+    await until(lambda: [m for r in yard.events(e.AttemptsReported) for m in r.moved if m.reason == "step 2 of 3"], 60)
     await yard.kill_agent(agent)
     await start(yard)
     assert yard.events(e.WorkerJoined)[1].held == (name,)

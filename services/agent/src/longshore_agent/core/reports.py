@@ -42,6 +42,10 @@ class Pending:
         """It stays in a phase, and why."""
         self._moved.append(Move(attempt, state, at, reason=reason[:1000]))
 
+    def stepped(self, attempt: AttemptId, at: float, reason: str, *, paused: bool) -> None:
+        """It runs on, in its next step."""
+        self._moved.append(Move(attempt, "running", at, paused, reason))
+
     def progressed(self, attempt: AttemptId, state: AttemptState, at: float, moved: tuple[int, int]) -> None:
         """It still moves bytes: (done, total). The newest counts; it keeps the place of the first, before later phases."""
         move = Move(attempt, state, at, done=moved[0], total=moved[1])

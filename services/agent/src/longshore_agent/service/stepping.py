@@ -122,6 +122,7 @@ class Stepping:
         stint = Stint(self.desk.clock, started, adopted=adopted)
         for act in self.desk.attempts.started(attempt, attempt.steps[0].started_at if attempt.steps else started):
             self._act(act)
+        self._tell(attempt, started)
         self.desk.wake_reports()
         if attempt.unwanted():
             await self.engine.kill(order.attempt)
@@ -131,6 +132,12 @@ class Stepping:
         if attempt.order.spec.steps:
             await asyncio.to_thread(self._keep_streams, attempt)
         return ended
+
+    def _tell(self, attempt: Attempt, at: float) -> None:
+        """Which step runs, if it has several."""
+        if (most := len(attempt.order.spec.steps)) > 1:
+            where = f"step {len(attempt.steps) + 1} of {most}"
+            self.desk.attempts.pending.stepped(attempt.id, at, where, paused=attempt.wanted == "pause")
 
     async def _until_end(self, attempt: Attempt, name: AttemptId, stint: Stint) -> _Ended:
         """Its end, or the limit of all its steps."""
