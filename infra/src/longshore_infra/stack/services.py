@@ -57,7 +57,10 @@ def services(layout: Layout, keys: Keys, places: Places, environ: Mapping[str, s
         "LONGSHORE_OWNER_FILE": str(keys.owner),
     }
     if keys.operator_seed is not None:
-        api |= {"LONGSHORE_OPERATOR_SEED_FILE": str(keys.operator_seed), "LONGSHORE_SYSTEM_CREDS": str(keys.system_creds)}
+        api |= {
+            "LONGSHORE_OPERATOR_SEED_FILE": str(keys.operator_seed),
+            "LONGSHORE_SYSTEM_CREDS": str(keys.system_creds),
+        }
     if environ.get("LONGSHORE_ARCHIVE"):  # of the services the api alone reaches storage, and only for this
         api |= {k: v for k, v in environ.items() if k.startswith("AWS_")}
     own: list[tuple[str, str, dict[str, str]]] = [

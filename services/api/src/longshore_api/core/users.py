@@ -183,7 +183,6 @@ class Register:
             if c.kind == "nats" and (c.revoked or (c.cut and c.expires <= now)) and _signed_still(c, now, life)
         }
 
-
     def next_end(self, now: float) -> float:
         """When the next key of NATS ends before its time (Unix seconds); infinity if none does."""
         cut = (c.expires for c in self.credentials.values() if c.cut and c.kind == "nats" and c.expires > now)
