@@ -38,6 +38,7 @@ async def world(tmp_path: Path, profile: Any, api: Any) -> AsyncIterator[World]:
 
 async def test_a_directory_becomes_a_task_that_has_its_files_in_rundir(world):
     home = directory(world, **{"a b.txt": "é", "deep/er/x": "x", "big.bin": b"\0" * LARGE, "deep/big2": b"1" * LARGE})
+    (home.path / "mid").write_bytes(b"2" * (LARGE - 1))
     (home.path / "deep/empty").mkdir()
     (home.path / "tool").write_text("#!/bin/sh")
     (home.path / "tool").chmod(0o755)
@@ -172,19 +173,17 @@ async def test_a_repeat_long_after_is_the_first_task_all_the_same(world):
 
 async def test_cut_off_while_sending_it_goes_on_in_the_same_place(world, monkeypatch):
     home = directory(world, **{"big": b"1" * LARGE, "small": "2"})
-    put = world.shelf.put
+    put = world.shelf.put_bytes
 
-    async def cut(path: str, place: Any) -> str:
-        if place.name == "inputs.tar.zst":
-            raise asyncio.CancelledError
-        return await put(path, place)
+    async def cut(data: bytes, place: Any) -> None:
+        raise asyncio.CancelledError
 
-    monkeypatch.setattr(world.shelf, "put", cut)
+    monkeypatch.setattr(world.shelf, "put_bytes", cut)
     with suppress(asyncio.CancelledError):
         await world.submit(home)
     begun = home.read()
     assert (begun.task, begun.wish, len(begun.shared)) == ("", None, 1)
-    monkeypatch.setattr(world.shelf, "put", put)
+    monkeypatch.setattr(world.shelf, "put_bytes", put)
     (home.path / "big").write_bytes(b"3" * LARGE)
     (one,) = await world.submit(home)
     assert one.ok
@@ -344,12 +343,13 @@ async def test_who_shares_while_another_removes_keeps_a_copy_of_its_own(world):
     home = directory(world, **{"big": b"1" * LARGE})
     await world.submit(home)
     digest = home.known().shared[0]
-    users = world.root / f"store/ada/contents/{digest}/used-by"
-    (users / "removed-by-somebody").touch()
+    removers = world.root / f"store/ada/contents/{digest}/removed-by"
+    removers.mkdir()
+    (removers / "somebody").touch()
     other = directory(world, "other", **{"big": b"1" * LARGE})
     await world.submit(other)
     assert any(f"/directories/{other.known().key}/contents/" in mount.uri for mount in world.spec().mounts)
-    shutil.rmtree(users.parent)
+    shutil.rmtree(removers.parent)
     same_tree(other.path, await world.staged(world.spec()))
 
 

@@ -4,6 +4,7 @@
     <store>/<user>/directories/<key>/results/…            what its task left in /rundir
     <store>/<user>/contents/<sha256>/data                 a large file, once for all directories that hold it
     <store>/<user>/contents/<sha256>/used-by/<name>       who uses it; the last one to go removes it
+    <store>/<user>/contents/<sha256>/removed-by/<name>    who looks, at this moment, whether it is the last one
 
 Who shares writes its name first and looks for removers then; who removes writes that first and looks for users then. So of
 two that do it at the same time at least one sees the other, and no content goes that a task still needs. What must not
@@ -23,7 +24,7 @@ from longshore_data.store import Found, StoreError
 from longshore_data.uri import Location
 
 _USERS: Final = "used-by"
-_REMOVER: Final = "removed-by-"
+_REMOVERS: Final = "removed-by"
 _DATA: Final = "data"
 
 
@@ -83,6 +84,11 @@ class Shelf:
         async with self.limits.turns:
             return (await self.storage.of(place).put(path, place, UNMETERED)).digest
 
+    async def put_bytes(self, data: bytes, place: Location) -> None:
+        """Store these bytes."""
+        async with self.limits.turns:
+            await self.storage.of(place).put_bytes(data, place)
+
     async def there(self, place: Location) -> int:
         """The size of a file that is there, -1 if there is none."""
         try:
@@ -106,7 +112,7 @@ class Shelf:
         folder = of.shared(digest)
         place = folder.below(_DATA)
         await self._write(folder.below(f"{_USERS}/{of.name}"))
-        if any(name.startswith(_REMOVER) for name in await self._users(folder)):
+        if await self.listed(folder.below(_REMOVERS, folder=True)):
             place = of.alone(digest)  # somebody removes it at this moment, or was cut off while doing so
         async with self._sharing.setdefault(str(place), asyncio.Lock()):
             if await self.there(place) == leaf.size:
@@ -119,15 +125,12 @@ class Shelf:
     async def unshare(self, of: Own, digest: str) -> None:
         """This directory uses the content no more; the last one to say so removes it."""
         folder = of.shared(digest)
-        remover = folder.below(f"{_USERS}/{_REMOVER}{of.name}")
+        remover = folder.below(f"{_REMOVERS}/{of.name}")
         await self._write(remover)
         await self._drop(folder.below(f"{_USERS}/{of.name}"))
-        if not [name for name in await self._users(folder) if not name.startswith(_REMOVER)]:
+        if not await self.listed(folder.below(_USERS, folder=True)):
             await self._drop(folder.below(_DATA))
         await self._drop(remover)
-
-    async def _users(self, folder: Location) -> list[str]:
-        return [found.path for found in await self.listed(folder.below(_USERS, folder=True))]
 
     async def remove(self, of: Own, shared: tuple[str, ...]) -> int:
         """Remove all that is stored for a directory; how many files were its own. A repeat does the rest."""

@@ -5,6 +5,7 @@ The archive is made on this disk and then sent, so that it can be sent in parts 
 
 import asyncio
 import hashlib
+import io
 import os
 import tarfile
 import tempfile
@@ -25,6 +26,9 @@ RUNDIR: Final = "/rundir"
 LARGE: Final = 1 << 20
 #: So many files at most are: the largest. Each is named in the task.
 MOST_LARGE: Final = 200
+#: Bytes of files up to which their archive is made in memory; a header has about so many.
+LITTLE: Final = 1 << 20
+_HEADER: Final = 1024
 #: Large files on their way at once.
 WIDTH: Final = 4
 _PIECE: Final = 1 << 20
@@ -123,20 +127,30 @@ def _whole(contents: Contents, seen: dict[str, Seen]) -> str:
 
 async def _send_rest(leaves: Sequence[Leaf], of: Own, shelf: Shelf) -> tuple[dict[str, str], int]:
     """Store these as one archive; the digest of each file, and the archive's size."""
+    if sum(leaf.size for leaf in leaves) + _HEADER * len(leaves) <= LITTLE:
+        archive = io.BytesIO()
+        digests = await asyncio.to_thread(_pack, leaves, archive)
+        await shelf.put_bytes(archive.getvalue(), of.inputs)
+        return digests, len(archive.getvalue())
     with tempfile.TemporaryDirectory(prefix="longshore-dir-") as scratch:
         path = f"{scratch}/inputs.tar.zst"
-        digests = await asyncio.to_thread(_pack, leaves, path)
+        digests = await asyncio.to_thread(_pack_into, leaves, path)
         await shelf.put(path, of.inputs)
         return digests, os.path.getsize(path)
 
 
-def _pack(leaves: Sequence[Leaf], path: str) -> dict[str, str]:
+def _pack_into(leaves: Sequence[Leaf], path: str) -> dict[str, str]:
+    with open(path, "wb") as file:
+        return _pack(leaves, file)
+
+
+def _pack(leaves: Sequence[Leaf], out: IO[bytes]) -> dict[str, str]:
     import zstandard
 
     digests: dict[str, str] = {}
     with (
-        cast(IO[bytes], zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(level=1))) as out,
-        tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+        zstandard.ZstdCompressor(level=1).stream_writer(out, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         for leaf in leaves:
             head = _head(leaf)
