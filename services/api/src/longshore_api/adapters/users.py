@@ -164,8 +164,7 @@ class Users:
 
     async def rotate(self, by: Visitor, user: str, terms: Terms, overlap: float) -> Granted:
         """A new secret of a user; their others end in `overlap` seconds, if not earlier."""
-        if not 0 <= overlap <= LONGEST:
-            raise BadInput("overlap: give 0 or more seconds")
+        _overlap(overlap)
         granted = await self.grant(by, "secret", user, terms)
         for old in self._ring.register.of(user, ("secret",)):
             if old.id != granted.credential.id:
@@ -175,6 +174,7 @@ class Users:
     async def replace(self, by: Visitor, ident: str, overlap: float) -> Granted:
         """A new group token or join secret of the same name; the old one ends in `overlap` seconds, if not earlier."""
         _admin(by)
+        _overlap(overlap)
         old = self.credential(by, ident)
         if old.kind not in ("group", "join"):
             raise BadInput(f"{ident} is a {old.kind}: rotate its user")
@@ -271,6 +271,11 @@ class Users:
                 f"it is in the log (event {seq}), which this api has not read yet: look again in a moment"
             )
         return seq
+
+
+def _overlap(seconds: float) -> None:
+    if not 0 <= seconds <= LONGEST:
+        raise BadInput("overlap: give seconds, 0 for none")
 
 
 def _admin(by: Visitor) -> None:
