@@ -45,6 +45,11 @@ steps = st.lists(
 )  # fmt: skip
 
 
+#: What workers hold, by turns, and which secret a user names in every third size of submission.
+HELD = (("ada/A", "ben/B"), (), ("ada/A",), ("ben/B",))
+OWN = {"ada": "A", "ben": "B"}
+
+
 def asked(spec: TaskSpec) -> dict[str, float]:
     found = {"cpus": spec.cpus, "memory": spec.memory, "gpus": spec.gpus, "disk": spec.disk, **spec.custom}
     return {name: amount for name, amount in found.items() if amount}
@@ -70,7 +75,8 @@ class Yard:
 
     def join(self, name, host):
         cpus, memory, gpus, custom, slots, prefetch, batch = host
-        facts = HostFacts(cpus=cpus, memory=memory * GB, gpus=gpus, disk=2 * GB, custom=custom)
+        held = HELD[int(name[1:]) % len(HELD)]
+        facts = HostFacts(cpus=cpus, memory=memory * GB, gpus=gpus, disk=2 * GB, custom=custom, secrets=held)
         event = e.WorkerJoined(life=1, facts=facts, concurrency=slots, prefetch=prefetch, batch=batch)
         self.facts[name], self.slots[name] = event, slots
         self.waiting[name], self.running[name] = [], {}
@@ -80,7 +86,7 @@ class Yard:
         first, others, size, user, batch, priority, limit = what
         spec = TaskSpec(
             command=("t",), cpus=first.cpus, memory=first.memory, gpus=first.gpus, disk=first.disk, custom=first.custom,
-            alternatives=tuple(others), run_timeout=limit,
+            alternatives=tuple(others), run_timeout=limit, secrets=() if size % 3 else (OWN[user],),
         )  # fmt: skip
         body = Array(spec=spec, size=size)
         seq = self.add(e.TasksSubmitted(key=f"k{self.state.seq}", batch=batch, body=body, priority=priority), user)
@@ -98,8 +104,11 @@ class Yard:
                 left[what] = left.get(what, 0) - amount
         return left
 
+    def holds(self, name, spec):
+        return all(any(key.endswith(f"/{own}") for key in self.facts[name].facts.secrets) for own in spec.secrets)
+
     def fits(self, name, spec):
-        if 0 <= self.slots[name] <= len(self.running[name]):
+        if 0 <= self.slots[name] <= len(self.running[name]) or not self.holds(name, spec):
             return False
         need = asked(spec) or ({"cpus": 1} if self.slots[name] < 0 else {})
         left = self.free(name)
@@ -126,6 +135,7 @@ class Yard:
         wanted = [spec, *spec.alternatives]
         assert asked(order.spec) in [asked(one) for one in wanted]
         assert order.spec.alternatives == ()
+        assert self.holds(name, order.spec), f"{name} lacks {order.spec.secrets}"
         self.waiting[name] += [(f"{order.submission}.{s.index}.{s.n}", order.spec) for s in order.starts]
 
     def start(self, name, *, strict):
