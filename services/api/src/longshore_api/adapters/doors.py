@@ -107,12 +107,12 @@ def address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     return connection.client.host if connection.client else ""
 
 
-def submitters(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+async def submitters(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Guard of what users and admins may do; after `admit`."""
     _only(connection, "user")
 
 
-def admins(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+async def admins(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Guard of what admins alone may do; after `admit`."""
     _only(connection, "admin")
 
@@ -125,7 +125,7 @@ def _only(connection: ASGIConnection[Any, Any, Any, Any], role: UserRole) -> Non
         )
 
 
-def person(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+async def person(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Guard of what any user may do for themselves, which a group is not; after `admit`."""
     if not connection.scope["user"].user:
         raise PermissionDeniedException("this is for users, and a group's token is nobody's: ask an admin for a secret")

@@ -41,7 +41,7 @@ class Limits:
         return wait
 
 
-def within_limits(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+async def within_limits(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Guard: 429 with Retry-After for who asks too often; after `admit`."""
     limits: Limits | None = connection.app.state.house.limits
     visitor = connection.scope["user"]
