@@ -6,7 +6,7 @@ What must not enter: which wish a route means, SQL.
 import secrets
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from litestar import Request, Response
@@ -23,6 +23,8 @@ from longshore_common.damage import DAMAGED
 from longshore_common.errors import LongshoreError, Unreachable, Unreadable
 from longshore_common.events import Event
 from longshore_common.log import Hints
+
+T = TypeVar("T")
 
 #: Seconds a dispatcher has to answer a question.
 PATIENCE: Final = 5.0
@@ -111,7 +113,7 @@ async def previewed(how: How, event: Event) -> bodies.Preview:
     return await asked(how, {"kind": "preview", "body": {"wish": event}}, bodies.Preview)
 
 
-async def asked(how: How, question: dict[str, Any], kind: type[Any]) -> Any:
+async def asked(how: How, question: dict[str, Any], kind: type[T]) -> T:
     """A dispatcher's answer of this kind."""
     said = await raw(how.house.hints, question, how.visitor.user)
     try:

@@ -6,7 +6,7 @@ from what was before the log. What must not enter: HTTP, what events mean.
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -74,7 +74,7 @@ class Feed:
                 for record in piece.records:
                     yield record
 
-    async def pieces(self, after: int, wanted: Wanted) -> AsyncIterator[Piece]:
+    async def pieces(self, after: int, wanted: Wanted) -> AsyncGenerator[Piece, None]:
         """As `follow`, many at a time; at least once a second, with nothing if there is nothing."""
         async with self._reading():
             while not await self._ready():
@@ -122,7 +122,7 @@ class Feed:
             return False
         return True
 
-    async def _before(self, position: int, wanted: Wanted) -> AsyncIterator[Piece]:
+    async def _before(self, position: int, wanted: Wanted) -> AsyncGenerator[Piece, None]:
         """What is before the window, till the window holds the rest."""
         try:
             async with aclosing(self._read(self._log, position, wanted)) as pieces:
@@ -136,7 +136,7 @@ class Feed:
                 async for piece in pieces:
                     yield piece
 
-    async def _read(self, source: Follows, position: int, wanted: Wanted) -> AsyncIterator[Piece]:
+    async def _read(self, source: Follows, position: int, wanted: Wanted) -> AsyncGenerator[Piece, None]:
         found = source.follow(position)
         try:
             async for piece in found:

@@ -41,15 +41,13 @@ class Appended(msgspec.Struct):
 @get("/explain", summary="Why something is not running, or idle, and what to do", tags=["explain"])
 async def explain(how: TheHow, id: Id, kind: Kind = "task") -> bodies.Explanation:
     """As any dispatcher says; 503 if none is there."""
-    found: bodies.Explanation = await asked(how, {"id": id, "kind": kind}, bodies.Explanation)
-    return found
+    return await asked(how, {"id": id, "kind": kind}, bodies.Explanation)
 
 
 @get("/tasks/{task:str}/explain", summary="Why a task is not running, and what to do", tags=["explain"])
 async def explain_task(how: TheHow, task: FromPath[str]) -> bodies.Explanation:
     """As any dispatcher says; 503 if none is there."""
-    found: bodies.Explanation = await asked(how, {"id": task, "kind": "task"}, bodies.Explanation)
-    return found
+    return await asked(how, {"id": task, "kind": "task"}, bodies.Explanation)
 
 
 @get("/demand", summary="What waits, by batch, in which shapes and since when", tags=["explain"])
@@ -57,8 +55,7 @@ async def demand(
     how: TheHow, batch: Annotated[str, QueryParameter(description="Of this batch only")] = ""
 ) -> bodies.Demand:
     """As any dispatcher says; 503 if none is there."""
-    found: bodies.Demand = await asked(how, {"id": batch, "kind": "demand"}, bodies.Demand)
-    return found
+    return await asked(how, {"id": batch, "kind": "demand"}, bodies.Demand)
 
 
 @post(

@@ -3,10 +3,12 @@
 With `preview` nothing is changed and it is told what would be. What must not enter: what a wish does.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from litestar import Response, Router, post, put
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter, RawBody
 
 from longshore_api.adapters import bodies, naming
@@ -21,7 +23,9 @@ from longshore_common.ids import TOKEN, TaskRange
 Previewing = Annotated[bool, QueryParameter(description="Change nothing, and tell what would be done")]
 
 
-def steering(path: str, takes: type[Any], summary: str, tag: str = "tasks") -> Any:
+def steering(
+    path: str, takes: type[Any], summary: str, tag: str = "tasks"
+) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
     """A route that takes such a body and answers with a receipt."""
     opt = {"takes": takes}
     return post(path, status_code=202, summary=summary, tags=[tag], opt=opt)

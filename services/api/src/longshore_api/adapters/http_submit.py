@@ -50,7 +50,8 @@ _task: Final = msgspec.json.Decoder(bodies.Task).decode
 async def submit(how: TheHow, body: RawBody, *, partial: Partial = False) -> Response[bodies.SubmittedReceipt]:
     """All of it or, with `partial`, what of it is well-formed. `wait` waits for a dispatcher to accept it."""
     try:
-        asked, items = taken(body, bodies.NewSubmission), []
+        asked = taken(body, bodies.NewSubmission)
+        items: list[bodies.Outcome] = []
     except Wrong as err:
         if not err.faults[0].field.startswith("tasks["):
             raise

@@ -53,7 +53,7 @@ async def ticking(source: AsyncIterator[bytes], may: Callable[[], bool], every: 
     coming: asyncio.Future[bytes] | None = None
     try:
         while may():
-            coming = coming or asyncio.ensure_future(anext(source))  # type: ignore[arg-type]
+            coming = coming or asyncio.ensure_future(anext(source))
             done, _ = await asyncio.wait({coming}, timeout=every)
             if not done:
                 yield b""
