@@ -2,7 +2,8 @@
 
 The peer that inspired it reported 75 directories of one file a second without any fsync, on an idle host, and read each
 directory into memory. Ours fsyncs a promise per directory, stores with fsync, and asks for each verdict. The floor beside
-it is `tar` and `zstd` of the same directories, one after the other. Workers are paused: containers would take the cores.
+it is `tar` and `zstd` of the same directories, one after the other, and the target two fifths of that. Workers are paused:
+containers would take the cores.
 """
 
 import os
@@ -60,7 +61,7 @@ def main() -> int:
             (root / f"case-{k}/ref.bin").symlink_to(root / "reference")
         floor = seconds(lambda: packed(root))
         wall, peak, said = submitted(stack, root, "--batch", "case-*")
-        report.at_least(f"{n:,} directories", n / wall, 50, "/s", f"tar and zstd alone {n / floor:.0f} /s")
+        report.at_least(f"{n:,} directories", n / wall, 0.4 * n / floor, "/s", f"tar and zstd alone {n / floor:.0f} /s")
         store = stack.state / "directories"
         stored = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
         report.at_most(

@@ -29,6 +29,7 @@ BENCHES = {
     "simulate": 300,
     "past": 300,
     "finished": 300,
+    "directories": 400,
     "api": 300,
     "slurm": 120,
     "ui": 300,
