@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -11,13 +12,14 @@ import pytest
 from longshore_api.adapters import guesses, http
 from longshore_api.adapters.doors import House
 from longshore_api.adapters.issuer import Issuer, Secrets
-from longshore_api.adapters.keyring import FACTS, Edges, Keyring, make
+from longshore_api.adapters.keyring import FACTS, Denied, Edges, Keyring, make
 from longshore_api.adapters.pen import Pen
 from longshore_api.adapters.progress import Progress
 from longshore_api.adapters.users import Signer, Users
 from longshore_common import events as e
 from longshore_common.adapters import nats_keys
 from longshore_common.adapters.memory_log import Hub
+from longshore_common.errors import Unreachable
 from longshore_common.log import Entry
 
 ROOT, JOIN = "r00t-token-of-the-stack", "j0in"
@@ -300,6 +302,17 @@ async def test_who_guesses_waits_and_who_is_known_there_does_not(stack: Stack) -
 async def test_many_guesses_at_once_are_no_way_around(stack: Stack) -> None:
     codes = await asyncio.gather(*(stack.status(f"ls_{k:012x}_{'x' * 43}") for k in range(40)))
     assert codes.count(429) == 40 - guesses.MOST
+
+
+async def test_guesses_from_everywhere_at_once_fill_no_queue_and_stop_nobody_who_is_known(stack: Stack) -> None:
+    secret = await stack.add("ann")
+    assert await stack.status(secret) == 200
+    shown = [f"ls_{k:012x}_{'x' * 43}" for k in range(150)]
+    asked = [asyncio.create_task(stack.ring.visitor(each, f"10.1.1.{k}")) for k, each in enumerate(shown)]
+    await asyncio.sleep(0)
+    assert await stack.status(secret) == 200
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    assert Counter(type(each) for each in told) == {Denied: 100, Unreachable: 50}
 
 
 def test_one_network_of_ipv6_counts_as_one_address() -> None:

@@ -38,6 +38,8 @@ _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 REMEMBERED: Final = 10_000
 #: Verifications at once: each takes 20 ms of a core and 19 MiB.
 _AT_ONCE: Final = 2
+#: Those that wait for it at most, about a second's work: guesses from everywhere at once are not to fill the memory.
+_QUEUE: Final = 100
 _AGAIN: Final = 0.5
 _PATIENCE: Final = 5
 _SHAPE: Final = re.compile(r"ls_([a-z0-9]{4,32})_([A-Za-z0-9_-]{20,128})")
@@ -92,6 +94,7 @@ class Keyring:
         self._known: OrderedDict[bytes, str] = OrderedDict()
         self._guesses = Guesses()
         self._verifying = asyncio.Semaphore(_AT_ONCE)
+        self._queued = 0
         self._decoy = _HASHER.hash(secrets.token_urlsafe(32))
         self._position = 0
         self._read = asyncio.Event()
@@ -157,12 +160,21 @@ class Keyring:
         shape = _SHAPE.fullmatch(shown)
         known = self.register.credentials.get(shape[1]) if shape else None
         if shape is not None:
-            async with self._verifying:
-                right = await asyncio.to_thread(_matches, known.digest if known else self._decoy, shape[2])
+            right = await self._right(known.digest if known else self._decoy, shape[2])
             if right and known is not None:
                 self._guesses.forgiven(address, began)
                 return known.id
         raise Denied("these credentials are unknown: Authorization: Bearer <api secret>; an admin makes one for you")
+
+    async def _right(self, digest: str, secret: str) -> bool:
+        if self._queued >= _QUEUE:
+            raise Unreachable("too many unknown credentials are being looked at: show yours again in a moment")
+        self._queued += 1
+        try:
+            async with self._verifying:
+                return await asyncio.to_thread(_matches, digest, secret)
+        finally:
+            self._queued -= 1
 
     # --- reading --------------------------------------------------------------------------------------------------------
 
