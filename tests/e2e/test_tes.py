@@ -189,23 +189,50 @@ PY_TES_0 = """
     full = cli.get_task(made, view="FULL")
     listed = cli.list_tasks(view="FULL")
     cli.cancel_task(made)
-    print(json.dumps({"state": done.state, "out": full.logs[0].logs[0].stdout, "doc": info.doc,
+    print(json.dumps({"id": made, "state": done.state, "out": full.logs[0].logs[0].stdout, "doc": info.doc,
         "first": listed.tasks[0].id == made}))
 """
 
 
+@pytest.fixture(scope="module")
+def secret(stack: Stack) -> str:
+    """That of a user who is no admin."""
+    return stack.ok("user", "add", "tess").splitlines()[0]
+
+
 @pytest.mark.parametrize("way", ["bearer", "basic"])
-def test_py_tes_0_4_finds_nothing_that_it_does_not_know(stack: Stack, way: str) -> None:
-    # a fresh list: it refuses the words of 1.1, which other clients posted
-    programs = client("py-tes-0.4", "py-tes==0.4.2", "six")
-    token = door(stack)[1]
-    shown = {"token": token} if way == "bearer" else {"user": "me", "password": token}
+def test_py_tes_0_4_finds_nothing_that_it_does_not_know(stack: Stack, secret: str, way: str) -> None:
+    shown = {"token": secret} if way == "bearer" else {"user": "me", "password": secret}
     stack.environ["AS"] = json.dumps(shown)
-    script = PY_TES_0.replace(
-        'listed = cli.list_tasks(view="FULL")', 'listed = cli.list_tasks(page_size=1, view="FULL")'
-    )
-    said = speak(stack, programs, script)
+    # of the list one task, its own: it refuses the words of 1.1, which other clients posted
+    script = PY_TES_0.replace('list_tasks(view="FULL")', 'list_tasks(page_size=1, view="FULL")')
+    said = speak(stack, client("py-tes-0.4", "py-tes==0.4.2", "six"), script)
     assert (said["state"], said["out"], said["first"]) == ("COMPLETE", "/tmp\ndone\n", True)
+    assert json.loads(stack.ok("task", "show", said["id"], "--json"))["user"] == "tess"
+
+
+PYDANTIC_TES = """
+    import json, os, time
+    from pydantictes.api import TesClient
+    from pydantictes.models import TesExecutor, TesFileType, TesInput, TesOutput, TesResources, TesTask
+    cli = TesClient(os.environ["TES_URL"] + "/", headers={"Authorization": "Bearer " + os.environ["AS"]})
+    info = cli.service_info()
+    task = TesTask(name="galaxy", executors=[TesExecutor(image=os.environ["IMAGE"], command=["cat", "/in"], env={"A": "1"})],
+        inputs=[TesInput(path="/in", content="meow", type=TesFileType.FILE)], resources=TesResources(cpu_cores=1, ram_gb=0.1))
+    made = cli.create_task(task)
+    while (shown := cli.get_task(made, "FULL")).state.value in ("QUEUED", "INITIALIZING", "RUNNING"):
+        time.sleep(0.05)
+    cli.cancel_task(made)
+    listed = cli.list_tasks()
+    print(json.dumps({"state": shown.state.value, "out": shown.logs[0].logs[0].stdout, "content": shown.inputs[0].content,
+        "version": info.type.version, "first": listed.tasks[0].id == made.id}))
+"""
+
+
+def test_pydantic_tes_may_post_nulls(stack: Stack, secret: str) -> None:
+    stack.environ["AS"] = secret
+    said = speak(stack, client("pydantic-tes", "pydantic-tes==0.4.0"), PYDANTIC_TES)
+    assert said == {"state": "COMPLETE", "out": "meow", "content": "meow", "version": "1.1.0", "first": True}
 
 
 SNAKEFILE = """
