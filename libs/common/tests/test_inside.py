@@ -56,7 +56,7 @@ def test_tmp_is_each_steps_own_until_something_of_the_task_is_in_it():
 def test_what_is_below_the_usual_folders_needs_none_of_its_own():
     found = inside.shared(task(mounts=(mount("/input/a/x"),), collects=(collect("/output/y"),)))
     assert (found.folders, found.files) == ((), ())
-    assert found.made == ("/input/a", "/output")
+    assert found.made == ("/input/a",)
 
 
 def test_patterns_need_the_folder_above_their_first_wildcard():
@@ -98,8 +98,12 @@ def test_one_container_is_one_step_and_a_bare_command_is_none():
         (task(mounts=(mount("/a/.longshore/x"),)), "names with .longshore"),
         (task(collects=(collect("/*.txt"),)), "holds programs and settings"),
         (task(mounts=(mount("/a/b"), mount("/a//b"))), "two mounts are both /a/b"),
-        (task(mounts=(mount("/a/b"), mount("/a/b/c"))), "/a/b is mounted as a file"),
-        (task(mounts=(mount("/a/b"),), volumes=("/a/b",)), "/a/b is mounted as a file"),
+        (task(mounts=(mount("/a/b"), mount("/a/b/c"))), "/a/b is named as a file"),
+        (task(mounts=(mount("/a/b"),), volumes=("/a/b",)), "/a/b is named as a file"),
+        (task(step(stdout="/a/b"), volumes=("/a/b/c",)), "/a/b is named as a file"),
+        (task(step(stdout="/usr")), "/usr is a folder"),
+        (task(mounts=(mount("/tmp"),)), "/tmp is a folder"),
+        (task(collects=(collect("/etc"),)), "/etc is a folder"),
         (task(mounts=(Mount(uri="", path="/a/b"),)), "is empty"),
         (TaskSpec(command=("a",), volumes=("/x",)), "name a container"),
         (task(collects=(collect("/a/b"),), use_cache=True, output="s3://b/"), "not used again"),

@@ -31,6 +31,7 @@ MOST_PATHS: Final = 10_000
 MOST_WORD: Final = 131_071
 MOST_TEXT: Final = 1_000_000
 _WILD: Final = frozenset("*?[")
+_OWN: Final = frozenset({INPUT, OUTPUT, TEMP})
 
 
 class Shared(NamedTuple):
@@ -111,8 +112,9 @@ def shared(spec: TaskSpec) -> Shared:
     for path in sorted(own, key=lambda p: p.split("/")):  # so that what is below a folder follows it
         if not tops or not below(path, tops[-1]):
             tops.append(path)
-    alone = tuple(sorted(f for f in files if not any(below(f, top) for top in tops)))
-    return Shared(tuple(tops), alone, (*sorted(folders), *_workdirs(spec, tops, temp=temp)), temp)
+    made = {*folders, *_workdirs(spec, tops, temp=temp), *_OWN}
+    alone = [f for f in files if not any(below(f, top) for top in tops) and not any(below(path, f) for path in made)]
+    return Shared(tuple(tops), tuple(sorted(alone)), tuple(sorted(made.difference(_OWN))), temp)
 
 
 def _workdirs(spec: TaskSpec, tops: list[str], *, temp: bool) -> Iterator[str]:
@@ -246,14 +248,15 @@ def _of_places(spec: TaskSpec) -> str:
     if twice := _twice(mounted):
         return f"two mounts are both {twice}: leave one of them out"
     files = {clean(m.path) for m in spec.mounts if not m.directory}
-    folders = frozenset(_folders(spec))
+    files.update(clean(path) for s in spec.steps for path in (s.stdin, s.stdout, s.stderr) if path)
+    if known := sorted(files.intersection(SYSTEM | _OWN) or SYSTEM.intersection(_files(spec))):
+        return f"{known[0]} is a folder, and is named as a file: name one in it, or say that it is a directory"
+    folders = {*_folders(spec), *(clean(step.workdir) for step in spec.steps if step.workdir)}
     for path in (*folders, *_files(spec)):
         above = path
         while above != "/":
             if above in files and (above != path or path in folders):
-                return (
-                    f"{above} is mounted as a file, and {path} needs it to be a folder: say so, or choose another path"
-                )
+                return f"{above} is named as a file, and {path} needs it to be a folder: choose another path"
             above = parent(above)
     return ""
 
