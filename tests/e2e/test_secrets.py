@@ -101,6 +101,18 @@ def test_a_secret_that_is_not_there_is_refused_with_the_command_that_makes_it(lo
     assert b"longshore secret set NOT_THERE" in refused.stderr
 
 
+def test_the_sdk_sets_a_secret_of_several_variables_lists_and_deletes_it(longshore, root):
+    import longshore as sdk
+
+    with sdk.Client(root / "stack") as client:
+        client.set_secret("PAIR", {"PAIR_USER": "ada", "PAIR_WORD": "x y"})
+        receipt = client.submit('test "$PAIR_USER $PAIR_WORD" = "ada x y"', secrets=["PAIR"])
+        assert client.wait(receipt, timeout=60).ok
+        assert [one.hold for one in client.secrets() if one.name == "PAIR"] == [("local-1",)]
+        client.delete_secret("PAIR")
+        assert "PAIR" not in [one.name for one in client.secrets()]
+
+
 def test_share_gives_it_only_to_those_that_lack_it_and_delete_takes_it_from_all(longshore):
     again = longshore("secret", "share", "TOKEN", "-", stdin=b"x")
     assert b"all workers hold TOKEN" in again.stderr

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack
 from longshore import records
 from longshore.bookmark import Bookmark, home
 from longshore.chance import new_key
+from longshore.confiding import Confiding
 from longshore.governing import Governing
 from longshore.logins import renewed
 from longshore.people import People
@@ -91,6 +92,7 @@ class AsyncClient(Steering):
         self.writer = Writer(self.profile, self.bookmark, transport=transport, deadline=deadline, spooling=spool)
         self._waiter: Waiter | None = None
         self.governing = Governing(self.reader, self.writer)
+        self.confiding = Confiding(self.reader, self.writer, self.profile.user)
         self.people = People(self.reader)
 
     @property

@@ -303,6 +303,18 @@ class Client:
         """See `Governing.reset_policy`."""
         return self._run(self._client.governing.reset_policy(*names))
 
+    def secrets(self) -> tuple[records.Secret, ...]:
+        """See `Confiding.secrets`."""
+        return self._run(self._client.confiding.secrets())
+
+    def set_secret(self, name: str, value: str | Mapping[str, str], *, workers: Sequence[str] = ()) -> int:
+        """See `Confiding.set_secret`."""
+        return self._run(self._client.confiding.set_secret(name, value, workers=workers))
+
+    def delete_secret(self, name: str) -> int:
+        """See `Confiding.delete_secret`."""
+        return self._run(self._client.confiding.delete_secret(name))
+
     def resize_workers(
         self, *workers: str, concurrency: int | str | None = None, prefetch: int | str | None = None
     ) -> int:
