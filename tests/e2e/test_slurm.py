@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from longshore import once
+from longshore_slurm import submission
+from longshore_slurm.door import Door
+from longshore_slurm.options import read
+from longshore_slurm.sbatch_options import SBATCH
+from longshore_slurm.submission import Script, Submitter
+
 from .test_cli import LONGSHORE, Said, Stack, stack
 
 __all__ = ["stack"]
@@ -205,6 +212,26 @@ def test_a_secret_of_the_environment_reaches_the_job_and_not_the_log(cluster):
     events = "".join(str(file.read_bytes()) for file in Path(cluster.stack.root, "nats").rglob("*.blk"))
     assert number
     assert "hush-7" not in events
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only an agent of root's starts tasks as others")
+def test_a_job_runs_as_who_submitted_it(cluster):
+    place = cluster.shared / "theirs"
+    place.mkdir()
+    for folder in (place, *place.parents[:3]):
+        os.chmod(folder, 0o755)
+    os.chown(place, 65534, 65534)
+    who = Submitter("nobody", 65534, 65534, "here", str(place), 0o077, as_user=True)
+    script = Script("#!/bin/sh\nid -u; umask\n", (), "mine")
+    wish = submission.event(read(SBATCH, ["-o", "out.txt"]), script, who, {"PATH": os.environ["PATH"]}, "theirs")
+    door = Door(cluster.environ)
+    number = str(once.submit(door.profile, door.bookmark, wish).id)
+    cluster.stack.until(lambda: cluster.state(number) not in ("PENDING", "RUNNING"))
+    assert cluster.state(number) == "COMPLETED", cluster.stack.ok("task", "logs", "--stderr", f"{number}.0")
+    assert cluster.read("theirs/out.txt") == "65534\n0077\n", cluster.stack.ok(
+        "task", "logs", "--stderr", f"{number}.0"
+    )
+    assert (place / "out.txt").stat().st_uid == 65534
 
 
 def test_a_failing_place_and_misuse_are_told(cluster):

@@ -1,4 +1,4 @@
-"""Programs that were written for Slurm, unchanged, on a real stack: Parsl, dask-jobqueue, PSI/J, Snakemake."""
+"""Programs that were written for Slurm, unchanged, on a real stack: Parsl, dask-jobqueue, PSI/J, Toil, Snakemake."""
 
 import os
 import signal
@@ -168,6 +168,42 @@ def test_psij_submits_attaches_and_cancels(place, name):
         place.environ["PATH"] = os.environ["PATH"]  # nothing of Slurm's is there
     said = place.run(python, "python", "flow.py", name)
     assert (said.code, said.out.splitlines()[-1:]) == (0, ["done"]), said
+
+
+def test_toil_runs_a_workflow_of_jobs(place):
+    python = environment("toil", "toil==9.1.1", "setuptools<81")
+    (place.shared / "flow.py").write_text("""
+import os
+from toil.common import Toil
+from toil.job import Job
+
+def child(job, n):
+    return n * n, os.environ["SLURM_JOB_ID"]
+
+def root(job):
+    return [job.addChildJobFn(child, n, cores=1, memory="300M", disk="1M").rv() for n in range(3)]
+
+if __name__ == "__main__":
+    with Toil(Job.Runner.getDefaultArgumentParser().parse_args()) as toil:
+        found = toil.start(Job.wrapJobFn(root, cores=1, memory="300M", disk="1M"))
+    assert [value for value, _ in found] == [0, 1, 4], found
+    assert len({number for _, number in found}) == 3, found
+""")
+    words = (
+        "--batchSystem",
+        "slurm",
+        "--slurmPartition",
+        "default",
+        "--maxLocalJobs",
+        "0",
+        "--statePollingWait",
+        "2",
+        "--disableCaching",
+    )
+    said = place.run(
+        python, "python", "flow.py", f"file:{place.shared}/store", *words, "--batchLogsDir", str(place.shared)
+    )
+    assert said.code == 0, said.out[-1000:] + said.err[-3000:]
 
 
 GENERIC = (

@@ -19,7 +19,7 @@ def started(tmp_path: Path, job: Job, script: str, **environ: str) -> subprocess
         "LONGSHORE_ATTEMPT": "1204.2.1", "LONGSHORE_INDEX": "7", "LONGSHORE_ENTRY": "", "CPU": "2",
         "SLURM_JOB_NAME": "my job", "SLURM_JOB_USER": "ada", **jobscript.variables(script), **environ,
     }  # fmt: skip
-    return subprocess.run(jobscript.command(job), env=variables, capture_output=True, text=True, timeout=20)
+    return subprocess.run(jobscript.command(job), env=variables, cwd=temp, capture_output=True, text=True, timeout=20)
 
 
 def test_a_job_runs_in_its_directory_and_writes_where_it_was_told(tmp_path):

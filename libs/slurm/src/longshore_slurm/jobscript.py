@@ -1,7 +1,8 @@
 """What a job's task runs: a wrapper around the batch script that makes of it what a job of Slurm expects.
 
 Variables, working directory, files of output by their patterns, then the script as a program of its own. Plain POSIX sh,
-so that a worker needs nothing. Pure. What must not enter: options, the log.
+so that a worker needs nothing. It begins in its own directory, which may lie where only the agent's user can go: then the
+script is reached as an open file. Pure. What must not enter: options, the log.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,17 +51,18 @@ export SLURM_JOB_ID SLURM_JOBID SLURM_JOB_NODELIST SLURM_NODELIST SLURMD_NODENAM
 export SLURM_JOB_CPUS_PER_NODE SLURM_TASK_PID SLURM_RESTART_COUNT SLURM_JOB_START_TIME
 if [ -n "${SLURM_MEM_PER_NODE:-}" ] && [ -n "${MEM:-}" ]; then SLURM_MEM_PER_NODE=$((MEM / 1048576)); fi
 if [ -n "${LONGSHORE_GPUS:-}" ]; then export SLURM_JOB_GPUS="$LONGSHORE_GPUS" SLURM_STEP_GPUS="$LONGSHORE_GPUS"; fi
-if [ ! -d "${TMPDIR:-}" ]; then export TMPDIR="$TEMP"; fi
+if [ ! -d "${TMPDIR:-}" ]; then unset TMPDIR; if [ -d "$TEMP" ]; then export TMPDIR="$TEMP"; fi; fi
 if [ -n "${SLURM_UMASK:-}" ]; then umask "$SLURM_UMASK"; fi
-script=$TEMP/slurm_script
-: > "$script" && chmod 700 "$script" || exit 1
+: > slurm_script && chmod 700 slurm_script || exit 1
 piece=0
 while eval "[ -n \"\${LONGSHORE_SLURM_SCRIPT_$piece:-}\" ]"; do
-    eval "printf %s \"\$LONGSHORE_SLURM_SCRIPT_$piece\"" >> "$script" || exit 1
+    eval "printf %s \"\$LONGSHORE_SLURM_SCRIPT_$piece\"" >> slurm_script || exit 1
     unset "LONGSHORE_SLURM_SCRIPT_$piece"
     piece=$((piece + 1))
 done
 unset LONGSHORE_SLURM_WRAPPER LONGSHORE_SLURM_ENV
+script=$TEMP/slurm_script
+if [ ! -x "$script" ]; then exec 9< slurm_script; script=/proc/self/fd/9; fi
 expand() {
     rest=$1 found=
     while :; do
