@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from longshore_api import service
 from longshore_api.adapters import guesses, http
 from longshore_api.adapters.doors import House
 from longshore_api.adapters.issuer import Issuer, Secrets
@@ -313,6 +315,20 @@ async def test_guesses_from_everywhere_at_once_fill_no_queue_and_stop_nobody_who
     assert await stack.status(secret) == 200
     told = await asyncio.gather(*asked, return_exceptions=True)
     assert Counter(type(each) for each in told) == {Denied: 100, Unreachable: 50}
+
+
+async def test_where_a_request_comes_from_is_believed_of_named_proxies_alone(stack: Stack) -> None:
+    """Else each guess could come from another address."""
+    transport = cast(Any, stack.client._transport)
+    house = transport.app.state.house
+    for named, believes in (("", False), ("10.0.0.9", True)):
+        server = service._server(service.Settings(trusted_proxies=named), house)
+        server.config.load()
+        loaded = server.config.loaded_app
+        assert isinstance(loaded, ProxyHeadersMiddleware) is believes
+        if believes:
+            assert "10.0.0.9" in loaded.trusted_hosts
+            assert "127.0.0.1" not in loaded.trusted_hosts
 
 
 def test_one_network_of_ipv6_counts_as_one_address() -> None:
