@@ -20,6 +20,7 @@ from longshore_common.errors import BadInput, Refused, Unreachable
 #: Seconds for one notice, and bytes of an answer that are read.
 DEADLINE: Final = 15.0
 _ANSWER: Final = 2048
+_NAT64: Final = IPv6Network("64:ff9b::/96")
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -41,8 +42,7 @@ class Gate:
     def open(self, address: str) -> bool:
         """Whether this address may be connected to."""
         found = ip_address(address.partition("%")[0])
-        inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-        found = inner or found
+        found = _carried(found) or found
         if any(found in network for network in self._allowed if network.version == found.version):
             return True
         return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
@@ -76,6 +76,16 @@ class Gate:
                 errno.EACCES, f"{host} has no public address: an operator can open it with LONGSHORE_WEBHOOK_ALLOW"
             )
         return usable
+
+
+def _carried(address: Address) -> IPv4Address | None:
+    """The address of version 4 that one of version 6 leads to: mapped, 6to4 (RFC 3056), Teredo, or by NAT64 (RFC 6052)."""
+    if isinstance(address, IPv4Address):
+        return None
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
 def _literal(host: str) -> Address | None:
