@@ -19,6 +19,7 @@ from longshore_api.adapters.tables import (
     SUBMISSION,
     TASK,
     TASK_NAME,
+    TES,
     WORKER,
 )
 from longshore_common.errors import Refused, Unreachable
@@ -63,7 +64,7 @@ async def test_a_database_that_is_not_there_is_unreachable(postgres: str) -> Non
     [
         ("submission", SUBMISSION), ("task", TASK), ("attempt", ATTEMPT), ("task_range", RANGE), ("batch", BATCH),
         ("worker", WORKER), ("event", EVENT), ("part", PART),
-        ("spec_part", SPEC_PART), ("task_name", TASK_NAME),
+        ("spec_part", SPEC_PART), ("task_name", TASK_NAME), ("tes", TES),
     ],
 )  # fmt: skip
 async def test_tables_have_the_columns_the_projector_writes(

@@ -16,6 +16,7 @@ from longshore_api.adapters import http
 from longshore_api.adapters.keyring import Denied
 from longshore_api.adapters.pen import Pen
 from longshore_api.adapters.reader import Reader
+from longshore_api.adapters.store import rebuild
 from longshore_api.adapters.tes.contents import KEPT, ORPHAN, Contents
 from longshore_api.core.users import Visitor
 from longshore_common import events as e
@@ -183,6 +184,30 @@ async def test_who_may_not_see_what_inputs_hold_is_not_shown_its_address_either(
             assert answer.status_code == 200
             assert (spec.mounts[0].uri in answer.text) is seen, (who, query)
             assert "/api/v1/contents?token=" in answer.text
+
+
+async def test_a_rebuild_finds_all_of_it_again_and_contents_survive_it(tes: Tes, database: str) -> None:
+    sid = await tes.created(name="n", tags={"a": "b"}, inputs=[{"path": "/s", "content": "s3cr3t"}])
+    before = await tes.get(sid)
+    await rebuild(database)
+    assert (await tes.api.house.reader.fetch("SELECT count(*) AS n FROM tes"))[0]["n"] == 0
+    tes.api.clock.at += 10 * KEPT
+    await tes.contents.sweep()  # the read model knows no submission at this moment
+    await tes.api.shown()
+    assert await tes.get(sid) == before
+    assert before["inputs"][0]["content"] == "s3cr3t"
+
+
+async def test_what_only_pretends_to_be_a_tes_task_is_projected_and_not_shown(tes: Tes) -> None:
+    for odd in (1, None, {}, {"task": []}, {"task": {}, "contents": {"0": 7}}):
+        tes.book.submit(1, document={"tes": odd})
+    tes.book.submit(
+        1, name="\0", tags={"\0": "\0"}, document={"tes": {"task": {"executors": []}, "contents": {"0": "' OR"}}}
+    )
+    await tes.api.shown()
+    (only,) = (await tes.list(view="FULL"))["tasks"]
+    assert only["executors"] == []
+    assert len(tes.book.records) == 6
 
 
 async def test_the_address_is_good_before_the_submission_is_projected(tes: Tes) -> None:
