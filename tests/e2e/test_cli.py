@@ -33,9 +33,10 @@ class Said(NamedTuple):
 
 
 class Stack:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, way: str = "nats") -> None:
         self.root = root
         self.environ = os.environ | {"LONGSHORE_STATE_DIR": str(root), "HOME": str(root)}
+        self.environ["LONGSHORE_HTTP"] = "1" if way == "http" else ""
 
     def say(self, *words: str | bytes, stdin: str = "", within: float = 60) -> Said:
         done = subprocess.run(
@@ -61,11 +62,12 @@ class Stack:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+@pytest.fixture(scope="module", params=["nats", "http"])
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """Whoever cannot reach NATS goes by HTTP alone: the same commands, the same results."""
     root = Path(tempfile.mkdtemp(prefix="longshore-cli-"))
     root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Stack(root)
+    made = Stack(root, request.param)
     try:
         said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
         assert said.code == 0, said

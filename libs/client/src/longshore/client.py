@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack
 from longshore import records
 from longshore.bookmark import Bookmark, home
 from longshore.chance import new_key
+from longshore.choosing import settled
 from longshore.confiding import Confiding
 from longshore.governing import Governing
 from longshore.logins import renewed
@@ -86,7 +87,7 @@ class AsyncClient(Steering):
     ) -> None:
         environ = os.environ if environ is None else environ
         where = Path(directory) if directory is not None else state_dir(environ)
-        self.profile = profile or renewed(where, load(where))
+        self.profile = settled(profile or renewed(where, load(where)), environ)
         self.bookmark = Bookmark(home(where, environ))
         self.reader = Reader(self.profile, self.bookmark)
         self.writer = Writer(self.profile, self.bookmark, transport=transport, deadline=deadline, spooling=spool)

@@ -19,7 +19,7 @@ from litestar.response import Stream
 
 from longshore_api.adapters import told
 from longshore_api.adapters.doors import House, TheHouse, TheVisitor
-from longshore_api.adapters.feed import Feed, CutOff
+from longshore_api.adapters.feed import CutOff, Feed
 from longshore_api.adapters.http_history import kinds_of
 from longshore_api.adapters.http_tasks import Wanted, of_output, part_of
 from longshore_api.adapters.output import Span
@@ -170,7 +170,9 @@ async def _following(house: House, feed: Feed, visitor: Any, what: tuple[int, Fi
 )  # fmt: skip
 async def progress(house: TheHouse, visitor: TheVisitor) -> Stream:
     """Server-sent events, of each change: JSON of submission, size, states, seq. Hints: what is missed is read instead."""
-    if house.hints is None or not visitor.user:
+    if house.hints is None:
+        raise Refused("this api hears no hints: it was started without a connection")
+    if not visitor.user:
         raise Refused("only a user's own submissions are told of: come with a user's secret")
     return told.stream(_hearing(house, house.hints, visitor))
 

@@ -15,6 +15,8 @@ ADMINS: Final = frozenset({
     e.WorkerPauseRequested, e.WorkerResumeRequested, e.WorkerResizeRequested, e.WorkerCareRequested,
     e.WorkerMoveRequested, e.ShareRequested, e.PolicyRequested, e.RemotesShared,
 })  # fmt: skip
+#: Wishes about a batch as a whole: all of it must be one's own.
+_OF_BATCH: Final = (e.BatchPauseRequested, e.BatchResumeRequested, e.BatchRetentionRequested)
 #: Owners named in a refusal.
 _SHOWN: Final = 3
 
@@ -50,6 +52,6 @@ async def _owners(house: House, event: e.Event) -> set[str]:
     found: set[str] = set()
     if tasks := getattr(event, "tasks", ()):
         found = await house.reader.owners({run.submission for run in tasks})
-    if (batch := getattr(event, "batch", None)) and not tasks:
-        found |= set((await house.reader.batch(batch))["users"])
+    if isinstance(event, _OF_BATCH):  # other wishes about a batch are about one's own tasks in it
+        found |= set((await house.reader.batch(event.batch))["users"])
     return found
