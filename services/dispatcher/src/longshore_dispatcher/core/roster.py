@@ -184,8 +184,8 @@ class Roster:
             kind = None
             if worker is not None and worker.state == "up":
                 facts = worker.facts
-                secrets = tuple(sorted(facts.secrets))
-                kind = Kind(worker.batch, bool(facts.engines), facts.gpus, tuple(sorted(facts.custom)), secrets)
+                custom = tuple(sorted(facts.custom))
+                kind = Kind(worker.batch, bool(facts.engines), facts.gpus, custom, facts.secrets)
                 self._belong(name, before and before.kind, kind)
                 self._learn(worker, kind, state)
                 self._hold(name, worker.held)
