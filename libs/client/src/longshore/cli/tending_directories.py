@@ -24,9 +24,12 @@ from longshore_common.clock import SystemClock
 from longshore_common.errors import BadInput, LongshoreError
 from longshore_common.events import CancelRequested, RetryRequested
 from longshore_common.ids import TaskRange
+from longshore_data import parallel
 
 #: Seconds for which a dispatcher is asked why.
 _ASK: Final = 3.0
+#: Directories at once.
+_WIDTH: Final = 8
 
 
 def stood(words: Sequence[str], many: str | None, *, as_json: bool) -> int:
@@ -123,11 +126,13 @@ def fetched(words: Sequence[str], many: str | None, how: Fetch) -> int:
         ready = standings([(one.home, one.marker) for one in ready], door.reader)
 
     async def work(shelf: Shelf) -> None:
-        for one in ready:
+        async def fetch(one: Standing) -> None:
             with each.telling(one.home):
                 with one.home.locked():
                     got = await get(one.home, one.marker, shelf, force=how.force)
                 _tell_got(each, one, got, quiet=how.quiet)
+
+        await parallel.each(ready, fetch, _WIDTH)
 
     asyncio.run(with_shelf(work))
     return each.code
@@ -218,10 +223,12 @@ def pruned(words: Sequence[str], many: str | None, how: Prune) -> int:
         return 1
 
     async def work(shelf: Shelf) -> None:
-        for one in ready:
+        async def remove(one: Standing) -> None:
             with each.telling(one.home):
                 gone = await prune(one, shelf, fetched_only=how.fetched_only, force=how.force)
                 note(f"{relative(one.home)}: {gone} files removed from storage")
+
+        await parallel.each(ready, remove, _WIDTH)
 
     asyncio.run(with_shelf(work))
     return each.code

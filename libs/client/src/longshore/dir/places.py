@@ -26,6 +26,8 @@ from longshore_data.uri import Location
 _USERS: Final = "used-by"
 _REMOVERS: Final = "removed-by"
 _DATA: Final = "data"
+#: So many of the users of a content are remembered.
+_ASKED: Final = 100
 
 
 class Own(NamedTuple):
@@ -78,6 +80,7 @@ class Shelf:
     def __init__(self, storage: Storage, limits: Limits) -> None:
         self.storage, self.limits = storage, limits
         self._sharing: dict[str, asyncio.Lock] = {}  # what several directories send at once is sent by one of them
+        self._users: dict[str, list[str]] = {}
 
     async def put(self, path: str, place: Location) -> str:
         """Store a local file; the sha256 of what was stored."""
@@ -123,14 +126,31 @@ class Shelf:
             return place, True
 
     async def unshare(self, of: Own, digest: str) -> None:
-        """This directory uses the content no more; the last one to say so removes it."""
+        """This directory uses the content no more; the last one to say so removes it. A repeat does the rest."""
         folder = of.shared(digest)
+        await self._drop(folder.below(f"{_USERS}/{of.name}"))
+        if await self._still_used(folder):
+            return
         remover = folder.below(f"{_REMOVERS}/{of.name}")
         await self._write(remover)
-        await self._drop(folder.below(f"{_USERS}/{of.name}"))
-        if not await self.listed(folder.below(_USERS, folder=True)):
+        users = [found.path for found in await self.listed(folder.below(_USERS, folder=True))]
+        if not users:
             await self._drop(folder.below(_DATA))
+        self._users[folder.key] = users[:_ASKED]
         await self._drop(remover)
+
+    async def _still_used(self, folder: Location) -> bool:
+        """Whether one of those that were seen to use it does so now: then that one will look, later, for all others.
+
+        So a thousand directories that share one content are not listed a thousand times when all of them go.
+        """
+        seen = self._users.get(folder.key, [])
+        while seen:
+            name = seen.pop()
+            if await self.there(folder.below(f"{_USERS}/{name}")) >= 0:
+                seen.append(name)
+                return True
+        return False
 
     async def remove(self, of: Own, shared: tuple[str, ...]) -> int:
         """Remove all that is stored for a directory; how many files were its own. A repeat does the rest."""
