@@ -26,7 +26,7 @@ class ContainedLane:
     def __init__(self, desk: Desk, engine: ContainerEngine) -> None:
         self.desk, self.engine = desk, engine
         self._tasks: set[asyncio.Task[None]] = set()
-        self.stepping = Stepping(desk, engine, self.act)
+        self.stepping = Stepping(desk, engine, self.act, lambda name: self._go(self._forget(name)))
 
     def launch(self, attempts: list[Attempt]) -> None:
         """Start these; they are `launched` in the core already."""

@@ -64,10 +64,14 @@ class _Ended(NamedTuple):
 
 
 class Stepping:
-    """The containers of all attempts. `act` is told what is to be done to one that has just started."""
+    """The containers of all attempts. `act` is told what is to be done to one that has just started, `drop` which of them is
+    over while the attempt goes on.
+    """
 
-    def __init__(self, desk: Desk, engine: ContainerEngine, act: Callable[[Act], None]) -> None:
-        self.desk, self.engine, self._act = desk, engine, act
+    def __init__(
+        self, desk: Desk, engine: ContainerEngine, act: Callable[[Act], None], drop: Callable[[AttemptId], None]
+    ) -> None:
+        self.desk, self.engine, self._act, self._drop = desk, engine, act, drop
         self.there: set[AttemptId] = set()  # containers of an earlier life: they were given their secrets then
 
     def current(self, attempt: Attempt) -> AttemptId:
@@ -166,11 +170,7 @@ class Stepping:
         while not self.desk.note(Stepped(attempt.id, told)):  # noqa: ASYNC110  disk full: free space sends no event
             await asyncio.sleep(1)
         attempt.steps = (*attempt.steps, told)
-        self.desk.opened.remove(name)
-        try:
-            await self.engine.forget(name)
-        except ContainerError as err:
-            log.warning("container-not-removed", attempt=name, reason=err.reason)
+        self._drop(name)
 
     # --- files ---
 
