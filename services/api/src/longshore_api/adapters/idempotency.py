@@ -8,7 +8,7 @@ must not enter: what requests do.
 import asyncio
 from collections import OrderedDict
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -58,6 +58,7 @@ class Idempotency:
         self._known: OrderedDict[tuple[str, str], tuple[bytes, bytes]] = OrderedDict()
         self._silent_until = 0.0
         self._swept = -_SWEEP
+        self._asking: set[asyncio.Future[list[Any]]] = set()
 
     async def answer(self, once: Once) -> bytes | None:
         """What this very request was answered, None if it is new; `Conflict` if the key was used for another one."""
@@ -91,14 +92,26 @@ class Idempotency:
         )  # fmt: skip
         return (rows[0]["digest"], rows[0]["answer"]) if rows else None
 
-    async def _asked(self, sql: str, *args: object) -> list[dict[str, bytes]]:
+    async def _asked(self, sql: str, *args: object) -> list[Any]:
         """Rows, or none while PostgreSQL is away: submitting goes on without it."""
         if self._clock.steady() < self._silent_until:
             return []
-        try:
-            async with asyncio.timeout(PATIENCE):
-                return await self._reader.fetch(sql, *args)
-        except (LongshoreError, TimeoutError) as err:
-            self._silent_until = self._clock.steady() + PAUSE
-            log.warning("idempotency keys are not shared", reason=str(err) or "PostgreSQL is slow")
-            return []
+        asking = asyncio.ensure_future(self._reader.fetch(sql, *args))
+        # not cancelled when it is late: to take back a statement takes as long as PostgreSQL takes to hear of it
+        self._asking.add(asking)
+        asking.add_done_callback(self._heard)
+        done, _ = await asyncio.wait({asking}, timeout=PATIENCE)
+        if done and asking.exception() is None:
+            return asking.result()
+        self._silent_until = self._clock.steady() + PAUSE
+        log.warning("idempotency keys are not shared", reason=str(asking.exception()) if done else "PostgreSQL is slow")
+        return []
+
+    def _heard(self, asking: "asyncio.Future[list[Any]]") -> None:
+        self._asking.discard(asking)
+        if (
+            not asking.cancelled()
+            and isinstance(err := asking.exception(), Exception)
+            and not isinstance(err, LongshoreError)
+        ):
+            log.error("an idempotency key could not be looked up", reason=repr(err), exc_info=err)
