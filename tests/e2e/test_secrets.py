@@ -116,6 +116,8 @@ def test_the_sdk_sets_a_secret_of_several_variables_lists_and_deletes_it(longsho
 def test_share_gives_it_only_to_those_that_lack_it_and_delete_takes_it_from_all(longshore):
     again = longshore("secret", "share", "TOKEN", "-", stdin=b"x")
     assert b"all workers hold TOKEN" in again.stderr
+    assert longshore("secret", "set", "OVER_HTTP", "-", stdin=b"x", LONGSHORE_HTTP="1").stdout == b"local-1\n"
+    longshore("secret", "delete", "OVER_HTTP", LONGSHORE_HTTP="1")
     longshore("secret", "delete", "TOKEN")
     assert longshore("secret", "list", "--json").stdout == b""
     gone = longshore("secret", "delete", "TOKEN", ok=False)
