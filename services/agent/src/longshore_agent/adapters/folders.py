@@ -55,8 +55,11 @@ class Folders(NamedTuple):
         return self.places.tree + path if ours else None
 
     def clear(self) -> None:
-        """Begin anew: nothing is in these folders."""
+        """Begin anew: nothing is in these folders, nor in those that every task has."""
         trees.remove(self.places.tree)
+        for place in (self.places.input, self.places.output, self.places.temp):
+            for name in os.listdir(place):
+                trees.remove(f"{place}/{name}")
 
     def make(self) -> None:
         """Have all that is there when the first step begins; what is there already stays. `OSError`."""

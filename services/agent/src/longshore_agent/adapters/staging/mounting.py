@@ -26,7 +26,7 @@ from longshore_data.uri import Source
 WIDTH: Final = 8
 
 
-def source(mount: Mount) -> Source:
+def mounted(mount: Mount) -> Source:
     """What a mount asks to fetch; `BadInput` names the fix."""
     found = uri.source(mount.uri)
     if mount.directory and not found.actions and not found.place.folder:
@@ -45,9 +45,9 @@ class Mounting(NamedTuple):
     folders: Folders
     pool: ThreadPoolExecutor
 
-    async def bring(self, mounts: tuple[Mount, ...], meter: Meter, *, note: bool = False) -> None:
-        """Fetch all, and `note` what is where for who asks later what is new. `StoreError`, `BadInput`."""
-        sources = [source(mount) for mount in mounts]
+    async def bring(self, mounts: tuple[Mount, ...], meter: Meter) -> None:
+        """Fetch all; before anything else is put into the attempt's directory. `StoreError`, `BadInput`."""
+        sources = [mounted(mount) for mount in mounts]
         await self._do("preparing the folders of its containers", self._begin, len(mounts))
 
         async def fetch(k: int) -> None:
@@ -57,7 +57,11 @@ class Mounting(NamedTuple):
         order = sorted(range(len(mounts)), key=lambda k: (inside.clean(mounts[k].path).count("/"), mounts[k].path))
         for k in order:
             await self._do(f"putting {mounts[k].path} into place", self._put, mounts[k], self._scratch(k))
-        await self._do("making the folders of its containers", self._finish, note)
+        await self._do("making the folders of its containers", self._finish)
+
+    async def note(self) -> None:
+        """Note all that is there now, for who asks later what is new. `StoreError`."""
+        await self._do("noting what was staged", self.folders.remember)
 
     def _scratch(self, k: int) -> str:
         return f"{self._scratches}/{k}"
@@ -95,10 +99,8 @@ class Mounting(NamedTuple):
                 raise StoreError(f"{mount.uri}: {name!r} is at {path} already, from another input: name another path")
             os.rename(f"{scratch}/{name}", f"{place}/{name}")
 
-    def _finish(self, stop: Event, note: bool) -> None:  # noqa: FBT001 - passed on to a thread
+    def _finish(self, _stop: Event) -> None:
         self.folders.make()
-        if note:
-            self.folders.remember(stop)
         shutil.rmtree(self._scratches, ignore_errors=True)
 
 

@@ -13,9 +13,9 @@ import structlog
 from longshore_agent.adapters.cache import Cache, Way
 from longshore_agent.adapters.entries import Wish
 from longshore_agent.adapters.folders import Folders
-from longshore_agent.adapters.staging import collecting, mounting, reusing
+from longshore_agent.adapters.staging import collecting, reusing
 from longshore_agent.adapters.staging.checkpoints import Checkpoints
-from longshore_agent.adapters.staging.mounting import Mounting
+from longshore_agent.adapters.staging.mounting import Mounting, mounted
 from longshore_agent.adapters.staging.outputs import Produced, find
 from longshore_agent.adapters.staging.publishing import EMPTY, Publishing, drop_below
 from longshore_agent.adapters.staging.sweeping import Sweeper
@@ -68,17 +68,19 @@ class StorageStager:
         uris = (*spec.inputs, *spec.resources, *(mount.uri for mount in spec.mounts))
         here = any(text.startswith("file") for text in uris)
         with _as_staging("stage-in", shared=not here):
+            mounting = Mounting(self._transfer, Folders(inside.shared(spec), places), self._pool)
+            if inside.several(spec):
+                await mounting.bring(spec.mounts, meter)
             if spec.checkpoint and spec.output and start.n > 1:
                 path = f"{places.temp}/{uri.safe_path(spec.checkpoint.strip('/'))}"
                 await self._checkpoints(_task(attempt), spec.output).restore(path, meter, (spec.uid, spec.gid))
-            if inside.several(spec):
-                folders = Folders(inside.shared(spec), places)
-                note = any(collect.new for collect in spec.collects)
-                await Mounting(self._transfer, folders, self._pool).bring(spec.mounts, meter, note=note)
-            return Origin(
+            origin = Origin(
                 inputs=await self._inputs(spec, places.input, meter),
                 resources=await self._resources(attempt, spec, places.resource, meter),
             )
+            if any(collect.new for collect in spec.collects):
+                await mounting.note()
+            return origin
 
     async def _inputs(self, spec: TaskSpec, directory: str, meter: Meter) -> tuple[Identity, ...]:
         """Their identities are asked for only if somebody will: one that changed meanwhile is not told."""
@@ -106,7 +108,7 @@ class StorageStager:
         """See the port."""
         with _as_staging("stage-in"):
             sources = [uri.source(text) for text in (*spec.inputs, *spec.resources)]
-            sources += [mounting.source(mount) for mount in spec.mounts]
+            sources += [mounted(mount) for mount in spec.mounts]
             return tuple(await each(sources, self._transfer.content, WIDTH))
 
     async def reusable(self, earlier: Published, output_uri: str) -> bool:
