@@ -121,7 +121,7 @@ def test_each_json_object_is_a_task_and_options_are_defaults():
     ("line", "said"),
     [
         (["submit"], "no command"), (["submit", "--nope", "x"], "--help"), (["nope"], "nope"), (["task", "nope"], "list"),
-        (["submit", "--secret", "x", "y"], "--secret"), (["submit", "--use-cache", "y"], "--use-cache"),
+        (["submit", "--secret", "a b", "y"], "can name no secret"), (["submit", "--use-cache", "y"], "--use-cache"),
         (["submit", "--array", "9-1", "y"], "9-1"), (["submit", "--memory", "lots", "y"], "lots"),
         (["submit", "-o", "a", "-o", "b", "y"], "once"), (["submit", "-b", "Not A Batch", "y"], "Not A Batch"),
         (["submit", "--array", "0-3", "--each", "*", "y"], "one of"), (["submit", "--each-line", "/nowhere", "y"], "/nowhere"),
