@@ -233,3 +233,33 @@ def test_a_stack_that_goes_away_is_told_and_comes_back(visit: Callable[..., Visi
     page.locator("#pulse", has_text="Out of touch").wait_for()
     page.context.set_offline(False)
     page.locator("#pulse", has_text="Live").wait_for(timeout=20_000)
+
+
+def test_a_task_that_waits_says_why_in_the_list_and_is_edited_before_it_starts(page: Page, yard: Yard) -> None:
+    task = yard.submit("-b", "greedy", "--memory", "900T", "--", "echo", "much")
+    page.goto(f"{yard.url}/tasks?batch=greedy")
+    page.locator("a[data-why]").click()
+    expect(page.locator("#why")).to_contain_text("0 of 2 workers fit")
+    page.keyboard.press("Escape")
+    expect(page.locator("#why")).to_be_hidden()
+    page.get_by_role("link", name=task, exact=True).click()
+    page.get_by_text("Edit it before it starts").click()
+    page.get_by_label("Memory, bytes or 4G").fill("64M")
+    page.locator("#e-command").fill("echo 'a little'")
+    page.get_by_role("button", name="Change it").click()
+    toast(page, f"Asked to change command, memory of {task}")
+    expect(page.locator(".state.big")).to_have_text("succeeded")
+    expect(page.locator("[data-screen]")).to_have_text("a little")
+    expect(page.locator("pre.code").first).to_have_text("echo 'a little'")
+
+
+def test_one_is_told_by_a_rule_that_is_made_and_removed_here(page: Page, yard: Yard) -> None:
+    page.goto(f"{yard.url}/access")
+    page.get_by_label("of those like").fill("night-*")
+    page.get_by_label("or call").fill("https://hooks.example.org/longshore")
+    page.get_by_role("button", name="Tell me").click()
+    toast(page, "which is shown only now")
+    row = page.locator("tr", has_text="night-*")
+    expect(row).to_contain_text("hooks.example.org")
+    row.get_by_role("button", name="Remove").click()
+    expect(row).to_have_count(0)

@@ -11,6 +11,7 @@ from litestar.response import Redirect
 
 from longshore_api.adapters.doors import House, TheHouse
 from longshore_api.adapters.present import when
+from longshore_api.adapters.ui import mine
 from longshore_api.adapters.ui.entry import TheForm
 from longshore_api.adapters.ui.rendering import page
 from longshore_api.adapters.users import Granted, Terms, Users
@@ -39,22 +40,26 @@ def _users(house: House) -> Users:
 @get("/access", include_in_schema=False)
 async def access(request: Request[Any, Any, Any], house: TheHouse) -> Response[bytes]:
     """What there is."""
-    return _page(request, house)
+    return await _page(request, house)
 
 
-def _page(request: Request[Any, Any, Any], house: House, shown: Shown | None = None) -> Response[bytes]:
+async def _page(request: Request[Any, Any, Any], house: House, shown: Shown | None = None) -> Response[bytes]:
     visitor: Visitor = request.scope["user"]
     users, admin = _users(house), visitor.may("admin")
-    mine = users.credentials(visitor, visitor.user, ("secret",)) if visitor.user else []
+    own = users.credentials(visitor, visitor.user, ("secret",)) if visitor.user else []
     everyone = users.credentials(visitor, None, ("secret", "nats")) if admin else []
     others = users.credentials(visitor, None, ("group", "join")) if admin else []
     accounts = [{"name": a.name, "role": a.role, "at": when(a.changed or a.added or None)} for a in users.accounts()]
     values = {
         "shown": shown,
-        "mine": [_told(c) for c in mine],
+        "mine": [_told(c) for c in own],
         "others": [_told(c) for c in others],
         "theirs": [_told(c) for c in everyone if c.user != visitor.user],
         "users": accounts if admin else None,
+        "secrets": await mine.secrets(house, visitor),
+        "rules": await mine.rules(house, visitor),
+        "occasions": mine.OCCASIONS,
+        "tells": house.notifier is not None,
     }
     found = page(request, "access.html", values)
     if shown is not None:
@@ -78,7 +83,7 @@ async def made(request: Request[Any, Any, Any], house: TheHouse, form: TheForm) 
     if kind not in ("secret", "group", "join"):
         raise BadInput(f"{kind!r} is no kind of secret")
     granted = await _users(house).grant(visitor, cast("Kind", kind), visitor.user, _terms(form))
-    return _page(request, house, _shown(granted))
+    return await _page(request, house, _shown(granted))
 
 
 def _terms(form: FormMultiDict) -> Terms:
@@ -103,11 +108,11 @@ async def users(request: Request[Any, Any, Any], house: TheHouse, form: TheForm)
         raise BadInput(f"{role!r} is no role: choose viewer, user or admin")
     match str(form.get("verb") or ""):
         case "add":
-            return _page(
+            return await _page(
                 request, house, _shown(await _users(house).add(visitor, name, cast("UserRole", role), Terms()))
             )
         case "rotate":
-            return _page(request, house, _shown(await _users(house).rotate(visitor, name, Terms(), _OVERLAP)))
+            return await _page(request, house, _shown(await _users(house).rotate(visitor, name, Terms(), _OVERLAP)))
         case "role":
             await _users(house).change(visitor, name, cast("UserRole", role))
         case "revoke":

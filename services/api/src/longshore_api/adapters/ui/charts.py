@@ -1,6 +1,6 @@
 """Lines and areas as SVG paths, drawn here so that a page needs no script to show them. What must not enter: HTML."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 #: The drawing board; it is stretched to the room there is.
@@ -72,7 +72,7 @@ def thinned(points: Sequence[Point], begin: float, end: float, most: int = _MOST
 
 
 def chart(
-    series: dict[str, Sequence[Point]], begin: float, end: float, *, top: float = 0.0, gap: float = 150.0
+    series: Mapping[str, Sequence[Point]], begin: float, end: float, *, top: float = 0.0, gap: float = 150.0
 ) -> Chart:
     """Draw these; where two points are further apart than `gap` seconds (and the usual distance) the line is broken."""
     begin = zoomed(series.values(), begin, end)

@@ -3,6 +3,7 @@
 What must not enter: rows, routes.
 """
 
+import gzip
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -18,6 +19,8 @@ from longshore_api.core.rows import OPEN_STATES, TASK_STATES
 
 #: The header by which our script asks for the inside of a page.
 PART: Final = "Longshore-Part"
+#: Bytes from which on packing is worth its time.
+_WORTH: Final = 1_400
 HTML: Final = "text/html; charset=utf-8"
 #: Nothing but what we serve ourselves, no script or style inside a page, nobody's frame.
 POLICY: Final = (
@@ -78,7 +81,9 @@ def page(
     text = html(name, {"frame": request.state.frame, "base": "part.html" if part else "layout.html", **values})
     body = text.encode()
     tag = f'"{blake2b(body, digest_size=9).hexdigest()}"'
-    headers = {**HEADERS, "Cache-Control": "private, no-cache", "Vary": f"{PART}, Cookie", "ETag": tag}
+    headers = {**HEADERS, "Cache-Control": "private, no-cache", "Vary": f"{PART}, Cookie, Accept-Encoding", "ETag": tag}
     if status == 200 and request.headers.get("if-none-match") == tag:
         return Response(b"", status_code=304, headers=headers, media_type=HTML)
+    if len(body) > _WORTH and "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["Content-Encoding"] = gzip.compress(body, 2, mtime=0), "gzip"
     return Response(body, status_code=status, headers=headers, media_type=HTML)

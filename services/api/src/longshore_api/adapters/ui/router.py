@@ -9,7 +9,20 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundE
 from litestar.params import FromPath
 
 from longshore_api.adapters import doors
-from longshore_api.adapters.ui import access, acting, assets, batches, events, live, overview, submit, tasks, workers
+from longshore_api.adapters.ui import (
+    access,
+    acting,
+    assets,
+    batches,
+    events,
+    live,
+    mine,
+    overview,
+    submit,
+    surgery,
+    tasks,
+    workers,
+)
 from longshore_api.adapters.ui.entry import desk, form, seated, sign_in, sign_out, signed_in, unseated
 from longshore_api.adapters.ui.rendering import HEADERS, PART, Frame, page
 from longshore_common.errors import LongshoreError
@@ -67,6 +80,7 @@ pages: Final = Router(
     route_handlers=[
         overview.overview, batches.batches, batches.batch, tasks.tasks, tasks.task, tasks.output, tasks.saved,
         workers.workers, workers.worker, events.events, submit.submit, submit.submitted, live.live,
+        tasks.why, surgery.edited, mine.forgotten, mine.noticed,
         acting.on_tasks, acting.on_batch, acting.on_workers, acting.undo,
         access.access, access.made, access.users, access.revoked,
     ],

@@ -71,7 +71,7 @@ class Samples:
     async def look(self) -> None:
         """One look; the minute before is handed over to be written when a new one begins."""
         row = (await self._reader.fetch(_ALL))[0]
-        now, counts = self._clock.now(), {s: int(row[s]) for s in TASK_STATES}
+        now, counts = self._clock.now(), {str(s): int(row[s]) for s in TASK_STATES}
         last = self._looks[-1] if self._looks else None
         self._looks.append(Look(now, counts, _pace(last, now, counts)))
         batches = {r["name"]: int(r["over"]) for r in await self._reader.fetch(_EACH)}
@@ -114,7 +114,7 @@ class Samples:
         return kept + [look for look in self._looks if look.at >= begin]
 
 
-def _pace(last: Look | None, now: float, counts: Mapping[str, int]) -> float | None:
+def _pace(last: Look | None, now: float, counts: Mapping[str, float]) -> float | None:
     """Tasks that ended, a minute; what was deleted or tried again is not counted back."""
     if last is None or now - last.at < 1 or now - last.at > 6 * EVERY:
         return None

@@ -2,6 +2,7 @@
 
 import secrets
 import shlex
+from collections.abc import Mapping
 from typing import Any, Final
 
 from litestar import Request, Response, get, post
@@ -49,11 +50,12 @@ def submission(form: FormMultiDict) -> e.TasksSubmitted:
         name=given.get("name") or None,
         priority=_whole(given, "priority", negative=True),
         held=bool(given.get("held")),
-        body=Array(spec=_spec(given), size=size, start=start, step=step),
+        body=Array(spec=spec_of(given), size=size, start=start, step=step),
     )
 
 
-def _spec(given: dict[str, str]) -> TaskSpec:
+def spec_of(given: Mapping[str, str]) -> TaskSpec:
+    """The spec that a form says; `BadInput` names the field."""
     shell = bool(given.get("shell"))
     return TaskSpec(
         command=_command(given.get("command", ""), shell=shell),
@@ -111,14 +113,14 @@ def _array(text: str) -> tuple[int, int, int]:
     return size, begin, step
 
 
-def _whole(given: dict[str, str], name: str, *, negative: bool = False) -> int:
+def _whole(given: Mapping[str, str], name: str, *, negative: bool = False) -> int:
     text = given.get(name) or "0"
     if not text.removeprefix("-" if negative else "").isdigit() or len(text) > 9:
         raise BadInput(f"{name}: {text!r} is no whole number")
     return int(text)
 
 
-def _number(given: dict[str, str], name: str) -> float:
+def _number(given: Mapping[str, str], name: str) -> float:
     text = given.get(name) or "0"
     try:
         found = float(text)

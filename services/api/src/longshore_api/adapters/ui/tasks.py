@@ -83,6 +83,7 @@ async def task(
     values = {
         "task": shown,
         "spec": of.spec,
+        "editable": shown.state in ("waiting", "queued") and of.spec is not None and not of.spec.steps,
         "attempts": attempts,
         "phases": [phases(a, desk.clock.now()) for a in attempts],
         "why": None if seen.past else await desk.why("task", task, visitor.user),
@@ -93,6 +94,14 @@ async def task(
         "past": seen if seen.past else None,
     }
     return page(request, "task.html", values)
+
+
+@get("/why/{task:str}", include_in_schema=False)
+async def why(request: Request[Any, Any, Any], house: TheHouse, desk: TheDesk, task: FromPath[str]) -> Response[bytes]:
+    """Why a task of a list is as it is."""
+    await house.reader.task(*split_task(task))
+    said = await desk.why("task", task, request.scope["user"].user)
+    return page(request, "why.html", {"why": said, "task": task})
 
 
 async def _attempts(reader: Any, row: Row) -> list[views.Attempt]:
@@ -123,7 +132,10 @@ def phases(attempt: views.Attempt, now: float) -> list[dict[str, Any]]:
     ]
     end = words.instant(attempt.finished_at or attempt.ended_at) or now
     begun = [(name, at) for name, text in stops if (at := words.instant(text)) is not None]
-    found, whole = [], max(1e-9, end - begun[0][1]) if begun else 1.0
+    if not begun:
+        return []
+    found: list[dict[str, Any]] = []
+    whole = max(1e-9, end - begun[0][1])
     for (name, at), following in zip(begun, [*[at for _, at in begun[1:]], end], strict=True):
         seconds = max(0.0, following - at)
         found.append({"state": name, "seconds": seconds, "width": round(words.share(seconds, whole), 3)})

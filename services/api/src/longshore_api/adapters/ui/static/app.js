@@ -6,9 +6,11 @@ import {keys} from './keys.js';
 import {logs} from './log.js';
 import {times} from './times.js';
 import {ticks} from './ticks.js';
+import {why} from './why.js';
 
 act({go, look});
 keys({go});
+why();
 ticks();
 times();
 follow({look, tell});
