@@ -32,6 +32,10 @@ def test_an_unknown_option_is_told_and_takes_no_word_with_it():
     assert (found.unknown, found.rest) == (["--new-thing", "-Z"], ["script"])
 
 
+def test_a_beginning_that_several_options_share_is_none_of_them():
+    assert read(Table("mem= mem-per-cpu= memory"), ["--me=1"]).unknown == ["--me"]
+
+
 def test_an_exact_name_wins_over_the_beginning_of_a_longer_one():
     assert read(TABLE, ["--time=5"]).options == {"time": ["5"]}
     with pytest.raises(BadInput, match="needs a value"):
@@ -52,7 +56,7 @@ def test_directives_end_at_the_first_command_and_know_quotes_and_comments():
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 5400), ("10:30", 630), ("1:00:00", 3600), ("2-12", 216000), ("2-12:30", 217800), ("2-00:00:01", 172801),
+    [("90", 5400), ("10:30", 630), ("1:02:03", 3723), ("2-12", 216000), ("2-12:30", 217800), ("2-00:00:01", 172801),
      ("UNLIMITED", 0), ("0", 0)],
 )  # fmt: skip
 def test_a_time_limit_is_read_as_sbatch_does(text, seconds):
