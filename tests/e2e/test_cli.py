@@ -174,7 +174,7 @@ def test_a_rejection_is_told_with_its_reason(stack):
 
 
 def test_logs_are_followed_live(stack):
-    task = stack.id("sh", "-c", "echo first; sleep 2; echo second")
+    task = stack.id("sh", "-c", "echo first; sleep 5; echo second")
     following = subprocess.Popen([LONGSHORE, "task", "logs", "-f", task], env=stack.environ, stdout=subprocess.PIPE)
     assert following.stdout.readline() == b"first\n"
     assert json.loads(stack.ok("task", "show", task, "--json"))["state"] == "running"

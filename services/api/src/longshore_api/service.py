@@ -52,6 +52,8 @@ log = structlog.get_logger()
 GARBAGE: Final = (20_000, 20, 50)
 #: Seconds an open request has to finish after SIGTERM.
 GRACE: Final = 3
+#: Seconds for which an idle connection is kept: a client that acts now and then need not connect each time.
+KEPT_OPEN: Final = 75
 #: Seconds between attempts to reach what is needed at the start.
 _AGAIN: Final = 0.5
 #: Seconds a migration may take.
@@ -305,7 +307,8 @@ def _server(found: Settings, house: House) -> _Server:
         raise BadInput(f"LONGSHORE_LISTEN={found.listen!r} is not HOST:PORT, such as 127.0.0.1:8700")
     config = uvicorn.Config(
         http.application(house), host=host.strip("[]") or "127.0.0.1", port=int(port), log_config=None, access_log=False,
-        timeout_graceful_shutdown=GRACE, http="httptools", ws="none", server_header=False, backlog=512,
+        timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEPT_OPEN, http="httptools", ws="none", server_header=False,
+        backlog=512,
         # else whoever may connect from here may say where a request comes from, and guess on
         proxy_headers=bool(found.trusted_proxies), forwarded_allow_ips=found.trusted_proxies,
     )  # fmt: skip
