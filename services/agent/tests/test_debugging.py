@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from longshore_agent.service.debugging import Case
-from longshore_common.model import TaskSpec
+from longshore_common.model import Mount, Step, TaskSpec
 
 from .engine import IMAGE, engine_image  # noqa: F401
 
@@ -104,3 +104,29 @@ def test_a_container_sees_what_it_would_see_as_a_task(folder, engine_image):  # 
     assert (folder / "with space/output/o").read_text() == "data"
     left = ["docker", "ps", "-aq", "--filter", f"volume={folder}"]
     assert subprocess.check_output(left, timeout=30) == b""
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("engine_image")
+def test_steps_run_one_after_the_other_with_what_they_share(folder):
+    mounts = (Mount(uri=f"file://{folder}/in.txt", path="/data/in"),)
+    steps = (
+        Step(command=("sh", "-c", "cat /data/in; echo; echo $A"), container=IMAGE, stdout="/work/one", env={"A": "x"}),
+        Step(command=("sh", "-c", "exit 4"), container=IMAGE, ignore_error=True),
+        Step(command=("sh", "-c", "cat; pwd; exit 3"), container=IMAGE, stdin="/work/one", workdir="/work"),
+        Step(command=("echo", "never"), container=IMAGE),
+    )
+    spec = TaskSpec(command=steps[0].command, container=IMAGE, steps=steps, mounts=mounts, volumes=("/work",))
+    said = debug(folder, spec, "--directory", "here", code=3)
+    assert said.stdout == "data\nx\ndata\nx\n/work\n"
+    assert "step 3 of 4" in said.stderr
+    assert "exit code 4, which it ignores" in said.stderr
+    assert (folder / "here/tree/work/one").read_text() == "data\nx\n"
+    shell = debug(folder, spec, "--directory", "there", "--", "sh", "-c", "cat /data/in; ls /work")
+    assert shell.stdout == "data"
+
+
+def test_steps_without_containers_are_given_as_words(folder):
+    spec = TaskSpec(command=("true",), steps=(Step(command=("true",), container=""),))
+    assert "as words after --" in debug(folder, spec, code=1).stderr
+    assert debug(folder, spec, "--", "echo", "one").stdout == "one\n"

@@ -4,6 +4,7 @@ Nothing is reported and nothing is published. What must not enter: the log, the 
 """
 
 import asyncio
+import functools
 import os
 import shutil
 import socket
@@ -14,12 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from longshore_agent.adapters.containers import options
 from longshore_agent.core import contract
 from longshore_agent.core.contract import INSIDE, Places
 from longshore_agent.core.ports import ContainerError
+from longshore_agent.service import debugging_steps
+from longshore_agent.service.debugging_steps import Around
 from longshore_common import inside
 from longshore_common.errors import BadInput, NotFound, Refused
 from longshore_common.events import Order, Start
@@ -33,6 +36,8 @@ from longshore_data.storage import Storage
 from longshore_data.store import StoreError
 from longshore_data.transfer import Transfer
 
+#: Nothing is read from files or written to them.
+TERMINAL: Final = Around()
 _DIRS: Final = ("input", "output", "temp", "resource")
 
 
@@ -59,11 +64,8 @@ class Wish(NamedTuple):
 
 def debug(case: Case, wish: Wish) -> int:
     """Run it on this terminal and return its exit code. `BadInput`, `Refused` and `StoreError` name the fix."""
-    if inside.several(case.spec) and not wish.kept:
-        raise Refused(
-            f"{case.task} has steps or paths of its own in its containers, and debug runs one command: its work directory "
-            "is kept where it failed (--kept), and its steps are in `longshore task show --json`"
-        )
+    if case.spec.steps and case.spec.container is None and not (wish.kept or wish.shell or wish.command):
+        raise Refused(f"{case.task} has steps without containers: give one after the other, as words after --")
     root = _kept(case) if wish.kept else _made(wish.directory, case)
     places = Places(*(f"{root}/{name}" for name in _DIRS))
     start = Start(split_task(case.task)[1], case.attempt or 1, case.label, case.entry)
@@ -106,6 +108,8 @@ async def _staged(spec: TaskSpec, places: Places) -> None:
     storage = Storage(os.environ, own_remotes(os.environ))
     transfer, meter = Transfer(storage, Limits()), Meter()
     try:
+        if spec.container is not None and inside.several(spec):
+            await debugging_steps.staged(spec, places, transfer)
         for uris, directory, what in (
             (spec.inputs, places.input, "input"),
             (spec.resources, places.resource, "resource"),
@@ -128,15 +132,26 @@ def _ran(case: Case, spec: TaskSpec, start: Start, places: Places, wish: Wish) -
     inherited = {} if spec.container else contract.kept(os.environ)
     shared = contract.shared_environment(order, host, inherited)
     environ = contract.environment(shared, name, start, INSIDE if spec.container else places)
+    if spec.container and inside.several(spec):
+        one = wish.kept or wish.shell or wish.command
+        run = functools.partial(_in_container, wish=wish)
+        return debugging_steps.ran(structs.replace(spec, steps=()) if one else spec, environ, places, run)
     if spec.container:
-        return _in_container(spec, environ, places, wish)
+        return _in_container(spec, environ, places, wish=wish)
     words = (
         [os.environ.get("SHELL") or "/bin/sh"] if wish.shell or wish.kept else list(wish.command or contract.argv(spec))
     )
     return _called(words, environ, places.temp)
 
 
-def _in_container(spec: TaskSpec, environ: Mapping[str, str], places: Places, wish: Wish) -> int:
+def _in_container(
+    spec: TaskSpec,
+    environ: Mapping[str, str],
+    places: Places,
+    around: Around = TERMINAL,
+    *,
+    wish: Wish,
+) -> int:
     """By the engine's own command, which knows terminals. Values travel by its environment, not in its arguments."""
     program = shutil.which("docker") or shutil.which("podman")
     if program is None:
@@ -145,15 +160,15 @@ def _in_container(spec: TaskSpec, environ: Mapping[str, str], places: Places, wi
         options.parse(spec.container_options)
     except ContainerError as err:
         raise Refused(err.reason) from err
-    terminal = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
-    words = [program, "run", "--rm", "-i", *terminal, *_limits(spec), *_mounts(places)]
+    terminal = ["-t"] if around.stdin is around.stdout is None and sys.stdin.isatty() and sys.stdout.isatty() else []
+    words = [program, "run", "--rm", "-i", *terminal, *_limits(spec), *_mounts(places), *around.words]
     words += [word for key in environ for word in ("-e", key)]
     words += spec.container_options
     if wish.shell or wish.kept:
         words += ["--entrypoint", "/bin/sh", spec.container or ""]
     else:
         words += [spec.container or "", *(wish.command or contract.argv(spec))]
-    return _called(words, {**os.environ, **environ, "PATH": os.environ.get("PATH", os.defpath)}, ".")
+    return _called(words, {**os.environ, **environ, "PATH": os.environ.get("PATH", os.defpath)}, ".", around)
 
 
 def _limits(spec: TaskSpec) -> list[str]:
@@ -173,10 +188,13 @@ def _mounts(places: Places) -> list[str]:
     return words
 
 
-def _called(words: list[str], environ: Mapping[str, str], directory: str) -> int:
+def _called(words: list[str], environ: Mapping[str, str], directory: str, around: Around = TERMINAL) -> int:
     _tell(f"running {words[0]} in {directory}")
     try:
-        done = subprocess.run(words, env=dict(environ), cwd=directory, check=False)
+        _, stdin, stdout, stderr = around
+        done = subprocess.run(
+            words, env=dict(environ), cwd=directory, check=False, stdin=stdin, stdout=stdout, stderr=stderr
+        )
     except OSError as err:
         raise Refused(f"cannot start {words[0]!r}: {err.strerror}") from err
     return done.returncode if done.returncode >= 0 else 128 - done.returncode
