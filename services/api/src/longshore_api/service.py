@@ -94,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     smtp_password_file: str = ""
     smtp_trust: str = ""
     mail_from: str = ""
+    mail_domains: str = ""
 
 
 def configured(environ: Mapping[str, str]) -> Settings:
@@ -212,7 +213,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     }
     told = asyncio.create_task(stop.wait(), name="told")
     done, _ = await asyncio.wait({*tasks, told}, return_when=asyncio.FIRST_COMPLETED)
-    await feed.close()
+    await _end_streams(feed, desk, progress)
     server.should_exit = True
     await asyncio.wait({t for t in tasks if t.get_name() == "http"}, timeout=GRACE)
     for task in {*tasks, told} - done:
@@ -221,6 +222,13 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     await pasts.close()
     for task in done - {told}:
         task.result()
+
+
+async def _end_streams(feed: Feed, desk: Desk, progress: Progress) -> None:
+    """Of programs and of pages."""
+    await feed.close()
+    desk.closing.set()
+    progress.wake()
 
 
 async def archived(environ: Mapping[str, str], to: str, forget: str) -> str:
@@ -268,7 +276,7 @@ async def _notify(parts: _Parts, notifier: Notifier) -> None:
 def _ways(found: Settings, secrets: Secrets) -> Ways:
     """How users are told what they asked for."""
     server = Server.of(found.smtp_url, _secret(found.smtp_password_file)) if found.smtp_url else None
-    mails = Mails(server, found.mail_from, found.smtp_trust)
+    mails = Mails(server, found.mail_from, found.smtp_trust, found.mail_domains)
     return Ways(Webhooks(Gate.of(found.webhook_allow), secrets.signing_seed), mails)
 
 

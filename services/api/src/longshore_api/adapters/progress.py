@@ -39,6 +39,10 @@ class Progress:
         self._waiting = still
         if not still:
             self.urgent.clear()
+        self.wake()
+
+    def wake(self) -> None:
+        """Whoever watches looks up, whether or not anything moved."""
         watching, self._watching = self._watching, set()
         for future in watching:
             if not future.done():

@@ -1,5 +1,6 @@
 """What the pages need beside the house: sessions, samples, the clock, and whom to ask why. What must not enter: routes."""
 
+import asyncio
 from typing import Final, NamedTuple
 
 import msgspec
@@ -48,17 +49,18 @@ _why: Final = msgspec.json.Decoder(Why).decode
 
 
 class Desk(NamedTuple):
-    """One for each process."""
+    """One for each process. `closing` is set when it ends, so that open streams do."""
 
     sessions: Sessions
     samples: Samples
     clock: Clock
+    closing: asyncio.Event
     hints: Hints | None = None
 
     @classmethod
     def made(cls, seed: str, reader: Reader, heard: Heard, clock: Clock) -> "Desk":
         """`seed` is known to all replicas and nobody else; without one, sessions are of this process alone."""
-        return cls(Sessions(key(seed)), Samples(reader, heard, clock), clock)
+        return cls(Sessions(key(seed)), Samples(reader, heard, clock), clock, asyncio.Event())
 
     async def why(self, kind: str, ident: str, user: str) -> Why:
         """Why a task, submission, batch or worker is as it is; never fails, because a page shows more than this."""

@@ -10,6 +10,7 @@ from litestar.response import Stream
 
 from longshore_api.adapters import doors
 from longshore_api.adapters.doors import House, TheHouse
+from longshore_api.adapters.ui.entry import desk
 from longshore_api.adapters.ui.rendering import HEADERS
 
 #: Seconds between two words at least; and after which one is said although nothing moved: for pages that show beats, and
@@ -38,9 +39,12 @@ async def _words(
 ) -> AsyncIterator[bytes]:
     position = house.progress.position
     yield f"retry: {_RETRY}\nevent: moved\ndata: {position}\n\n".encode()
-    while doors.keyring(request).standing(credential) is not None:
+    closing = desk(request).closing
+    while not closing.is_set():
+        if doors.keyring(request).standing(credential) is None:
+            yield b"event: out\ndata: sign in\n\n"
+            return
         last, position = position, await house.progress.moved(position, patience)
         moved = position != last or patience == _BEATS
         yield f"event: {'moved' if moved else 'still'}\ndata: {position}\n\n".encode()
         await asyncio.sleep(_APART)
-    yield b"event: out\ndata: sign in\n\n"

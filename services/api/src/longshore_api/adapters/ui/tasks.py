@@ -50,7 +50,7 @@ async def tasks(request: Request[Any, Any, Any], seen: Seen) -> Response[bytes]:
         "tasks": [present.task(row, of, whole=False) for row, of in zip(found, details, strict=True)],
         "next": query(cursor=selection.written(last)) if last else None,
         "first": first if cursor else None,
-        "counts": await _counts(seen.reader, wanted),
+        "counts": None if seen.past else await _counts(seen.reader, wanted),
         "past": seen if seen.past else None,
     }
     return page(request, "tasks.html", values)
