@@ -16,8 +16,11 @@ from services.api.tests.live import Live, living
 
 from longshore_api.adapters import http
 from longshore_api.adapters.keyring import FACTS, Edges, Keyring
+from longshore_api.adapters.mail import Mails
+from longshore_api.adapters.notify import Notifier, Ways
 from longshore_api.adapters.pen import Pen
 from longshore_api.adapters.users import Signer, Users
+from longshore_api.adapters.webhook import Gate, Webhooks
 from longshore_common.adapters import nats_keys
 
 #: Requests of each operation.
@@ -68,7 +71,8 @@ async def _furnish(live: Live) -> asyncio.Task[None]:
     ring, account = Keyring("root", "root", live.clock), nats_keys.make_seed("account")
     signer = Signer(account, nats_keys.public_key(account), "nats://here")
     users = Users(ring, Pen(live.transport.log), signer, live.clock)
-    live.house = live.house._replace(keyring=ring, users=users)
+    ways = Ways(Webhooks(Gate(), account), Mails(None, ""))
+    live.house = live.house._replace(keyring=ring, users=users, notifier=Notifier("", ways, live.clock))
     live.app = http.application(live.house)
 
     async def edges() -> Edges:

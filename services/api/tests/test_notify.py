@@ -275,6 +275,13 @@ def test_what_is_no_address_of_one_person_is_refused(address):
         ways(Server.of("smtp://localhost", "")).mails.check(address)
 
 
+def test_mail_goes_only_where_the_operator_lets_it():
+    mails = Mails(Server.of("smtp://localhost", ""), "longshore@example.org", domains="example.org, lab.example")
+    mails.check("ann@Lab.example")
+    with pytest.raises(Refused, match=r"example\.org, lab\.example only"):
+        mails.check("ann@elsewhere.example")
+
+
 def test_a_stack_without_a_mail_server_says_so_and_one_that_is_set_up_wrongly_too():
     with pytest.raises(Refused, match="LONGSHORE_SMTP_URL"):
         ways().mails.check("a@example.org")
@@ -355,7 +362,7 @@ async def test_a_rule_is_made_shown_tested_and_removed(api, project):
         ({"occasions": ["finished"], "webhook": "http://169.254.169.254/latest"}, "no public address"),
         ({"occasions": ["finished"], "mail": "a@example.org"}, "LONGSHORE_SMTP_URL"),
         ({"occasions": ["stuck"], "webhook": "https://example.org/", "stuck": 0}, "seconds"),
-        ({"occasions": ["failing"], "webhook": "https://example.org/", "failing": 0}, "1 or more"),
+        ({"occasions": ["failing"], "webhook": "https://example.org/", "failing": 1 << 70}, "1 to 1000000000"),
     ],
 )
 async def test_what_cannot_be_told_is_refused_with_the_field_and_the_fix(api, body, words):

@@ -27,6 +27,8 @@ from longshore_common.model import Notification
 MOST: Final = 100
 #: Notices of a rule that are shown, the newest.
 _SHOWN: Final = 10
+#: More tasks than any batch has.
+_TASKS: Final = 1_000_000_000
 
 
 class Told(Struct, kw_only=True):
@@ -148,8 +150,8 @@ def _check(notifier: Notifier, rule: Notification) -> None:
 
 
 def _check_amounts(rule: Notification) -> None:
-    if rule.failing < 1:
-        raise BadInput("failing: a number of failed tasks, 1 or more")
+    if not 1 <= rule.failing <= _TASKS:
+        raise BadInput(f"failing: a number of failed tasks, 1 to {_TASKS}")
     if not 1 <= rule.stuck <= notices.NEWS:
         raise BadInput("stuck: seconds, 1 to 604800 (a week)")
     if not rule.batch or len(rule.batch) > 255:

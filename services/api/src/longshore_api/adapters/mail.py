@@ -47,10 +47,13 @@ class Server(NamedTuple):
 
 
 class Mails:
-    """Sends them. Without a `server` none can be sent; `trust`: a file of authorities besides the system's."""
+    """Sends them. Without a `server` none can be sent; `trust`: a file of authorities besides the system's; `domains`: those
+    that mail may go to, with commas, empty = any.
+    """
 
-    def __init__(self, server: Server | None, sender: str, trust: str = "") -> None:
+    def __init__(self, server: Server | None, sender: str, trust: str = "", domains: str = "") -> None:
         self._server, self._sender, self._trust = server, sender, trust
+        self._domains = frozenset(word.strip().lower() for word in domains.split(",") if word.strip())
         if server is not None and not _ADDRESS.fullmatch(sender):
             raise BadInput(f"LONGSHORE_MAIL_FROM: {sender!r} is no address: write such as longshore@example.org")
 
@@ -58,6 +61,8 @@ class Mails:
         """`BadInput` if it is no address, `Refused` if this stack sends no mail."""
         if not _ADDRESS.fullmatch(address):
             raise BadInput(f"mail: {address!r} is no address of one person: write such as ada@example.org")
+        if self._domains and address.rpartition("@")[2].lower() not in self._domains:
+            raise Refused(f"mail: this stack writes to addresses in {', '.join(sorted(self._domains))} only")
         if self._server is None:
             raise Refused("mail: this stack sends none: an operator sets LONGSHORE_SMTP_URL and LONGSHORE_MAIL_FROM")
 
