@@ -125,6 +125,20 @@ def test_a_job_is_seen_cancelled_and_held(cluster):
     cluster.until(held, "COMPLETED")
 
 
+def test_a_job_is_requeued_while_it_runs_and_after(cluster):
+    script = cluster.script(
+        "again.sh", "echo $SLURM_RESTART_COUNT >> again.txt\n[ $SLURM_RESTART_COUNT -gt 0 ] || sleep 300\n"
+    )
+    number = cluster.submit("-o", "/dev/null", script)
+    cluster.until(number, "RUNNING")
+    cluster.stack.until(lambda: (cluster.shared / "again.txt").exists())
+    cluster.ok("scontrol", "requeue", number)
+    cluster.until(number, "COMPLETED")
+    assert cluster.read("again.txt") == "0\n1\n"
+    cluster.ok("scontrol", "requeue", number)
+    assert cluster.read("again.txt") == "0\n1\n"  # what succeeded does not begin again
+
+
 def test_waiting_elements_are_one_line_and_can_be_cancelled_by_name(cluster):
     first = cluster.submit("-J", "never", "--array=0-99%1", "--wrap", "sleep 300")
     cluster.stack.until(lambda: "R" in cluster.ok("squeue", "-h", "-o", "%t", "-j", first).split())

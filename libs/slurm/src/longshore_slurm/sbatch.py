@@ -126,13 +126,13 @@ def _needs(door: Door, options: Read, name: str) -> list[dependencies.Need]:
     if not text:
         return []
     from longshore_slurm import jobs
+    from longshore_slurm.waiting import OPEN
 
     def ranges(word: str) -> tuple[TaskRange, ...]:
         return jobs.ranges(door.reader, [word])
 
     def alike() -> tuple[TaskRange, ...]:
-        states = "waiting,queued,assigned,staging,running,delivering"
-        found = jobs.several(door.reader, name=name, user=door.profile.user, state=states)
+        found = jobs.several(door.reader, name=name, user=door.profile.user, state=OPEN)
         ids = {one.task.submission for one in found}
         return tuple(TaskRange(SubmissionId(i), 0, door.reader.size_of(i) - 1) for i in sorted(ids))
 

@@ -13,12 +13,12 @@ from longshore_slurm import asked, jobs, states
 from longshore_slurm.door import Door
 from longshore_slurm.main import told
 from longshore_slurm.options import Read, Table, joined, read
+from longshore_slurm.waiting import OPEN
 
 OPTIONS: Final = Table("""
 account|A= admin-comment= batch|b clusters|M= ctld cron full|f help hurry|H interactive|i jobname|n= me name= nodelist|w=
 partition|p= qos|q= quiet|Q reservation|R= sibling= signal|s= state|t= usage user|u= verbose|v version|V wckey=
 """)
-_OPEN: Final = "waiting,queued,assigned,staging,running,delivering"
 #: Signals by which a job shall end; any other is only sent.
 _ENDS: Final = frozenset({"KILL", "9"})
 
@@ -74,7 +74,7 @@ def _of_filters(door: Door, options: Read, words: list[str]) -> Iterator[TaskRan
         "batch": asked.token(partition) if (partition := options.last("partition")) else None,
         "worker": options.last("nodelist"),
         "ids": ",".join(map(str, jobs.ranges(door.reader, words))) or None,
-        "state": _OPEN,
+        "state": OPEN,
     }
     for job in jobs.condensed(door.reader, **filters):
         if wanted is None or job.state in wanted:

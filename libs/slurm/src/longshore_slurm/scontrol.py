@@ -9,7 +9,7 @@ from longshore import filters
 from longshore_common.errors import BadInput
 from longshore_common.events import CancelRequested, Event, RetryRequested, SignalRequested
 from longshore_common.ids import TaskRange
-from longshore_slurm import VERSION, amounts, jobs, nodes
+from longshore_slurm import VERSION, amounts, jobs, nodes, waiting
 from longshore_slurm.door import Door
 from longshore_slurm.fields import FIELDS, View
 from longshore_slurm.jobs import Job
@@ -86,7 +86,7 @@ def _show_job(names: list[str], options: Read, environ: Mapping[str, str]) -> in
 
 
 def _all(door: Door) -> Iterator[Job]:
-    return jobs.several(door.reader, state="waiting,queued,assigned,staging,running,delivering")
+    return jobs.several(door.reader, state=waiting.OPEN)
 
 
 def _job(job: Job, view: View) -> list[list[str]]:
@@ -191,13 +191,27 @@ def _script(names: list[str], _: Read, environ: Mapping[str, str]) -> int:
 Wish = Callable[[tuple[TaskRange, ...]], Event]
 
 
+def _named(door: Door, options: Read) -> tuple[TaskRange, ...]:
+    words = [piece for word in options.rest[1:] for piece in word.removeprefix("JobId=").split(",") if piece]
+    if not words:
+        raise BadInput("too few arguments: name a job")
+    return jobs.ranges(door.reader, words)
+
+
+def _requeue(options: Read, environ: Mapping[str, str]) -> int:
+    """What runs is ended first: only what is over can begin again."""
+    door = Door(environ)
+    for some in filters.chunks(_named(door, options)):
+        door.wish(CancelRequested(tasks=some, kill=True))
+        waiting.over(door, some)
+        door.wish(RetryRequested(tasks=some))
+    return 0
+
+
 def _wished(*wishes: Wish) -> Callable[[Read, Mapping[str, str]], int]:
     def wishing(options: Read, environ: Mapping[str, str]) -> int:
         door = Door(environ)
-        words = [piece for word in options.rest[1:] for piece in word.removeprefix("JobId=").split(",") if piece]
-        if not words:
-            raise BadInput("too few arguments: name a job")
-        for some in filters.chunks(jobs.ranges(door.reader, words)):
+        for some in filters.chunks(_named(door, options)):
             for wish in wishes:
                 door.wish(wish(some))
         return 0
@@ -225,9 +239,7 @@ _VERBS: Final[dict[str, Callable[[Read, Mapping[str, str]], int]]] = {
     ),
     "suspend": _wished(lambda tasks: SignalRequested(tasks=tasks, signal="pause")),
     "resume": _wished(lambda tasks: SignalRequested(tasks=tasks, signal="continue")),
-    "requeue": _wished(
-        lambda tasks: CancelRequested(tasks=tasks, kill=True), lambda tasks: RetryRequested(tasks=tasks)
-    ),
+    "requeue": _requeue,
     "write": lambda options, environ: _script(options.rest[1:], options, environ),
     "ping": _ping,
     "update": _update,

@@ -1,15 +1,20 @@
 """Waiting for a job's end by looking: a command that waits has no better thing to do, and imports no event loop."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from longshore.records import Task
 from longshore_common.errors import Unreachable
+from longshore_common.ids import TaskRange
 from longshore_slurm.door import Door
 
 #: Seconds between looks: the first, and the longest.
 EVERY: Final = (0.05, 2.0)
+#: Seconds that a job which was told to end is waited for.
+PATIENCE: Final = 60.0
+#: States of tasks that are not over.
+OPEN: Final = "waiting,queued,assigned,staging,running,delivering"
 
 
 def ended(door: Door, number: int, size: int) -> None:
@@ -26,6 +31,17 @@ def ended(door: Door, number: int, size: int) -> None:
             done = sum(found.states.get(state, 0) for state in ("succeeded", "failed", "cancelled"))
             if done >= size:
                 return
+        time.sleep(pause)
+        pause = min(pause * 1.5, EVERY[1])
+
+
+def over(door: Door, tasks: Sequence[TaskRange]) -> None:
+    """Return when none of these tasks is open any more; `Unreachable` if one still is after a while."""
+    ids, until = ",".join(map(str, tasks)), time.monotonic() + PATIENCE
+    pause = EVERY[0]
+    while any(True for _ in door.reader.tasks(limit=1, ids=ids, state=OPEN)):
+        if time.monotonic() > until:
+            raise Unreachable("it has not ended yet: its worker does not answer; repeat this later")
         time.sleep(pause)
         pause = min(pause * 1.5, EVERY[1])
 
