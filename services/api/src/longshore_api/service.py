@@ -174,7 +174,6 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
     contents = Contents(
         parts.reader, parts.secrets.signing_seed, found.worker_api_url or f"http://{found.listen}", clock
     )
-    notifier = Notifier(found.database_url, _ways(found, parts.secrets), clock)
     people = People(_told(found, parts.secrets), parts.secrets, transport, clock)
     desk = Desk.made(parts.secrets.signing_seed, parts.reader, heard, clock)._replace(hints=transport.hints)
     house = House(
@@ -197,7 +196,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         limits=Limits(clock, found.rate_limit),
         keys=Idempotency(parts.reader, clock),
         contents=contents,
-        notifier=notifier,
+        notifier=Notifier(found.database_url, _ways(found, parts.secrets), clock),
     )
     server = _server(found, house)
     tasks = {
@@ -209,7 +208,7 @@ async def _work(found: Settings, stop: asyncio.Event, parts: _Parts) -> None:
         asyncio.create_task(people.keep(), name="people"),
         asyncio.create_task(desk.samples.run(), name="samples"),
         asyncio.create_task(contents.run(), name="contents"),
-        asyncio.create_task(_notify(parts, notifier), name="notify"),
+        asyncio.create_task(_notify(parts, house), name="notify"),
     }
     told = asyncio.create_task(stop.wait(), name="told")
     done, _ = await asyncio.wait({*tasks, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -268,9 +267,10 @@ async def _project(parts: _Parts, projector: Projector) -> None:
     await projector.run()
 
 
-async def _notify(parts: _Parts, notifier: Notifier) -> None:
+async def _notify(parts: _Parts, house: House) -> None:
     await parts.schema_ready
-    await notifier.run()
+    if house.notifier is not None:
+        await house.notifier.run()
 
 
 def _ways(found: Settings, secrets: Secrets) -> Ways:
