@@ -141,6 +141,17 @@ def test_over_http_alone_it_is_the_same(stack: Stack, work: Path) -> None:
     assert say(alone, "prune", "--older-than", "0s", "--yes").code == 0
 
 
+def test_results_are_those_of_the_last_attempt(stack: Stack, work: Path) -> None:
+    os.chdir(directory(work, "twice", x="x"))
+    script = "case $LONGSHORE_ATTEMPT in *.1) echo a > old; exit 1;; esac; echo b > new"
+    said = say(stack, "submit", "--retry", "1", "--wait", IMAGE, "sh", "-c", script)
+    assert said.code == 0, said
+    got = json.loads(say(stack, "get", "--json").out)
+    assert (got["new"], got["earlier"]) == (1, 1)
+    assert sorted(path.name for path in Path.cwd().iterdir()) == [".longshore", "new", "x"]
+    assert say(stack, "prune", "--downloaded-only", "--yes").code == 0
+
+
 def test_what_waits_says_for_what(stack: Stack, work: Path) -> None:
     os.chdir(directory(work, "greedy", x="x"))
     assert say(stack, "submit", "--cores", "999", IMAGE, "true").code == 0

@@ -29,6 +29,7 @@ class World:
         self.store = store or f"file://{root}/store/"
         self.hub = Hub()
         self.states: dict[str, str] = {}
+        self.attempt = 1
         self.answers: dict[int, dict[str, Any]] = {}
         self.storage = Storage(environ or {})
         self.shelf = Shelf(self.storage, Limits(8))
@@ -44,7 +45,8 @@ class World:
         return {"id": number, "size": 1, "status": "accepted", **self.answers.get(number, {})}
 
     def _task(self, name: str) -> dict[str, Any]:
-        return {"id": name, "state": self.states.get(name, "queued"), "command": ["run", "it"], "user": "ada"}
+        return {"id": name, "state": self.states.get(name, "queued"), "command": ["run", "it"], "user": "ada",
+                "attempt": self.attempt}  # fmt: skip
 
     def _tasks(self, query: dict[str, str]) -> dict[str, Any]:
         return {"items": [self._task(name) for name in query["ids"].split(",")], "next": None}

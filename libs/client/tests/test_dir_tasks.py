@@ -14,7 +14,7 @@ from longshore.bookmark import Bookmark
 from longshore.dir import places
 from longshore.dir.contents import Guard
 from longshore.dir.desk import Directories
-from longshore.dir.fetching import get, safe, unfetched
+from longshore.dir.fetching import get, last_left, safe, unfetched
 from longshore.dir.marker import Home, Marker
 from longshore.dir.sending import LARGE
 from longshore.dir.submitting import summed
@@ -299,6 +299,30 @@ async def test_a_bad_name_in_storage_stops_no_other(world):
     assert not (world.root / "evil").exists()
 
 
+async def test_what_only_an_earlier_attempt_left_is_not_a_result(world):
+    home = directory(world)
+    await world.submit(home)
+    world.states["1.0"] = "succeeded"
+    world.attempt = 2
+    world.api.routes["/tasks/1.0/attempts"] = lambda _: {
+        "items": [
+            {"id": "1.0.1", "n": 1, "collected": [{"path": "/rundir/old"}]},
+            {"id": "1.0.2", "n": 2, "collected": [{"path": "/rundir/deep/new"}]},
+        ]
+    }
+    results = world.results(home)
+    (results / "deep").mkdir()
+    (results / "deep/new").write_text("x")
+    (results / "old").write_text("y")
+    task = (await standing(world, home)).known
+    last = last_left(task, world.reader)
+    assert last == {"deep/new"}
+    got = await get(home, home.known(), world.shelf, last=last)
+    assert (got.new, got.earlier) == (1, 1)
+    assert not (home.path / "old").exists()
+    assert await prune(await standing(world, home), world.shelf, fetched_only=world.reader) == 3
+
+
 # --- removing ---
 
 
@@ -316,9 +340,9 @@ async def test_what_runs_is_not_pruned_and_what_ended_may_be_submitted_anew(worl
     world.states["1.0"] = "succeeded"
     (world.results(home) / "out").write_text("x")
     with pytest.raises(Refused, match="1 files are not fetched"):
-        await prune(await standing(world, home), world.shelf, fetched_only=True)
+        await prune(await standing(world, home), world.shelf, fetched_only=world.reader)
     await get(home, home.known(), world.shelf)
-    assert await prune(await standing(world, home), world.shelf, fetched_only=True) == 2 - 1
+    assert await prune(await standing(world, home), world.shelf, fetched_only=world.reader) == 2 - 1
     assert await world.stored() == []
     assert home.retired()
     assert (home.path / "out").read_text() == "x"

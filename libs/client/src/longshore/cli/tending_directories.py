@@ -14,7 +14,7 @@ from longshore.cli.directories import Each, chosen, range_of, relative, tasks_of
 from longshore.cli.door import Door
 from longshore.cli.printing import command_line, data, note, raw_bytes, raw_lines, table
 from longshore.dir import marker as markers
-from longshore.dir.fetching import Got, get
+from longshore.dir.fetching import Got, get, last_left
 from longshore.dir.marker import Home, Marker
 from longshore.dir.places import Shelf
 from longshore.dir.tending import Standing, described, prune, standings
@@ -129,7 +129,8 @@ def fetched(words: Sequence[str], many: str | None, how: Fetch) -> int:
         async def fetch(one: Standing) -> None:
             with each.telling(one.home):
                 with one.home.locked():
-                    got = await get(one.home, one.marker, shelf, force=how.force)
+                    last = await asyncio.to_thread(last_left, one.known, door.reader)
+                    got = await get(one.home, one.marker, shelf, last=last, force=how.force)
                 _tell_got(each, one, got, quiet=how.quiet)
 
         await parallel.each(ready, fetch, _WIDTH)
@@ -152,6 +153,8 @@ def _tell_got(each: Each, one: Standing, got: Got, *, quiet: bool) -> None:
         raw_lines([msgspec.json.encode({"directory": str(one.home), "state": task.state, **got._asdict()})])
     elif not quiet:
         note(f"{name}: {got.new} files fetched ({shown_size(got.bytes)}), {got.here} were here")
+        if got.earlier:
+            note(f"{name}: {got.earlier} files of earlier attempts, which the last one did not leave, stay in storage")
 
 
 def cancelled(words: Sequence[str], many: str | None, *, kill: bool) -> int:
@@ -212,7 +215,8 @@ def pruned(words: Sequence[str], many: str | None, how: Prune) -> int:
             found.append((home, marker))
         elif not home.retired():
             each.tell(home, "it was not submitted", 1)
-    ready = _old(standings(found, Door().reader), how.older_than) if found else []
+    door = Door()
+    ready = _old(standings(found, door.reader), how.older_than) if found else []
     if not ready:
         note("there is nothing to remove")
         return each.code
@@ -225,7 +229,7 @@ def pruned(words: Sequence[str], many: str | None, how: Prune) -> int:
     async def work(shelf: Shelf) -> None:
         async def remove(one: Standing) -> None:
             with each.telling(one.home):
-                gone = await prune(one, shelf, fetched_only=how.fetched_only, force=how.force)
+                gone = await prune(one, shelf, fetched_only=door.reader if how.fetched_only else None, force=how.force)
                 note(f"{relative(one.home)}: {gone} files removed from storage")
 
         await parallel.each(ready, remove, _WIDTH)

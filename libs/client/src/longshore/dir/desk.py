@@ -74,16 +74,17 @@ class Directories:
         """Fetch what its task left and is new; `force`: also over what was changed here."""
         home = Home(directory)
         (one,) = await self._standings([directory])
-        assert one.known
+        last = await asyncio.to_thread(fetching.last_left, one.known, self._reader)
         with home.locked():
             async with shelf() as open_shelf:
-                return await fetching.get(home, one.marker, open_shelf, force=force)
+                return await fetching.get(home, one.marker, open_shelf, last=last, force=force)
 
     async def prune(self, directory: Directory, *, fetched_only: bool = False, force: bool = False) -> int:
         """Remove what is stored for it; `Refused` while its task runs. How many files went."""
         (one,) = await self._standings([directory])
         async with shelf() as open_shelf:
-            return await tending.prune(one, open_shelf, fetched_only=fetched_only, force=force)
+            asked = self._reader if fetched_only else None
+            return await tending.prune(one, open_shelf, fetched_only=asked, force=force)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ A file that was changed here since it was sent or fetched is kept. What must not
 import asyncio
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,6 +14,9 @@ import msgspec
 
 from longshore.dir.marker import FOLDER, Fetched, Files, Home, Marker, Seen, said
 from longshore.dir.places import Own, Shelf, at
+from longshore.dir.sending import RUNDIR
+from longshore.reader import Reader
+from longshore.records import Task
 from longshore_common.errors import BadInput, LongshoreError
 from longshore_data import uri
 from longshore_data.parallel import each
@@ -22,10 +26,15 @@ from longshore_data.uri import Location
 #: Files at once.
 WIDTH: Final = 8
 _PIECE: Final = 1 << 20
+#: Of an attempt that left so many files, workers tell no more.
+_TOLD: Final = 500
 
 
 class Got(NamedTuple):
-    """What became of the files there are: how many came, and bytes; how many were here; which were kept, and which failed."""
+    """What became of the files there are: how many came, and bytes; how many were here; which were kept, and which failed.
+
+    `earlier`: how many were left by earlier attempts and by the last one not.
+    """
 
     new: int = 0
     bytes: int = 0
@@ -33,6 +42,7 @@ class Got(NamedTuple):
     kept: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     retriable: bool = False
+    earlier: int = 0
 
 
 class _One(NamedTuple):
@@ -44,10 +54,13 @@ class _One(NamedTuple):
     retriable: bool = False
 
 
-async def get(home: Home, marker: Marker, shelf: Shelf, *, force: bool = False) -> Got:
-    """Fetch what is new; a repeat does the rest. `force`: also over what was changed here."""
+async def get(
+    home: Home, marker: Marker, shelf: Shelf, *, last: Collection[str] | None = None, force: bool = False
+) -> Got:
+    """Fetch what is new; a repeat does the rest. `force`: also over what was changed here; `last`: see `last_left`."""
     own, files = at(marker.place), home.files()
-    found = [f for f in await shelf.listed(own.results) if not uri.reserved(f.path)]
+    every = await shelf.listed(own.results)
+    found = [f for f in every if _counts(f, last)]
     work = _Fetching(home, shelf, files, force=force)
     done = await each(found, lambda one: work.one(own.results, one), WIDTH)
     fetched = {**files.fetched, **{one.path: one.fetched for one in done if one.fetched is not None}}
@@ -60,12 +73,30 @@ async def get(home: Home, marker: Marker, shelf: Shelf, *, force: bool = False) 
         kept=tuple(one.path for one in done if one.result == "kept"),
         failed=tuple(one.text for one in done if one.result == "failed"),
         retriable=any(one.retriable for one in done),
+        earlier=len(every) - len(found),
     )
 
 
-async def unfetched(shelf: Shelf, own: Own, files: Files) -> int:
+def last_left(task: Task, reader: Reader) -> frozenset[str] | None:
+    """The paths that the last attempt of a task left; None if that is all there is, or not known.
+
+    Attempts leave their files in one place: what an earlier one left, and the last one did not, is still there.
+    """
+    attempt = str(task.attempt or "").rpartition(".")[2]
+    if not task.ended or not attempt.isdigit() or int(attempt) < 2:
+        return None
+    (*_, attempt_of) = reader.attempts(task.id)
+    paths = [one.path.removeprefix(f"{RUNDIR}/") for one in attempt_of.collected]
+    return frozenset(paths) if paths and len(paths) < _TOLD else None
+
+
+def _counts(found: Found, last: Collection[str] | None) -> bool:
+    return not uri.reserved(found.path) and (last is None or found.path in last)
+
+
+async def unfetched(shelf: Shelf, own: Own, files: Files, last: Collection[str] | None = None) -> int:
     """How many of the files that are stored were never fetched as they are now."""
-    found = [f for f in await shelf.listed(own.results) if not uri.reserved(f.path)]
+    found = [f for f in await shelf.listed(own.results) if _counts(f, last)]
     return sum(_version(f) != (files.fetched[f.path].version if f.path in files.fetched else None) for f in found)
 
 

@@ -13,7 +13,7 @@ from longshore import specs
 from longshore.chance import new_key
 from longshore.dir import contents, ignoring, places
 from longshore.dir.contents import Contents, Guard
-from longshore.dir.fetching import unfetched
+from longshore.dir.fetching import last_left, unfetched
 from longshore.dir.marker import Files, Home, Marker, said
 from longshore.dir.places import Shelf
 from longshore.dir.sending import RUNDIR, Digests, Sent, send
@@ -128,7 +128,8 @@ class Submitting:
         if not task.ended:
             raise Refused(f"its task {marker.task} is {task.state}: cancel it first, or wait for its end")
         own = places.at(marker.place)
-        if left := await unfetched(self.shelf, own, home.files()):
+        last = await asyncio.to_thread(last_left, task, self.reader)
+        if left := await unfetched(self.shelf, own, home.files(), last):
             raise Refused(
                 f"{left} files that its task {marker.task} left are not fetched: `longshore dir get` fetches them, "
                 "`longshore dir prune` removes them"

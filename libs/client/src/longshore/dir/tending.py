@@ -1,10 +1,11 @@
 """Directories that are tasks: how they stand, and removing what is stored for them. What must not enter: printing."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from longshore.dir import places
-from longshore.dir.fetching import unfetched
+from longshore.dir.fetching import last_left, unfetched
 from longshore.dir.marker import Home, Marker, said
 from longshore.dir.places import Shelf
 from longshore.reader import Reader
@@ -74,18 +75,21 @@ def standings(homes: Iterable[tuple[Home, Marker]], reader: Reader) -> list[Stan
     return [Standing(home, marker, tasks.get(marker.task)) for home, marker in pairs]
 
 
-async def prune(standing: Standing, shelf: Shelf, *, fetched_only: bool = False, force: bool = False) -> int:
+async def prune(standing: Standing, shelf: Shelf, *, fetched_only: Reader | None = None, force: bool = False) -> int:
     """Remove all that is stored for a directory, and make it none that is a task; how many files went.
 
-    `Refused` while its task has not ended, and with `fetched_only` while it left something that was never fetched.
+    `Refused` while its task has not ended, and with `fetched_only` (by which it is asked what the task left) while that was
+    never fetched.
     `force`: also if nobody knows whether its task has ended.
     """
     home, marker = standing.home, standing.marker
     if not force and (marker.task or marker.wish is not None):
         _refuse_running(standing)
     own = places.at(marker.place)
-    if fetched_only and (left := await unfetched(shelf, own, home.files())):
-        raise Refused(f"{left} files are not fetched: see `longshore dir get`")
+    if fetched_only is not None:
+        last = await asyncio.to_thread(last_left, standing.task, fetched_only) if standing.task else None
+        if left := await unfetched(shelf, own, home.files(), last):
+            raise Refused(f"{left} files are not fetched: see `longshore dir get`")
     with home.locked():
         if home.read() != marker:
             raise Refused("it was changed meanwhile: repeat this")
