@@ -39,4 +39,4 @@ def changed(spec: TaskSpec, given: Mapping[str, str]) -> Change:
     shell = {"shell": "1"} if spec.shell and len(spec.command) == 1 else {}
     wanted = spec_of({**given, **shell})
     new = {name: getattr(wanted, name) for name in FIELDS}
-    return Change(set={n: msgspec.to_builtins(v) for n, v in new.items() if v != getattr(spec, n)})
+    return Change(set={n: msgspec.json.decode(msgspec.json.encode(v)) for n, v in new.items() if v != getattr(spec, n)})
