@@ -78,6 +78,8 @@ class Register:
         self.authority = Authority()
         self.accounts: dict[str, Account] = {}
         self.credentials: dict[str, Credential] = {}
+        self._users: dict[str, dict[str, None]] = {}  # the ids of each user's
+        self._children: dict[str, dict[str, None]] = {}  # the ids of what was got by each
 
     def put(self, kind: str, value: str | bytes, seq: int) -> None:
         """An entry as a row of the read model has it; kept if it is not older than what is known."""
@@ -89,7 +91,7 @@ class Register:
         elif kind == CREDENTIAL:
             credential = msgspec.json.decode(value, type=Credential)
             if seq >= getattr(self.credentials.get(credential.id), "seq", 0):
-                self.credentials[credential.id] = credential
+                self._keep(credential)
 
     def take(self, event: e.Event, seq: int, at: float) -> list[Entry]:
         """Fold the event in; the entries that changed."""
@@ -116,8 +118,8 @@ class Register:
             reason=reason, seq=seq,
         )  # fmt: skip
         yield account
-        for credential in list(self.credentials.values()):
-            if credential.user == event.user and not credential.revoked and not _allowed(credential, account.role):
+        for credential in [self.credentials[ident] for ident in self._users.get(event.user, ())]:
+            if not credential.revoked and not _allowed(credential, account.role):
                 why = "its user is revoked" if account.role is None else f"its user is {account.role} from here on"
                 yield from self._void(credential, seq, at, why)
 
@@ -136,7 +138,7 @@ class Register:
 
     def _cut(self, known: Credential, seq: int, at: float) -> Iterator[Entry]:
         """It ends at `at`, and so does what was got by it."""
-        for each in (known, *(c for c in self.credentials.values() if c.parent == known.id)):
+        for each in (known, *self._got_by(known)):
             if each is known or not 0 < each.expires <= at:
                 yield self._keep(msgspec.structs.replace(each, expires=at, cut=True, seq=seq))
 
@@ -144,15 +146,21 @@ class Register:
         """It, and what was got by it."""
         if not known.revoked:
             yield self._keep(msgspec.structs.replace(known, revoked=at, reason=reason, seq=seq))
-        for child in [c for c in self.credentials.values() if c.parent == known.id and not c.revoked]:
+        for child in [child for child in self._got_by(known) if not child.revoked]:
             yield self._keep(msgspec.structs.replace(child, revoked=at, reason=reason, seq=seq))
 
     def _older(self, ident: str, seq: int) -> Credential | None:
         known = self.credentials.get(ident)
         return known if known is not None and known.seq < seq else None
 
+    def _got_by(self, known: Credential) -> list[Credential]:
+        return [self.credentials[ident] for ident in self._children.get(known.id, ())]
+
     def _keep(self, credential: Credential) -> Credential:
         self.credentials[credential.id] = credential
+        self._users.setdefault(credential.user, {})[credential.id] = None
+        if credential.parent:
+            self._children.setdefault(credential.parent, {})[credential.id] = None
         return credential
 
     # --- questions ------------------------------------------------------------------------------------------------------
@@ -172,8 +180,9 @@ class Register:
     def of(self, user: str | None, kinds: Iterable[Kind]) -> list[Credential]:
         """Those of this user (None: of all) that are not revoked, the oldest first."""
         wanted = frozenset(kinds)
-        found = (c for c in self.credentials.values() if c.kind in wanted and not c.revoked)
-        return sorted((c for c in found if user is None or c.user == user), key=lambda c: (c.issued, c.id))
+        some = self.credentials if user is None else self._users.get(user, ())
+        found = (self.credentials[ident] for ident in some)
+        return sorted((c for c in found if c.kind in wanted and not c.revoked), key=lambda c: (c.issued, c.id))
 
     def void_keys(self, now: float, life: float) -> dict[str, int]:
         """Public keys of NATS that are void, and the second up to which what they got is; `life`: all that one has."""
