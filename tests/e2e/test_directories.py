@@ -1,5 +1,6 @@
 """`longshore dir` on a real stack with a real container engine."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -8,7 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from libs.data.tests.rclone_server import S3Server
+from libs.data.tests.test_s3 import with_bucket
 from services.agent.tests.engine import IMAGE, make_image, start_engine
+
+from longshore_data.stores.s3 import S3Store
+from longshore_data.stores.s3_client import S3Settings
 
 from .test_cli import Said, Stack
 
@@ -187,6 +193,50 @@ def test_without_a_place_the_fix_is_named(stack: Stack, work: Path) -> None:
 
 def test_a_dry_run_lists_and_sends_nothing(stack: Stack, work: Path) -> None:
     (work / "x").write_text("xx")
-    said = say(stack, "submit", "-n", IMAGE, "true")
+    nowhere = Stack(work)  # nor does it need a stack
+    said = say(nowhere, "submit", "-n", IMAGE, "true")
     assert (said.code, said.out) == (0, "2\tx\n")
     assert not (work / ".longshore").exists()
+
+
+@pytest.fixture
+def far(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own whose workers have a bucket, on a real S3 server."""
+    server = S3Server(tmp_path_factory.mktemp("s3") / "s3").start()
+    root = Path(tempfile.mkdtemp(prefix="longshore-far-"))
+    root.chmod(0o755)
+    made = Stack(root)
+    made.environ |= {**server.environ, "LONGSHORE_DIR_STORE": "s3://bucket/lab/"}
+    try:
+        asyncio.run(with_a_bucket(server))
+        said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
+        assert said.code == 0, said
+        yield made
+    finally:
+        made.say("down", within=120)
+        server.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+async def with_a_bucket(server: S3Server) -> None:
+    store = S3Store(S3Settings.from_environ(server.environ))
+    await with_bucket(store, "bucket")
+    await store.close()
+
+
+def test_by_way_of_a_bucket_it_is_the_same(far: Stack, work: Path) -> None:
+    reference = work / "reference.bin"
+    reference.write_bytes(os.urandom(3 << 20))
+    for k in range(2):
+        case = directory(work, f"case-{k}", **{"a é.txt": str(k)})
+        (case / "ref").symlink_to(reference)
+        (case / "tool").write_text("#!/bin/sh\ncat ref 'a é.txt' | wc -c > 'out é'\n")
+        (case / "tool").chmod(0o755)
+    said = say(far, "submit", "--batch", "case-*", IMAGE, "./tool")
+    assert (said.code, "3.0M there already" in said.err) == (0, True), said
+    got = say(far, "get", "--wait", "--batch", "case-*", "--json")
+    assert got.code == 0, got
+    assert [json.loads(line)["new"] for line in got.out.splitlines()] == [1, 1]
+    assert [(work / f"case-{k}/out é").read_text() for k in range(2)] == [f"{(3 << 20) + 1}\n"] * 2
+    assert say(far, "prune", "--downloaded-only", "--yes", "--batch", "case-*").code == 0
+    assert far.ok("data", "list", "-r", "s3://bucket/lab/") == ""

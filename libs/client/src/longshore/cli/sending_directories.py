@@ -90,7 +90,7 @@ def _wanted(given: Given, door: Door) -> Wanted:
     return Wanted(
         image=given.image,
         command=tuple(given.command),
-        store=_store(given.to or settings.dir_store, door),
+        store="" if given.dry_run else _store(given.to or settings.dir_store, door),
         batch=specs.batch_name(given.name or settings.batch),
         running={name: value for name, value in running.items() if value},
         priority=given.priority,
