@@ -4,6 +4,7 @@ Each client lives in an environment of its own, made once with pip below the cac
 other, and neither is anything of ours.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from services.agent.tests.engine import IMAGE, answers, make_image
@@ -26,6 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longshore" / "tes-clients"
 SNAKEMAKE = ("snakemake==9.27.1", "snakemake-storage-plugin-s3==0.3.6")
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"}
 SNAKEMAKE_IMAGE = "longshore-test/snakemake:9.27.1"
 
 
@@ -41,13 +44,40 @@ def client(name: str, *packages: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def s3() -> Iterator[str]:
+    """The URL of a store that containers and this host reach under the same name."""
+    gateway = stand_ins.run(
+        "docker", "network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"
+    ).strip()
+    with tempfile.TemporaryFile() as said:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", gateway, "-p", "0"], stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            url, end = "", time.monotonic() + 60
+            while not url:
+                assert time.monotonic() < end, "the store does not start"
+                assert server.poll() is None
+                said.seek(0)
+                words = said.read().decode().split()
+                url = next((w for w in words if w.startswith("http://")), "")
+                time.sleep(0.05)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def stack(s3: str) -> Iterator[Stack]:
     if not answers():
         pytest.fail("these tests need a container engine: infra/test.sh starts one")
     make_image()
     root = Path(tempfile.mkdtemp(prefix="longshore-tes-"))
     root.chmod(0o755)  # PostgreSQL's own user must pass through
     made = Stack(root)
+    made.environ |= {"AWS_ENDPOINT_URL": s3, "AWS_DEFAULT_REGION": "us-east-1"}
+    made.environ |= {"AWS_ACCESS_KEY_ID": "AKIAAGENTSOWNEXAMPLE", "AWS_SECRET_ACCESS_KEY": "the-agents-own"}
     try:
         said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
         assert said.code == 0, said
@@ -94,14 +124,15 @@ PY_TES_1 = """
             tes.Executor(image=image, command=["sh", "/script", "/out/many"]),
         ],
         inputs=[
-            tes.Input(path="/data/in.txt", url=f"file://{place}/in.txt"),
+            tes.Input(path="/data/in.txt", url="s3://results/in.txt"),
             tes.Input(path="/data/dir", url=f"{place}/tree", type="DIRECTORY"),
             tes.Input(path="/script", content="mkdir -p $1; cat /vol/x /data/dir/a/b > $1/1.dat; echo two > $1/2.dat; "
                 "echo no > $1/n; echo said"),
         ],
         outputs=[
             tes.Output(path="/out/first.txt", url=f"file://{place}/o/first.txt"),
-            tes.Output(path="/out/first.err", url=f"file://{place}/o/first.err"),
+            tes.Output(path="/out/first.err", url="s3://results/first.err"),
+            tes.Output(path="/out/many/*.dat", url="s3://results/data", path_prefix="/out/many"),
             tes.Output(path="/out/many/*.dat", url=f"file://{place}/o/many", path_prefix="/out"),
             tes.Output(path="/out/many", url=f"file://{place}/o/tree", type="DIRECTORY"),
         ],
@@ -118,9 +149,18 @@ PY_TES_1 = """
 """
 
 
-def test_py_tes_1_1_runs_a_whole_task(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
+def store(url: str) -> Any:
+    """A client of the store, with the keys of the workflow."""
+    import boto3
+
+    keys = {name.lower(): value for name, value in KEYS.items()}
+    return boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+
+
+def test_py_tes_1_1_runs_a_whole_task(stack: Stack, s3: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     place = tmp_path_factory.mktemp("tes")
-    (place / "in.txt").write_text("abc\n")
+    store(s3).create_bucket(Bucket="results")
+    store(s3).put_object(Bucket="results", Key="in.txt", Body=b"abc\n")
     (place / "tree/a").mkdir(parents=True)
     (place / "tree/a/b").write_text("deep\n")
     said = speak(stack, client("py-tes-1.1", "py-tes==1.1.4"), PY_TES_1, str(place))
@@ -130,7 +170,9 @@ def test_py_tes_1_1_runs_a_whole_task(stack: Stack, tmp_path_factory: pytest.Tem
     assert [log["exit_code"] for log in attempt["logs"]] == [0, 3, 0]
     assert attempt["logs"][2]["stdout"] == "said\n"
     assert (place / "o/first.txt").read_text() == "ABC\nhi there\n/vol\n"
-    assert (place / "o/first.err").read_text() == "oops\n"
+    assert store(s3).get_object(Bucket="results", Key="first.err")["Body"].read() == b"oops\n"
+    keys = [o["Key"] for o in store(s3).list_objects_v2(Bucket="results", Prefix="data/")["Contents"]]
+    assert keys == ["data/1.dat", "data/2.dat"]
     assert (place / "o/many/many/1.dat").read_text() == "shared\ndeep\n"
     assert sorted(p.name for p in (place / "o/many/many").iterdir()) == ["1.dat", "2.dat"]
     assert sorted(p.name for p in (place / "o/tree").iterdir()) == ["1.dat", "2.dat", "n"]
@@ -252,7 +294,6 @@ rule count:
     resources: mem_mb=300
     shell: "wc -c < {input} > {output}"
 """
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"}
 
 
 @pytest.fixture(scope="module")
@@ -269,40 +310,18 @@ def snakemake_image() -> str:
     return SNAKEMAKE_IMAGE
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The URL of a store that containers and this host reach under the same name."""
-    gateway = stand_ins.run(
-        "docker", "network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"
-    ).strip()
-    with tempfile.TemporaryFile() as said:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", gateway, "-p", "0"], stdout=said, stderr=subprocess.STDOUT
-        )
-        try:
-            url, end = "", time.monotonic() + 60
-            while not url:
-                assert time.monotonic() < end, "the store does not start"
-                assert server.poll() is None
-                said.seek(0)
-                words = said.read().decode().split()
-                url = next((w for w in words if w.startswith("http://")), "")
-                time.sleep(0.05)
-            yield url
-        finally:
-            server.terminate()
-            server.wait(10)
+def holding(root: Path, secret: bytes) -> Iterator[Path]:
+    """The files below it with these bytes; some go away meanwhile."""
+    for folder, _, names in os.walk(root):
+        for path in (Path(folder, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and not path.is_symlink() and secret in path.read_bytes():
+                    yield path
 
 
 def test_snakemake_runs_a_workflow_of_two_jobs(stack: Stack, snakemake_image: str, s3: str, tmp_path: Path) -> None:
-    import boto3
-
-    store = boto3.client(
-        "s3", endpoint_url=s3, region_name="us-east-1",
-        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"], aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
-    store.create_bucket(Bucket="workflow")
-    store.put_object(Bucket="workflow", Key="wf/in.txt", Body=b"hello\n")
+    store(s3).create_bucket(Bucket="workflow")
+    store(s3).put_object(Bucket="workflow", Key="wf/in.txt", Body=b"hello\n")
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     (tmp_path / "funnel.log").touch()
     programs = client("snakemake", *SNAKEMAKE, "snakemake-executor-plugin-tes==0.1.3", "six")
@@ -321,12 +340,11 @@ def test_snakemake_runs_a_workflow_of_two_jobs(stack: Stack, snakemake_image: st
         [programs / "snakemake", *words], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=420
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert store.get_object(Bucket="workflow", Key="wf/out/result.txt")["Body"].read().strip() == b"6"
-    # its scripts hold the store's keys: they are nowhere in what is kept
+    assert store(s3).get_object(Bucket="workflow", Key="wf/out/result.txt")["Body"].read().strip() == b"6"
+    # its scripts hold the store's keys: they are nowhere in what is kept, once the worker has cleared up
     secret = KEYS["AWS_SECRET_ACCESS_KEY"].encode()
-    for path in stack.root.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            assert secret not in path.read_bytes(), path
+    stack.until(lambda: not list(holding(stack.root / "workers", secret)))
+    assert list(holding(stack.root, secret)) == []
     request = urllib.request.Request(f"{url}/api/v1/history?limit=1000", headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert secret not in answer.read()
