@@ -24,6 +24,7 @@ from longshore_api.adapters.ui.desk import Desk
 from longshore_api.adapters.users import Signer, Users
 from longshore_common import events as e
 from longshore_common.adapters.memory_log import Hub
+from longshore_common.errors import Unreachable
 from longshore_common.ids import TaskRange
 from longshore_common.model import Array, HostFacts, TaskSpec
 
@@ -364,6 +365,30 @@ async def test_files_have_their_digest_in_their_path_and_are_asked_for_once(site
         assert "immutable" in answer.headers["cache-control"]
     assert (await site.get(f"/static/{'0' * 16}/app.css")).status_code == 404
     assert (await site.get(f"{assets.BASE}/..%2f..%2frouter.py")).status_code == 404
+
+
+async def test_the_past_leads_to_the_past(site: Site) -> None:
+    first = site.book.submit(2)
+    site.book.submit(1, batch="later")
+    await site.shown()
+    await site.sign_in()
+    assert f'href="/tasks/{first}.0?at={first}"' in await site.page(f"/tasks?at={first}")
+    assert "You look back" in await site.page(f"/tasks/{first}.0?at={first}")
+    assert "/act/" not in await site.page(f"/batches/b?at={first}")
+    assert f"at={first}" in await site.page(f"/batches/b?at={first}")
+    assert (await site.get("/tasks?at=99999")).status_code == 400
+
+
+async def test_without_postgresql_one_signs_in_and_is_told_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise Unreachable("PostgreSQL does not answer: start it")
+
+    monkeypatch.setattr(site.house.reader, "fetch", away)
+    await site.sign_in()
+    answer = await site.get("/tasks")
+    assert answer.status_code == 503
+    assert "PostgreSQL does not answer" in answer.text
+    assert "Try again" in answer.text
 
 
 # --- what buttons do ----------------------------------------------------------------------------------------------------

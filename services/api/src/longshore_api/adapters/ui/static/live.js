@@ -7,7 +7,7 @@ export function follow({look, tell}) {
   async function again() {
     due = null;
     const began = performance.now();
-    try { await look(); } catch { lost(); }
+    try { if (!await look()) lost(); } catch { lost(); }
     gap = Math.max(350, 5 * (performance.now() - began));
   }
   const soon = (wait = gap) => { due ??= setTimeout(again, wait); };
