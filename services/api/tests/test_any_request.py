@@ -1,4 +1,7 @@
-"""Requests of all shapes that the OpenAPI document allows, and of many it does not: no defect answers any of them."""
+"""Requests of all shapes that the OpenAPI document allows, and of many it does not: no defect answers any of them.
+
+What is answered is as the document says.
+"""
 
 import asyncio
 import threading
@@ -12,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import GenerationConfig
 from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 from services.api.tests.live import Live, living
 
 from longshore_api.adapters import http
@@ -127,7 +131,7 @@ def _tried(operation: Any, mode: GenerationMode) -> int:
             if isinstance((case.query or {}).get(patient), int | float):
                 case.query[patient] = 0
         answer = case.call(headers={"Authorization": "Bearer root"}, timeout=20)
-        case.validate_response(answer, checks=[_no_defect])
+        case.validate_response(answer, checks=[_no_defect, status_code_conformance, response_schema_conformance])
 
     each()
     return count

@@ -91,6 +91,9 @@ def whole(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
             for status in _statuses(method, operation):
                 operation["responses"][status] = {"description": _FAILS[status], "content": problem}
             _conditional(method, operation)
+            _answered(operation)
+    schemas |= _schemas(bodies.Preview)[1]
+    _tuples(document)
     return document
 
 
@@ -118,6 +121,8 @@ def _of_handler(operation: dict[str, Any], handler: HTTPRouteHandler, schemas: d
         if (example := EXAMPLES.get(getattr(takes, "__name__", "CancelRequested"))) is not None:
             content["example"] = example
         operation["requestBody"] = {"required": _required(takes), "content": {"application/json": content}}
+    if handler.opt.get("gives") is dict:
+        operation["responses"]["200"]["content"] = {"application/json": {"schema": {"type": "object"}}}
     if handler.opt.get("endless"):
         operation["x-endless"] = True
 
@@ -133,6 +138,33 @@ def _schemas(kind: Any, prefix: str = "") -> tuple[dict[str, Any], dict[str, Any
     template = _REF.format(name=prefix + "{name}")
     (schema,), found = msgspec.json.schema_components([kind], schema_hook=_anything, ref_template=template)
     return schema, {prefix + name: each for name, each in found.items()}
+
+
+def _answered(operation: dict[str, Any]) -> None:
+    """What was waited for is answered with 200, and so is a preview."""
+    later = operation["responses"].get("202")
+    if later is None or "200" in operation["responses"] or not later.get("content"):
+        return
+    schemas = [each["schema"] for each in later["content"].values()]
+    if any(parameter["name"] == "preview" for parameter in operation.get("parameters", ())):
+        schemas.append({"$ref": _REF.format(name="Preview")})
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    content = {"application/json": {"schema": schema}}
+    operation["responses"]["200"] = {"description": "It was answered while that was waited for", "content": content}
+
+
+def _tuples(node: Any) -> None:
+    """Tuples of one kind are arrays of so many: generators of clients know these better than `prefixItems`."""
+    if isinstance(node, list | tuple):
+        for each in node:
+            _tuples(each)
+    elif isinstance(node, dict):
+        places = node.get("prefixItems")
+        if isinstance(places, list) and places and all(place == places[0] for place in places):
+            node |= {"items": places[0], "minItems": len(places), "maxItems": len(places)}
+            del node["prefixItems"]
+        for each in node.values():
+            _tuples(each)
 
 
 def _anything(_: type) -> dict[str, Any]:
