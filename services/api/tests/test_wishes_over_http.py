@@ -246,7 +246,9 @@ async def test_who_may_not_is_told_so_early(live: Live) -> None:
     await submitted(live, 2)
     assert (await live.send("POST", "/tasks/cancel", {"tasks": ["1.0"]}, by="bob")).status_code == 403
     assert (await live.send("POST", "/batches/b/pause", {}, by="bob")).status_code == 403
-    assert (await live.send("POST", "/tasks/cancel", {"batch": "b"}, by="bob")).status_code == 202  # of the own ones in it
+    assert (
+        await live.send("POST", "/tasks/cancel", {"batch": "b"}, by="bob")
+    ).status_code == 202  # of the own ones in it
     assert (await live.send("POST", "/tasks/cancel", {"tasks": ["1.0"]}, by="vic")).status_code == 403
     assert (await live.send("POST", "/submissions", {"task": {"command": ["a"]}}, by="vic")).status_code == 403
     assert (await live.send("POST", "/tasks/cancel", {"tasks": ["1.0"]}, by="nobody")).status_code == 401
