@@ -75,6 +75,7 @@ def test_from_secret_set_to_a_task_that_reads_it_and_nobody_else_can(longshore, 
     digest = (
         subprocess.run(["sha256sum"], input=VALUE.encode(), capture_output=True, check=True).stdout.split()[0].decode()
     )
+    assert longshore("secret", "list").stdout.split(b"\t")[:3] == [b"TOKEN", b"1 of 1", b"-"]
     script = f'printf %s "$TOKEN" | sha256sum; touch {flag}; while [ -e {flag} ]; do sleep 0.05; done'
     task = longshore("submit", "-q", "--secret", "TOKEN", "--shell", "--", script).stdout.decode().strip()
     end = time.monotonic() + 60

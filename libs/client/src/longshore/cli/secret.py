@@ -45,6 +45,8 @@ Sts = Annotated[
 ]
 Uris = Annotated[list[str], typer.Argument(metavar="URI...", help="objects, such as s3://bucket/genome.fa")]
 
+#: Workers that are named in a line.
+_NAMED: Final = 5
 #: Seconds between two looks at what the workers hold.
 _LOOK: Final = 0.2
 
@@ -89,7 +91,7 @@ def share(
 def list_secrets(*, as_json: Json = False) -> None:
     """Your secrets, and which workers hold them; never the values."""
     from longshore.cli.door import Door
-    from longshore.cli.printing import raw_lines, table
+    from longshore.cli.printing import note, raw_lines, table
 
     door = Door()
     if as_json:
@@ -99,8 +101,12 @@ def list_secrets(*, as_json: Json = False) -> None:
     rows = []
     for one in door.reader.secrets():
         lacking = [name for name in able if name not in one.hold]
-        name = one.name if one.owner == door.profile.user else f"{one.owner}/{one.name}"
-        rows.append((name, f"{len(one.hold)} of {len(able)}", " ".join(lacking), one.since))
+        own = one.owner == door.profile.user
+        name = one.name if own else f"{one.owner}/{one.name}"
+        if own and lacking:
+            note(f"{len(lacking)} of {len(able)} workers lack {name}: longshore secret share {name}")
+        some = " ".join(lacking[:_NAMED]) + (" …" if len(lacking) > _NAMED else "")
+        rows.append((name, f"{len(one.hold)} of {len(able)}", some, one.since))
     table(("name", "workers", "lacking", "since"), rows)
 
 
