@@ -343,6 +343,17 @@ async def test_events_are_filtered_and_lead_back_in_time(site: Site) -> None:
     assert (await site.get("/events?type=odd")).status_code == 400
 
 
+async def test_a_sentence_leads_to_what_it_is_about(site: Site) -> None:
+    seq = site.book.submit(2, batch=EVIL)
+    site.book.join()
+    await site.shown()
+    await site.sign_in()
+    page = await site.page("/events")
+    assert f'<a href="/tasks?submission={seq}">submission {seq}</a>' in page
+    assert '<a href="/workers/w1">worker w1</a>' in page
+    assert EVIL not in page
+
+
 async def test_workers_are_filtered_by_what_they_are(site: Site) -> None:
     for name in ("w1", "w2", "w3"):
         site.book.join(name)

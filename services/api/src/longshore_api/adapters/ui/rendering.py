@@ -4,6 +4,7 @@ What must not enter: rows, routes.
 """
 
 import gzip
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response
+from markupsafe import Markup, escape
 
 from longshore_api.adapters import present
 from longshore_api.adapters.doors import Visitor
@@ -41,9 +43,23 @@ _pages: Final = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True, auto_reload=False, cache_size=100,
 )  # fmt: skip
+#: How a sentence begins that is about one thing: a task, a submission, a worker.
+_ABOUT: Final = re.compile(r"(\d+\.\d+)(?=[:, ])|submission (\d+)\b|worker ([a-z0-9][a-z0-9_-]*)(?=[:, ])")
+
+
+def linked(text: str) -> Markup:
+    """A sentence whose first words lead to what it is about."""
+    found = _ABOUT.match(text)
+    if found is None:
+        return escape(text)
+    task, submission, worker = found.groups()
+    place = f"/tasks/{task}" if task else f"/tasks?submission={submission}" if submission else f"/workers/{worker}"
+    return Markup('<a href="{}">{}</a>{}').format(place, found[0], text[found.end() :])
+
+
 _pages.filters |= {
     "size": words.size, "binary": words.binary, "span": words.span, "number": words.number, "rate": words.rate,
-    "command": words.command, "iso": present.when,
+    "command": words.command, "iso": present.when, "linked": linked,
 }  # fmt: skip
 _pages.globals |= {
     "asset": assets.path, "words": words, "STATES": TASK_STATES, "OPEN": OPEN_STATES, "plural": words.plural,
