@@ -152,7 +152,11 @@ def main() -> int:
     with Stack(concurrency=1, LONGSHORE_RATE_LIMIT="0") as stack:
         stack.cli("worker", "pause", "--all")
         submission = int(stack.cli("submit", "--array", f"0-{n - 1}", "--", "sleep", "60").split(".")[0])
-        until(lambda: stack.get(f"/submissions/{submission}")["states"].get("queued") == n, 60, "projection")
+        until(
+            lambda: stack.get(f"/submissions/{submission}", after=submission)["states"].get("queued") == n,
+            60,
+            "projection",
+        )
         touch(stack, submission, n // 2)
         profile = json.loads((stack.state / "client.json").read_text())
         url = urlsplit(profile["api_url"])
