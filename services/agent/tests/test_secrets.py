@@ -362,7 +362,7 @@ async def test_credentials_that_expired_before_staging_fail_for_good(yard, key, 
     await told(yard, gives(box(key, store.environ, store=True, expires=1000.0)), until_held=("u/TOKEN",))
     (name,) = await yard.assign(*COPY, **PLACES, secrets=("TOKEN",))
     end = await yard.ended(name, 60)
-    assert (end.cause, end.definite) == ("stage-in", True), end
+    assert (end.cause, end.definite) == ("launch", True), end
     assert "expired" in end.reason
 
 

@@ -19,7 +19,7 @@ async def as_its_user(desk: Desk, stager: Stager, attempt: Attempt, work: Corout
     except BadInput as err:
         work.close()
         definite = bool(getattr(err, "definite", False))
-        cause: Cause = "stage-in" if attempt.result is None else "stage-out"
+        cause: Cause = "launch" if attempt.result is None else "stage-out"
         raise StagingError(cause, str(err), definite=definite) from err
     if not values:
         await work
