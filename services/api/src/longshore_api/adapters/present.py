@@ -1,6 +1,7 @@
 """From rows to bodies: what a reader of the API sees of a task, an attempt, a submission, a batch, a worker, an event."""
 
 import zlib
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -43,10 +44,14 @@ _cares: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
 Row = Any  # an asyncpg.Record
 
 
+#: Tasks of a page share many instants.
+_iso: Final = lru_cache(maxsize=8_192)(iso)
+
+
 def when(at: float | None) -> str | None:
     """ISO 8601 or null; an instant no calendar has is null."""
     try:
-        return None if at is None else iso(at)
+        return None if at is None else _iso(at)
     except (ValueError, OverflowError, OSError):
         return None
 
