@@ -23,7 +23,7 @@ QUICK = ("tests/story", "services/dispatcher/tests", "services/agent/tests/test_
 SEEDS = "1-40"
 PROPERTIES = ("tests/simulation/test_scheduling.py", "tests/simulation/test_fairness.py")
 #: Seconds after which a run counts as hung, which is a failure too.
-PATIENCE = 150
+PATIENCE = 300
 
 
 class Found(NamedTuple):
@@ -62,7 +62,7 @@ def mutate(mutant: Mutant, where: Path) -> None:
 
 def run(where: Path | None, *command: str) -> tuple[int, str]:
     """(exit code, what it said) of a command in the repository, the mutant first on its path."""
-    environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LONGSHORE_MUTANT": "1"}
     paths = [str(where)] if where else []
     environ["PYTHONPATH"] = os.pathsep.join([*paths, environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     try:
