@@ -199,6 +199,10 @@ def test_nothing_is_promised_twice_and_no_cap_is_passed(some, work, most, then):
 
 @many
 @given(st.lists(hosts, min_size=1, max_size=4), st.lists(tasks, min_size=1, max_size=8))
+@example(  # of workers that are as good, whatever else they differ in, the first by name comes first
+    [(1, 8, 1, {"license": 2}, -1, 0, "x"), (1, 8, 1, {"license": 2}, -1, 0, "x")],
+    [*[(Request(), [], 1, "ada", "x", 0, 0)] * 2, (Request(memory=3 * GB), [], 5, "ada", "x", 0, 0)],
+)
 @example(  # CPUs that are promised ahead hinder nobody who asks for memory only
     [(1, 2, 0, {}, -1, 1, "*")],
     [(Request(memory=GB), [], 4, "ada", "x", 0, 0), (Request(cpus=0.5), [], 4, "ada", "x", 0, 0)],

@@ -286,9 +286,8 @@ class Walks:
         while mask:
             step = (mask & -mask).bit_length() - 1
             at, mask = at + step, mask >> step
-            for kind in kinds:
-                for name in self._row(kind, at, plain=plain):
-                    yield at, name
+            for name in merge(*(self._row(kind, at, plain=plain) for kind in kinds)):  # as `_entries` has them
+                yield at, name
             at, mask = at + 1, mask >> 1
 
     def _row(self, kind: Kind, at: int, *, plain: bool) -> list[str]:
