@@ -199,11 +199,6 @@ def test_a_job_submits_jobs_and_a_script_may_come_from_stdin(cluster):
     assert int(inner) > int(outer)
 
 
-def test_everything_goes_over_http_alone(cluster):
-    number = cluster.say("sbatch", "-W", "--parsable", "--wrap", "true", LONGSHORE_HTTP="1").out.strip()
-    assert cluster.say("squeue", "-h", "-t", "all", "-o", "%t", "-j", number, LONGSHORE_HTTP="1").out == "CD\n"
-
-
 def test_srun_is_a_step_in_a_job_and_a_job_elsewhere(cluster):
     line = "srun -n2 -l sh -c 'echo $SLURM_PROCID'; srun -n1 false"
     said = cluster.say("sbatch", "--parsable", "-W", "-n", "2", "-o", "steps.txt", "--wrap", line)

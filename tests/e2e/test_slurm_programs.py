@@ -12,7 +12,8 @@ from .test_cli import LONGSHORE, Said, Stack, stack
 
 __all__ = ["stack"]
 
-pytestmark = pytest.mark.programs
+#: One door is enough here: that both give the same is proved where the commands are.
+pytestmark = [pytest.mark.programs, pytest.mark.parametrize("stack", ["nats"], indirect=True, scope="module")]
 
 SNAKEMAKE = (
     "snakemake==9.27.1", "snakemake-executor-plugin-cluster-generic==1.0.9", "snakemake-executor-plugin-slurm==2.8.0",
