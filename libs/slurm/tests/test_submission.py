@@ -11,7 +11,7 @@ from longshore_slurm.options import read
 from longshore_slurm.sbatch_options import SBATCH
 from longshore_slurm.submission import Script, Submitter
 
-WHO = Submitter("ada", 1000, 1000, "login1", "/work", 0o022)
+WHO = Submitter("ada", 1000, 1000, "login1", "/home/ada", 0o022)
 SCRIPT = Script("#!/bin/sh\ntrue\n", ("a",), "job.sh")
 
 
@@ -30,7 +30,7 @@ def test_a_plain_script_asks_for_nothing_but_a_slot():
     assert (event.batch, event.body.size, spec.name, event.name) == ("default", 1, "job.sh", "job.sh")
     assert jobscript.of_command(spec.command).files.output == "slurm-%j.out"
     assert spec.env["A"] == "1"
-    assert spec.env["SLURM_SUBMIT_DIR"] == "/work"
+    assert spec.env["SLURM_SUBMIT_DIR"] == "/home/ada"
 
 
 def test_an_array_is_one_submission():
@@ -53,7 +53,7 @@ def test_partitions_are_batches_and_accounts_are_tags():
         "long-queue", {"slurm.account": "proj", "slurm.partition": "Long.Queue"}, "why",
     )  # fmt: skip
     assert event.held
-    assert jobscript.of_command(event.body.spec.command).files.directory == "/work/sub"
+    assert jobscript.of_command(event.body.spec.command).files.directory == "/home/ada/sub"
     assert event.body.spec.retry_on["worker-lost"] == 0
 
 
