@@ -185,6 +185,11 @@ class Yard:
     ],
     {}, [("end", 0, 0), ("end", 0, 0)],
 )  # fmt: skip
+@example(  # who of two gives way to one that counts more does not hang on the order of a set
+    [(2, 2, 0, {}, -1, -1, "*")] * 2,
+    [*[(Request(), [], 1, "ada", "x", 0, 0)] * 7, (Request(cpus=0.5, disk=GB), [], 5, "ada", "x", 1, 0)],
+    {}, [("time", 0, 0)],
+)  # fmt: skip
 def test_nothing_is_promised_twice_and_no_cap_is_passed(some, work, most, then):
     yard = Yard()
     for k, host in enumerate(some):

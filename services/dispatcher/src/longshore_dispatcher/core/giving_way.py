@@ -5,7 +5,6 @@ counts less. What must not enter: idle workers (`recall`), changes of state.
 """
 
 from collections.abc import Collection, Iterator
-from itertools import islice
 
 from longshore_common import events as e
 from longshore_dispatcher.core import recall, reserve
@@ -58,11 +57,11 @@ def _first(state: State) -> Iterator[_Waits]:
                         yield -rank, sub, line.tasks
 
 
-def _some(state: State) -> Iterator[str]:
-    """Workers that hold more than they run, others each time if there are many."""
-    ahead = state.roster.ahead
+def _some(state: State) -> list[str]:
+    """Workers that hold more than they run, in the order of their names; others each time if there are many."""
+    ahead = sorted(state.roster.ahead)
     start = state.seq % len(ahead) if len(ahead) > LOOKED_AT else 0
-    return islice([*islice(ahead, start, start + LOOKED_AT), *islice(ahead, start)], LOOKED_AT)
+    return [*ahead[start:], *ahead[:start]][:LOOKED_AT]
 
 
 def _behind(state: State, now: float, name: str, priority: int) -> list[Task]:
