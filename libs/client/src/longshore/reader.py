@@ -299,7 +299,9 @@ class Reader:
                 raise _translated(response, response.read())
         except (HTTPException, OSError) as err:
             connection.close()
-            raise Unreachable(f"the api at {self.profile.api_url} does not answer ({err or type(err).__name__})") from err
+            raise Unreachable(
+                f"the api at {self.profile.api_url} does not answer ({err or type(err).__name__})"
+            ) from err
         except LongshoreError:
             connection.close()
             raise

@@ -93,7 +93,7 @@ class Stream(Struct):
 
 
 class Step(Struct, kw_only=True):
-    """How a step of an attempt ended; `stdout` and `stderr`: its bytes of the attempt's output, where they begin and how many."""
+    """How a step of an attempt ended; `stdout`, `stderr`: where its bytes of the attempt's output begin, and how many."""
 
     exit_code: int
     cause: str | None
