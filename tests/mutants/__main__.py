@@ -19,7 +19,10 @@ from .rules import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What runs against each mutant; of the seeds the first that fails is enough, and the last only if nothing failed before.
-QUICK = ("tests/story", "services/dispatcher/tests", "services/agent/tests/test_attempts.py")
+QUICK = (
+    "tests/story", "services/dispatcher/tests", "services/agent/tests/test_attempts.py",
+    "services/api/tests/test_projection.py",
+)  # fmt: skip
 SEEDS = "1-40"
 PROPERTIES = ("tests/simulation/test_scheduling.py", "tests/simulation/test_fairness.py")
 #: Seconds after which a run counts as hung, which is a failure too.

@@ -6,7 +6,7 @@ import pytest
 from longshore_common import events as e
 from longshore_common.ids import TaskRange
 from longshore_common.model import Change, HostFacts, Specs, Substitution, TaskSpec
-from longshore_dispatcher.core import questions, snapshot
+from longshore_dispatcher.core import edits, questions, snapshot
 
 
 def words(find, replace, field="command"):
@@ -84,6 +84,20 @@ def test_what_is_handed_out_and_does_not_run_is_fetched_back_and_edited(desk):
     assert (last.tasks, last.more) == (desk.tasks(sub, 1), False)
     assert "1 run already" in last.note
     assert {spec.command for spec in orders(desk).values()} == {("b",)}
+
+
+def test_what_is_on_a_worker_when_an_edit_is_told_keeps_its_spec_and_is_judged_by_it(desk):
+    """Whoever wrote the event may not have known that it had been handed out meanwhile."""
+    desk.worker("w1", slots=1, prefetch=0)
+    sub = desk.accepted(2, spec=TaskSpec(command=("old",)))
+    desk.when_settled()
+    desk.moved("w1", "running", (sub, 0, 1))
+    desk.given(e.TasksEdited(tasks=desk.tasks(sub, 0, 1), change=Change(set={"command": ["new"], "retries": 3})))
+    commands = [edits.spec_of(desk.state, desk.state.submissions[sub], k).command for k in range(2)]
+    assert commands == [("old",), ("new",)]
+    desk.ended("w1", (sub, 0, 1), "failed", cause="exit", code=1)
+    desk.when_settled()
+    assert desk.state_of(sub, 0) == "failed"
 
 
 def test_what_an_edit_does_not_change_is_not_fetched_back_for_it(desk):
