@@ -80,9 +80,9 @@ run() { # name, seconds, marker expression, arguments
 install busybox=busybox-static setpriv=util-linux || echo "busybox is missing: tests that make an image of it cannot run"
 install cc=gcc || echo "cc is missing: the tests of GPUs and of clocks that are set, which make a library, cannot run"
 install mkfs.btrfs=btrfs-progs || echo "btrfs-progs is missing: clones of resources are not tried"
-run "fast" 1200 "not slow and not chaos and not engine and not azurite and not programs and not browser" "$@"
-run "whole stack" 900 "slow and not chaos and not engine and not programs" "$@"
-run "programs that drive us" 900 "programs and not chaos" "$@"
+run "fast" 1500 "not slow and not chaos and not engine and not azurite and not programs and not browser" "$@"
+run "whole stack" 1200 "slow and not chaos and not engine and not programs" "$@"
+run "programs that drive us" 1800 "programs and not chaos" "$@"
 if install chromium=chromium; then
     run "browser" 420 "browser" "$@"
 else
@@ -97,11 +97,11 @@ if start_engine; then
     install mmdebstrap=mmdebstrap || echo "mmdebstrap is missing: the compose test cannot make its base images"
     install podman=podman runc=runc conmon=conmon || echo "== Podman: NOT RUN, it cannot be installed here"
     registry || echo "== registry: NOT RUN, there is no docker-registry here"
-    run "container engine" 900 "engine and not chaos" "$@"
-    run "chaos" 600 "chaos" "$@"
+    run "container engine" 1200 "engine and not chaos" "$@"
+    run "chaos" 900 "chaos" "$@"
 else
     echo "== container engine: NOT RUN, there is none here"
-    run "chaos" 600 "chaos and not engine" "$@"
+    run "chaos" 900 "chaos and not engine" "$@"
 fi
 [ $((passed + failed)) -gt 0 ] || { echo "no test was run"; status=1; }
 echo "$passed passed, $failed failed"
