@@ -1,7 +1,7 @@
 """What is on a worker in advance gives way to what counts more; what is not worth a message, or would gain nothing, stays."""
 
 from longshore_common import events as e
-from longshore_common.model import HostFacts, TaskSpec
+from longshore_common.model import HostFacts, Specs, TaskSpec
 
 TRUE = TaskSpec(command=("true",))
 
@@ -61,6 +61,36 @@ def test_nothing_gives_way_to_what_would_not_be_taken_there(desk):
     desk.accepted(1, batch="paused", priority=5)
     desk.given(e.BatchPaused(batch="paused"))
     assert asked_back(desk) == {}
+
+
+def test_what_an_array_begins_with_does_not_speak_for_those_of_it_that_wait(desk):
+    """Found by a seed of the simulation: what waited here was asked back and handed out here again, for ever."""
+    desk.worker("w1", slots=1, prefetch=3, facts=HostFacts(cpus=2, memory=1 << 30))
+    high = desk.accepted(body=Specs(specs=(TRUE, TaskSpec(command=("true",), memory=2 << 30))), priority=5)
+    desk.when_settled()
+    desk.moved("w1", "running", (high, 0, 1))
+    low = desk.accepted(6, spec=TRUE)
+    desk.state.submissions[low].pace = 600
+    assert asked_back(desk) == {}
+    assert desk.state_of(high, 1) == "queued"
+
+
+def test_nothing_gives_way_to_what_keeps_away_from_that_worker(desk):
+    desk.worker("w1", slots=1, prefetch=3)
+    high = desk.accepted(1, spec=TaskSpec(command=("true",), retries=3), priority=5)
+    desk.when_settled()
+    desk.moved("w1", "running", (high, 0, 1))
+    desk.worker("w2", slots=1, prefetch=0)
+    low = desk.accepted(6, spec=TRUE)
+    desk.when_settled()
+    desk.moved("w2", "running", *(start for start in desk.starts()["w2"]))
+    desk.state.submissions[low].pace = 600
+    desk.ended("w1", (high, 0, 1), "failed", "host")
+    desk.when_settled()
+    desk.later(2)
+    assert asked_back(desk) == {}
+    desk.later(60)
+    assert list(asked_back(desk)) == ["w1"]  # nothing else came free
 
 
 def test_only_as_many_workers_give_back_as_are_needed(desk):

@@ -79,7 +79,7 @@ def _places(state: State, now: float, so_far: list[Decision], wished: set[int]) 
     recalls = list(recall(state, now, turn.places, wished))
     yield from recalls
     if not recalls:
-        yield from give_way(state, now, turn.orders, wished)
+        yield from give_way(state, now, turn.orders, turn.due, wished)
 
 
 def next_instant(state: State) -> float | None:

@@ -16,6 +16,7 @@ AVOIDED: Final = 60.0
 #: Untouched tasks looked at per turn.
 LOOKED_AT: Final = 2000
 
+
 #: Tasks whose back-off is over, by submission and need.
 Due = dict[tuple[int, Need], list[Task]]
 
@@ -28,6 +29,12 @@ class Shyness(NamedTuple):
 
 
 NOT_SHY: Final = Shyness()
+
+
+def shyness(task: Task, now: float) -> Shyness:
+    """What a task queued again keeps away from now."""
+    old = now - max(task.not_before, task.at) > AVOIDED
+    return NOT_SHY if old else Shyness(task.avoid, task.returned)
 
 
 class Head:
@@ -63,15 +70,14 @@ class Head:
         if self._groups is None:
             self._groups = {}
             for task in self._again:
-                old = now - max(task.not_before, task.at) > AVOIDED
-                self._groups.setdefault(NOT_SHY if old else Shyness(task.avoid, task.returned), []).append(task)
-        for shyness, tasks in self._groups.items():
+                self._groups.setdefault(shyness(task, now), []).append(task)
+        for shy, tasks in self._groups.items():
             if tasks:
-                yield shyness, len(tasks)
+                yield shy, len(tasks)
 
-    def take(self, shyness: Shyness, count: int) -> list[Task]:
+    def take(self, shy: Shyness, count: int) -> list[Task]:
         """The first tasks of such a group, which are given away."""
-        tasks = self._groups[shyness] if self._groups is not None else []
+        tasks = self._groups[shy] if self._groups is not None else []
         taken = tasks[:count]
         del tasks[:count]
         return taken
