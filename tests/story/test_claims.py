@@ -50,6 +50,25 @@ def test_a_big_task_claims_a_worker_before_smaller_ones_behind_it_pass(desk):
     assert desk.state_of(small, 0) == "assigned"
 
 
+def test_what_is_tried_again_starts_where_it_has_its_claim(desk):
+    """It kept its worker for itself and never started there: found by a seed of the simulation."""
+    desk.worker("w1", slots=-1, prefetch=0, facts=FOUR)
+    big = desk.accepted(1, spec=asking(4, retries=3))
+    desk.when_settled()
+    desk.moved("w1", "running", (big, 0, 1))
+    desk.accepted(50, spec=asking())
+    desk.ended("w1", (big, 0, 1), "failed", "exit", code=1)
+    desk.when_settled()
+    running = desk.starts()["w1"]
+    desk.moved("w1", "running", *running)
+    desk.later(20)
+    for attempt in running:
+        desk.ended("w1", attempt, took=20)
+        desk.when_settled()
+    assert desk.starts() == {"w1": [(big, 0, 2)]}
+    assert desk.state.reservations == {}
+
+
 def test_without_a_claim_it_would_be_passed_for_ever_with_one_it_starts_when_the_longest_has_ended(desk):
     _, running = busy(desk, "w1")
     big = desk.accepted(1, spec=asking(4))

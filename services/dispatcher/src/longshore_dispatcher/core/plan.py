@@ -93,7 +93,9 @@ class Turn:
         for name, claim in claims:
             sub = self.state.submissions.get(claim.submission)
             if sub is not None and self._may_go(sub):
-                self._on_claimed(name, self._head(sub.id, reserve.lot_need(sub, claim)), 1)
+                head = self._head(sub.id, reserve.lot_need(sub, claim))
+                if not self._claimer(name, head):
+                    self._on_claimed(name, head, 1)
         for submission in nsmallest(BACK_FILLED, self.state.queue.bounded):
             sub = self.state.submissions[submission]
             within = self.now + reserve.surely(self.state, sub)
@@ -106,8 +108,21 @@ class Turn:
             sub.accepted and not sub.waiting and not reserve.capped(self.state, sub) and sub.id not in self.untouchable
         )
 
+    def _claimer(self, name: str, head: Head | None) -> bool:
+        """Start one that was queued again on the worker that is claimed for such a task; whether there was one."""
+        if head is None or self._room(head.sub) <= 0 or self.orders.count >= PER_TURN:
+            return False
+        groups = [group for group, _ in head.groups(self.now) if self._shy(head, group) != name]
+        for variant, need in enumerate(variants(head.need)) if groups else ():
+            if self.places.starts_claimed(name, Ask(head.sub, head.need, need, head.pace)) > 0:
+                self.places.take(name, need, 1)
+                self.orders.again(name, head.sub, head.take(groups[0], 1), variant)
+                self._count(head.sub, 1)
+                return True
+        return False
+
     def _on_claimed(self, name: str, head: Head | None, most: int) -> None:
-        """Start up to so many of these on a claimed worker, whoever claims it."""
+        """Start up to so many untouched ones of these on a claimed worker, whoever claims it."""
         if head is None or not head.fresh:
             return
         want = min(most, head.fresh, self._room(head.sub), PER_TURN - self.orders.count)
