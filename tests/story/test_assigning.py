@@ -1,8 +1,13 @@
 """Which task goes where."""
 
+from itertools import permutations
+
+import pytest
+
 from longshore_common import events as e
 from longshore_common.model import HostFacts, Specs, TaskSpec
 
+TRUE = TaskSpec(command=("true",))
 SMALL = HostFacts(hostname="s", cpus=2, memory=4 << 30)
 
 
@@ -11,6 +16,25 @@ def test_slots_and_prefetch_bound_what_a_worker_holds(desk):
     desk.accepted(100)
     desk.when_settled()
     assert len(desk.starts()["w1"]) == 5
+
+
+@pytest.mark.parametrize("order", list(permutations((2, 4, 6))))
+def test_an_order_takes_the_tasks_that_it_names_and_none_between_them(desk, order):
+    """4, 2, 6 are as many as there are from 4 to 6, and 5 was lost: found by a seed of the simulation."""
+    desk.worker("w1", slots=5, prefetch=0)
+    sub = desk.accepted(8)
+    desk.when_settled()
+    for index in (2, 4):
+        desk.ended("w1", (sub, index, 1), "recalled")
+        desk.given(e.TasksRequeued(tasks=(e.Requeue(submission=sub, index=index, n=1),)))
+    starts = tuple(e.Start(index, 1 if index == 6 else 2, index) for index in order)
+    desk.given(
+        e.AttemptsAssigned(orders=(e.Order(submission=sub, spec=TRUE, batch="b", user="ada", starts=starts),)), "w1"
+    )
+    assert desk.states(sub, range(8)) == ["assigned"] * 5 + ["queued", "assigned", "queued"]
+    desk.worker("w2", slots=8, prefetch=0)
+    desk.when_settled()
+    assert desk.starts() == {"w2": [(sub, 5, 1), (sub, 7, 1)]}
 
 
 def test_automatic_prefetch_holds_as_many_as_there_are_slots_while_run_times_are_unknown(desk):

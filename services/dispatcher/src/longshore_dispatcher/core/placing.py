@@ -85,7 +85,7 @@ def _charge_each(state: State, sub: Submission, load: Load, what: tuple[e.Order,
 def _take(state: State, sub: Submission, order: e.Order) -> set[int] | range:
     """Take the order's tasks out of the queue; the untouched ones of them that were really there."""
     first, last = order.starts[0].index, order.starts[-1].index
-    if len(sub.lots) == 1 and last - first + 1 == len(order.starts):
+    if len(sub.lots) == 1 and [start.index for start in order.starts] == list(range(first, last + 1)):
         runs = sub.lots[0].fresh.cut(first, last)
         if len(runs) == 1 and runs[0] == (first, last):
             return range(first, last + 1)
