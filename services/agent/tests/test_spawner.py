@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from longshore_agent.adapters import spawner, spawner_main
+from longshore_agent.adapters import spawner, spawner_child, spawner_main, step_runner
+from longshore_common.testing.waiting import until
 
-from .conftest import alive, until
+from .conftest import alive
 
 SHOW = "import sys; sys.stdout.buffer.write(b'\\0'.join(map(__import__('os').fsencode, sys.argv[1:])))"
 
@@ -225,6 +227,21 @@ async def test_another_user_runs_it_if_asked(host, tmp_path):
     await host.ended(user)
     assert host.said(both).split() == [b"65534", b"65533", b"65533"]
     assert host.said(user).split() == [b"65534", b"65534", b"65534"]
+
+
+BECOME = '_become("/usr/bin/id", ("s", ["id", "-u"], {}, ".", "out", "err"), (65534, 65534), {})'
+DROP = 'Runner({"user": (65534, 65534), "stop_signal": 15})._drop(); open("out", "w").write(f"{os.getuid()}\\n")'
+
+
+@pytest.mark.parametrize(("program", "does"), [(spawner_child, BECOME), (step_runner, DROP)], ids=["task", "steps"])
+def test_without_root_a_task_may_name_the_user_that_it_has_anyway(tmp_path, program, does):
+    tmp_path.chmod(0o777)
+    source = Path(program.__file__).read_text().replace('__name__ == "__main__"', "False")
+    be_nobody = "os.setgroups([]); os.setgid(65534); os.setuid(65534)"  # only now: Python may lie where nobody gets
+    subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"{source}\n{be_nobody}\n{does}"], cwd=tmp_path, check=True, timeout=20
+    )
+    assert (tmp_path / "out").read_text() == "65534\n"
 
 
 async def test_two_thousand_quick_tasks_all_end_once_with_their_output(host):

@@ -120,7 +120,7 @@ def _become(program: str, request: Message, user: tuple[int | None, int | None],
         os.dup2(os.open(path, FLAGS, 0o644), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     uid, gid = user
-    if uid is not None or gid is not None:
+    if (uid is not None or gid is not None) and not os.geteuid():  # others may only be who they are
         os.setgroups([])
     if gid is not None:
         os.setgid(gid)

@@ -101,7 +101,7 @@ class Runner:
     def _drop(self) -> None:
         """Be the task's user from here on."""
         uid, gid = self.plan["user"]
-        if uid is not None or gid is not None:
+        if (uid is not None or gid is not None) and not os.geteuid():  # others may only be who they are
             os.setgroups([])
         if gid is not None:
             os.setgid(gid)
