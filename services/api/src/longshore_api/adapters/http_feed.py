@@ -170,10 +170,10 @@ async def _following(house: House, feed: Feed, visitor: Any, what: tuple[int, Fi
 )  # fmt: skip
 async def progress(house: TheHouse, visitor: TheVisitor) -> Stream:
     """Server-sent events, of each change: JSON of submission, size, states, seq. Hints: what is missed is read instead."""
+    if not visitor.user:
+        raise Refused("this is for users, who are told of their own submissions: come with a user's secret")
     if house.hints is None:
         raise Refused("this api hears no hints: it was started without a connection")
-    if not visitor.user:
-        raise Refused("only a user's own submissions are told of: come with a user's secret")
     return told.stream(_hearing(house, house.hints, visitor))
 
 

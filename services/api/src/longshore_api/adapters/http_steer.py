@@ -4,6 +4,7 @@ With `preview` nothing is changed and it is told what would be. What must not en
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 from litestar import Response, Router, post, put
@@ -18,7 +19,7 @@ from longshore_api.adapters.taking import taken, wrong
 from longshore_common import events as e
 from longshore_common import model as m
 from longshore_common.editing import fault
-from longshore_common.ids import TOKEN, TaskRange
+from longshore_common.ids import TOKEN
 
 Previewing = Annotated[bool, QueryParameter(description="Change nothing, and tell what would be done")]
 
@@ -32,9 +33,9 @@ def steering(
 
 
 async def _steered(how: How, body: bodies.Named, make: Any, *, preview: bool = False) -> Response[Any]:
-    """The wishes it takes for these tasks, `make(tasks, batch)` each; or what the first would do."""
+    """The wishes it takes for these tasks, `make(tasks=…, batch=…)` each; or what the first would do."""
     tasks, batch = await naming.meant(how.house, how.visitor, body)
-    events = [make(chunk, batch) for chunk in naming.chunks(tasks)]
+    events = [make(tasks=chunk, batch=batch) for chunk in naming.chunks(tasks)]
     if preview:
         return Response(await previewed(how, events[0]), status_code=200)
     return await wished(how, events, tasks=sum(map(len, tasks)) if tasks else None)
@@ -44,21 +45,13 @@ async def _steered(how: How, body: bodies.Named, make: Any, *, preview: bool = F
 async def cancel(how: TheHow, body: RawBody, *, preview: Previewing = False) -> Response[bodies.Receipt]:
     """Of what runs, `stop` is asked and after its grace insisted on; with `kill` at once."""
     asked = taken(body, bodies.Cancel)
-
-    def make(tasks: tuple[TaskRange, ...], batch: str | None) -> e.Event:
-        return e.CancelRequested(tasks=tasks, batch=batch, kill=asked.kill)
-
-    return await _steered(how, asked, make, preview=preview)
+    return await _steered(how, asked, partial(e.CancelRequested, kill=asked.kill), preview=preview)
 
 
 @steering("/tasks/retry", bodies.Named, "Failed and cancelled tasks shall run again, held ones be released")
 async def retry(how: TheHow, body: RawBody, *, preview: Previewing = False) -> Response[bodies.Receipt]:
     """What waits or runs is left as it is."""
-
-    def make(tasks: tuple[TaskRange, ...], batch: str | None) -> e.Event:
-        return e.RetryRequested(tasks=tasks, batch=batch)
-
-    return await _steered(how, taken(body, bodies.Named), make, preview=preview)
+    return await _steered(how, taken(body, bodies.Named), e.RetryRequested, preview=preview)
 
 
 @steering("/tasks/signal", bodies.Signal, "Send a signal to what runs")
@@ -86,7 +79,7 @@ async def _signalled(how: How, asked: bodies.Named, signal: str) -> Response[Any
     if asked.batch is not None:  # a signal names tasks: those of the batch that are not over
         asked.filter = bodies.Filter(batch=asked.batch, state="waiting,queued,assigned,staging,running,delivering")
         asked.batch = None
-    return await _steered(how, asked, lambda tasks, _: e.SignalRequested(tasks=tasks, signal=signal))
+    return await _steered(how, asked, lambda tasks, batch: e.SignalRequested(tasks=tasks, signal=signal))
 
 
 @steering("/tasks/edit", bodies.Edit, "Change what tasks are to run")
@@ -96,30 +89,19 @@ async def edit(how: TheHow, body: RawBody, *, preview: Previewing = False) -> Re
     change = m.Change(set=asked.set, substitutions=tuple(asked.substitutions))
     if why := fault(change):
         raise wrong("set", why)
-
-    def make(tasks: tuple[TaskRange, ...], batch: str | None) -> e.Event:
-        return e.EditRequested(change=change, tasks=tasks, batch=batch)
-
-    return await _steered(how, asked, make, preview=preview)
+    return await _steered(how, asked, partial(e.EditRequested, change=change), preview=preview)
 
 
 @steering("/tasks/delete", bodies.Named, "Show ended tasks in no list any more")
 async def delete(how: TheHow, body: RawBody, *, preview: Previewing = False) -> Response[bodies.Receipt]:
     """The archive still has them, and a restore shows them again."""
-
-    def make(tasks: tuple[TaskRange, ...], batch: str | None) -> e.Event:
-        return e.DeleteRequested(tasks=tasks, batch=batch)
-
-    return await _steered(how, taken(body, bodies.Named), make, preview=preview)
+    return await _steered(how, taken(body, bodies.Named), e.DeleteRequested, preview=preview)
 
 
 @steering("/tasks/restore", bodies.Named, "Show deleted tasks again")
 async def restore(how: TheHow, body: RawBody, *, preview: Previewing = False) -> Response[bodies.Receipt]:
     """The opposite of a deletion."""
-
-    def make(tasks: tuple[TaskRange, ...], batch: str | None) -> e.Event:
-        return e.DeleteRequested(tasks=tasks, batch=batch, restore=True)
-
+    make = partial(e.DeleteRequested, restore=True)
     return await _steered(how, taken(body, bodies.Named), make, preview=preview)
 
 
