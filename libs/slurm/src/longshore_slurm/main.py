@@ -3,9 +3,12 @@
 import os
 import sys
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from longshore_slurm import VERSION
+
+if TYPE_CHECKING:
+    from longshore_slurm.options import Read
 
 #: Each command and the module whose `run(words, environ)` it is.
 COMMANDS: Final = {
@@ -49,6 +52,17 @@ def _called(program: str, words: list[str]) -> int:
 def told(program: str, text: str) -> None:
     """One line on stderr."""
     print(f"{program}: {text}", file=sys.stderr)
+
+
+def helped(options: "Read", usage: str) -> bool:
+    """Warn of options that nobody knows; whether help was asked for, and given."""
+    from longshore_slurm.options import joined
+
+    if options.unknown:
+        told(usage.split()[0], f"warning: {joined(options.unknown)} unknown here")
+    if asked := options.has("help") or options.has("usage"):
+        print(f"Usage: {usage}: see docs/manual/slurm.md")
+    return asked
 
 
 if __name__ == "__main__":

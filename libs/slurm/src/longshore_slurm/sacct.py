@@ -11,8 +11,8 @@ from longshore_slurm import columns, jobs, states
 from longshore_slurm.door import Door
 from longshore_slurm.fields import FIELDS, View
 from longshore_slurm.jobs import Job
-from longshore_slurm.main import told
-from longshore_slurm.options import Read, Table, joined, of_environment, over, read
+from longshore_slurm.main import helped
+from longshore_slurm.options import Read, Table, of_environment, over, read
 
 OPTIONS: Final = Table("""
 accounts|A= account= allocations|X allusers|a array batch-script|B brief|b cluster= clusters|M= completion|c constraints|C=
@@ -66,10 +66,7 @@ def run(words: list[str], environ: Mapping[str, str]) -> int:
     given = read(OPTIONS, words)
     outside = of_environment(OPTIONS, "SACCT_", environ)
     options = Read(over(OPTIONS, outside.options, given.options), given.rest, given.unknown)
-    if options.unknown:
-        told("sacct", f"warning: {joined(options.unknown)} unknown here")
-    if options.has("help") or options.has("usage"):
-        print("Usage: sacct [OPTION...]: see docs/manual/slurm.md")
+    if helped(options, "sacct [OPTION...]"):
         return 0
     if options.has("helpformat"):
         print("\n".join(head for _, head in NAMES.values()))

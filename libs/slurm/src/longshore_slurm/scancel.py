@@ -11,8 +11,8 @@ from longshore_common.events import CancelRequested, SignalRequested
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_slurm import asked, jobs, states
 from longshore_slurm.door import Door
-from longshore_slurm.main import told
-from longshore_slurm.options import Read, Table, joined, read
+from longshore_slurm.main import helped, told
+from longshore_slurm.options import Read, Table, read
 from longshore_slurm.waiting import OPEN
 
 OPTIONS: Final = Table("""
@@ -26,10 +26,7 @@ _ENDS: Final = frozenset({"KILL", "9"})
 def run(words: list[str], environ: Mapping[str, str]) -> int:
     """Cancel what the words and filters name; a job that is over already is no failure."""
     options = read(OPTIONS, words)
-    if options.unknown:
-        told("scancel", f"warning: {joined(options.unknown)} unknown here")
-    if options.has("help") or options.has("usage"):
-        print("Usage: scancel [OPTION...] [JOB...]: see docs/manual/slurm.md")
+    if helped(options, "scancel [OPTION...] [JOB...]"):
         return 0
     door = Door(environ)
     code, found = 0, list[TaskRange]()

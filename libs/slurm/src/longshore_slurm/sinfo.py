@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 from longshore.records import Worker
 from longshore_slurm import columns, nodes
 from longshore_slurm.door import Door
-from longshore_slurm.main import told
-from longshore_slurm.options import Table, joined, read
+from longshore_slurm.main import helped
+from longshore_slurm.options import Table, read
 
 OPTIONS: Final = Table("""
 all|a clusters|M= cluster= dead|d exact|e federation Format|O= format|o= future|F help hide iterate|i= json? list-reasons|R
@@ -75,10 +75,7 @@ def _cores(group: Group) -> str:
 def run(words: list[str], environ: Mapping[str, str]) -> int:
     """List partitions."""
     options = read(OPTIONS, words)
-    if options.unknown:
-        told("sinfo", f"warning: {joined(options.unknown)} unknown here")
-    if options.has("help") or options.has("usage"):
-        print("Usage: sinfo [OPTION...]: see docs/manual/slurm.md")
+    if helped(options, "sinfo [OPTION...]"):
         return 0
     text = options.last("format") or (_BY_NODE if options.has("Node") else _PLAIN)
     some = columns.of_letters(text)

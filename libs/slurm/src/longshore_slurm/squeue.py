@@ -10,8 +10,8 @@ from longshore_slurm import columns, jobs, states
 from longshore_slurm.door import Door
 from longshore_slurm.fields import FIELDS, View
 from longshore_slurm.jobs import Job
-from longshore_slurm.main import told
-from longshore_slurm.options import Read, Table, joined, of_environment, over, read
+from longshore_slurm.main import helped
+from longshore_slurm.options import Read, Table, of_environment, over, read
 
 #: Seconds for which ended jobs are listed, and most of them.
 MIN_JOB_AGE: Final = 3600
@@ -71,11 +71,8 @@ def run(words: list[str], environ: Mapping[str, str]) -> int:
     options = Read(
         over(OPTIONS, of_environment(OPTIONS, "SQUEUE_", environ).options, given.options), given.rest, given.unknown
     )
-    if options.has("help") or options.has("usage"):
-        print("Usage: squeue [OPTION...]: see docs/manual/slurm.md")
+    if helped(options, "squeue [OPTION...]"):
         return 0
-    if options.unknown:
-        told("squeue", f"warning: {joined(options.unknown)} unknown here")
     shape = _shape(options)
     door = Door(environ)
     view = View(door.reader)
