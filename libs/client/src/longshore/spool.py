@@ -45,7 +45,7 @@ class Spool:
                     out.flush()
                     os.fsync(out.fileno())
                 part.replace(file)
-                _sync_directory(self.directory)
+                sync_directory(self.directory)
         except OSError as err:
             raise Refused(f"the spool {self.directory} takes nothing ({err.strerror}): free space there") from err
         return file
@@ -88,7 +88,8 @@ def _decoded(name: str, body: bytes, encoding: str) -> Event:
     return codec.decode(f"log.user.{name}.wish", body, headers)[1]
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Names made or removed in it are on the disk when this returns."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from longshore.cli.printing import data, note, raw_lines, table
+from longshore.cli.printing import agreed, data, note, raw_lines, table
 from longshore.quantities import size as bytes_of
 from longshore_common.errors import BadInput, Unreachable
 from longshore_data import uri
@@ -114,7 +114,7 @@ def deleted(way: Way, words: Sequence[str], ask: Ask) -> int:
             folder = place if place.folder else _parent(place)
             if not found:
                 raise StoreError(f"{place}: there is nothing to delete: correct the name", missing=True)
-            if not (ask.yes or ask.dry_run or _agreed(f"delete {_files(len(found))} below {folder}?")):
+            if not (ask.yes or ask.dry_run or agreed(f"delete {_files(len(found))} below {folder}?")):
                 note("nothing was deleted")
                 return 1
             await _removed(copying, way, folder, found, ask)
@@ -272,14 +272,6 @@ def _spelled(word: str) -> str:
 
 def _parent(place: Location) -> Location:
     return place._replace(key=place.key[: -len(place.name)].rstrip("/") or "", folder=True)
-
-
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise BadInput(f"{question} Give --yes: nobody is there to ask")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _level(found: Iterable[Found]) -> Iterable[Found]:

@@ -1,6 +1,6 @@
 """`longshore notify`: be told when a batch has finished, has failed tasks, or waits and nothing of it runs."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,9 +27,6 @@ Failing = Annotated[int, typer.Option("--failing", metavar="N", min=1, help="so 
 Stuck = Annotated[str, typer.Option("--stuck", metavar="TIME", help="after so long without anything running")]
 Rule_ = Annotated[str, typer.Argument(metavar="ID", help="of `longshore notify list`")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="wait so long for its end")]
-
-#: Seconds between two looks at what became of a test.
-_LOOK: Final = 0.3
 
 
 def register(root: typer.Typer) -> None:
@@ -110,27 +107,28 @@ def remove(rule: Rule_) -> None:
 
 def send_test(rule: Rule_, *, timeout: Timeout = 20) -> int:
     """Send a test by each way of the rule; the exit code is 1 if one of them was not taken within --timeout."""
-    import time
-
     from longshore.cli.door import Door
+    from longshore.cli.polling import polled
     from longshore.cli.printing import data, note
-    from longshore.notices import Tested
+    from longshore.notices import Tested, Told
 
     door = Door()
     waiting = set(door.reader.send("POST", f"/notifications/{rule}/test", None, Tested).notices)
-    end = time.monotonic() + timeout
-    while waiting:
-        told = {one.id: one for one in _one(door, rule).told if one.id in waiting}
+    told: dict[str, Told] = {}
+
+    def tried() -> bool:
+        """Whether each was taken, or refused at least once."""
+        told.update({one.id: one for one in _one(door, rule).told if one.id in waiting})
         for one in told.values():
-            if one.sent_at is not None:
+            if one.sent_at is not None and one.id in waiting:
                 data(f"{one.way}\ttaken")
                 waiting.discard(one.id)
-        if not waiting or time.monotonic() > end or all(told[i].error for i in waiting if i in told):
-            break
-        time.sleep(_LOOK)
+        return all(ident in told and told[ident].error for ident in waiting)
+
+    polled(tried, timeout)
     for ident in waiting:
-        one_told = told.get(ident)
-        note(f"{one_told.way if one_told else 'it'} was not taken: {(one_told and one_told.error) or 'not tried yet'}")
+        one = told.get(ident)
+        note(f"{one.way if one else 'it'} was not taken: {(one and one.error) or 'not tried yet'}")
     return 1 if waiting else 0
 
 

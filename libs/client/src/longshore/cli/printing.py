@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from longshore_common.errors import BadInput
+
 #: No cell of a table is wider than this; JSON has it all.
 _WIDEST = 60
 
@@ -31,6 +33,15 @@ def raw_bytes(pieces: Iterable[bytes]) -> None:
     for piece in pieces:
         out.write(piece)
         out.flush()
+
+
+def agreed(question: str) -> bool:
+    """Whether whoever sits there says yes; `BadInput` if nobody does."""
+    if not sys.stdin.isatty():
+        raise BadInput(f"{question} Give --yes: nobody is there to ask")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def note(text: str) -> None:

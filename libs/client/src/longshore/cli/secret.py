@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from longshore.cli.door import Door
     from longshore.records import Worker
     from longshore_common.confidential import Sheet
+    from longshore_data.grants import Granted
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the name of the variable that tasks get")]
 Dash = Annotated[str | None, typer.Argument(metavar="[-]", help="read the value from stdin")]
@@ -47,8 +48,6 @@ Uris = Annotated[list[str], typer.Argument(metavar="URI...", help="objects, such
 
 #: Workers that are named in a line.
 _NAMED: Final = 5
-#: Seconds between two looks at what the workers hold.
-_LOOK: Final = 0.2
 
 
 def register(root: typer.Typer) -> None:
@@ -147,8 +146,7 @@ def s3(  # noqa: PLR0913 - the options of a command
         sts=sts or "",
     )  # fmt: skip
     granted = temporary(asked, os.environ, SystemClock().now())
-    sheet = _sheet(name, granted.values, expires=granted.expires, store=True)
-    return _give(sheet, lambda worker: True, workers, timeout)
+    return _give_granted(name, granted, workers, timeout)
 
 
 def presign(  # noqa: PLR0913 - the options of a command
@@ -171,6 +169,11 @@ def presign(  # noqa: PLR0913 - the options of a command
     from longshore_data.grants import presigned
 
     granted = presigned(tuple(uris), duration(for_), endpoint or "", os.environ, SystemClock().now())
+    return _give_granted(name, granted, workers, timeout)
+
+
+def _give_granted(name: str, granted: "Granted", workers: list[str] | None, timeout: float) -> int:
+    """What opens a storage for a time, for agents as well."""
     sheet = _sheet(name, granted.values, expires=granted.expires, store=True)
     return _give(sheet, lambda worker: True, workers, timeout)
 
@@ -248,23 +251,21 @@ def _give(sheet: "Sheet", wanted: "Callable[[Worker], bool]", names: list[str] |
 
 def _await(door: "Door", key: str, workers: list[str], timeout: float) -> int:
     """Name each worker once it holds the secret; of those that do not in time, say so."""
-    import time
-
+    from longshore.cli.polling import polled
     from longshore.cli.printing import data, note
     from longshore.sharing import secrets
 
-    waiting, end = set(workers), time.monotonic() + timeout
-    while waiting:
-        now = {worker.name: worker for worker in door.reader.workers() if worker.name in waiting}
-        for name, worker in now.items():
-            if key in secrets(worker):
-                data(name)
-                waiting.discard(name)
-        if not waiting or time.monotonic() > end:
-            break
-        time.sleep(_LOOK)
+    waiting, states = set(workers), dict[str, str]()
+
+    def taken() -> bool:
+        for worker in door.reader.workers() if waiting else ():
+            states[worker.name] = worker.state
+            if worker.name in waiting and key in secrets(worker):
+                data(worker.name)
+                waiting.discard(worker.name)
+        return not waiting
+
+    polled(taken, timeout)
     for name in sorted(waiting):
-        note(
-            f"{name} is {now[name].state if name in now else 'away'} and has not taken it yet: it will when it is back"
-        )
+        note(f"{name} is {states.get(name, 'away')} and has not taken it yet: it will when it is back")
     return 1 if waiting else 0

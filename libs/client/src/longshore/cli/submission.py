@@ -14,6 +14,8 @@ from longshore.chance import new_key
 from longshore.cli.configured import configured
 from longshore.cli.door import Door
 from longshore.cli.printing import data, note, raw_lines
+from longshore.lines import entries as entries_of
+from longshore.lines import from_json_lines
 from longshore_common import model as m
 from longshore_common.errors import BadInput, Refused
 from longshore_common.events import SubmissionPartSent, TasksSubmitted
@@ -94,7 +96,7 @@ def send(given: Given) -> int:
         gc.disable()  # this process ends with it; looking for garbage among a million lines takes a third of the time
         with _lines(given.from_json) as lines:
             wish = _wish(door, given, m.Parts(parts=0, size=0), limit=0)
-            made = specs.from_json_lines(lines, _running(given))
+            made = from_json_lines(lines, _running(given))
             return _test_many(wish, made) if given.test else _send(door, given, wish, made)
     body, limit = _array(given)
     wish = _wish(door, given, body, limit=limit)
@@ -210,7 +212,7 @@ def _array(given: Given) -> tuple[m.Array, int]:
         return m.Array(spec=spec, size=found.size, start=found.start, step=found.step), found.limit
     if given.each_line is not None:
         with _lines(given.each_line) as lines:
-            entries = specs.entries(lines)
+            entries = entries_of(lines)
     elif given.each is not None:
         entries = _paths(given.each)
     else:

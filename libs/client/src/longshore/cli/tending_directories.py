@@ -4,7 +4,6 @@ What must not enter: which words there are (`dir`), how any of it is done (`long
 """
 
 import asyncio
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +11,7 @@ import msgspec
 
 from longshore.cli.directories import Each, chosen, range_of, relative, tasks_of, with_shelf
 from longshore.cli.door import Door
-from longshore.cli.printing import command_line, data, note, raw_bytes, raw_lines, table
+from longshore.cli.printing import agreed, command_line, data, note, raw_bytes, raw_lines, table
 from longshore.dir import marker as markers
 from longshore.dir.fetching import Got, get, last_left
 from longshore.dir.marker import Home, Marker
@@ -21,7 +20,7 @@ from longshore.dir.tending import Standing, described, prune, standings
 from longshore.quantities import about, duration, shown_size
 from longshore.records import Task
 from longshore_common.clock import SystemClock
-from longshore_common.errors import BadInput, LongshoreError
+from longshore_common.errors import LongshoreError
 from longshore_common.events import CancelRequested, RetryRequested
 from longshore_common.ids import TaskRange
 from longshore_data import parallel
@@ -220,7 +219,7 @@ def pruned(words: Sequence[str], many: str | None, how: Prune) -> int:
     if not ready:
         note("there is nothing to remove")
         return each.code
-    if not how.yes and not _agreed(
+    if not how.yes and not agreed(
         f"remove what is stored for {len(ready)} director{'y' if len(ready) == 1 else 'ies'}?"
     ):
         note("nothing was removed")
@@ -244,11 +243,3 @@ def _old(found: list[Standing], older_than: str | None) -> list[Standing]:
         return found
     since = SystemClock().now() - duration(older_than)
     return [o for o in found if o.task and o.task.ended_at is not None and o.task.ended_at.timestamp() < since]
-
-
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise BadInput(f"{question} Give --yes: nobody is there to ask")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from longshore.spool import sync_directory
 from longshore_common.damage import DAMAGED
 from longshore_common.errors import BadInput, Conflict, LongshoreError, NotFound, Refused
 from longshore_common.events import TasksSubmitted
@@ -168,7 +169,7 @@ class Home:
                     os.fsync(out.fileno())
             part.replace(self._own / name)
             if durable:
-                _sync(self._own)
+                sync_directory(self._own)
         except OSError as err:
             raise Refused(f"{self._own / name} cannot be written: {err.strerror}") from err
 
@@ -195,11 +196,3 @@ def below(start: str | Path) -> Iterator[Home]:
 def said(err: LongshoreError) -> str:
     """An error as one line."""
     return " ".join(str(err).split())
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
