@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,7 +24,8 @@ from common import Report, Stack, percentile, scaled, seconds, until
 #: Connections that ask at the same time, and for how many seconds.
 CLIENTS = 16
 SECONDS = 5.0
-STREAMS = 1000
+#: Streams, opened so many at a time, and events that are written while they are open.
+STREAMS, AT_ONCE, WRITTEN = 1000, 50, 100
 
 
 class Asking(asyncio.Protocol):
@@ -96,8 +98,9 @@ def _ask(host: str, port: int, head: bytes, paths: list[bytes]) -> tuple[float, 
 class Listening(asyncio.Protocol):
     """One stream of events; the longest time from an event's place in the log to here."""
 
-    def __init__(self, request: bytes, lags: list[float], seen: list[int]) -> None:
-        self.request, self.lags, self.seen, self.rest = request, lags, seen, b""
+    def __init__(self, request: bytes, lags: list[float]) -> None:
+        self.request, self.lags, self.rest = request, lags, b""
+        self.opened = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -106,8 +109,9 @@ class Listening(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = time.time()
         for line in (self.rest + data).split(b"\n")[:-1]:
+            if line.startswith(b"retry: "):
+                self.opened.set()
             if line.startswith(b"data: "):
-                self.seen[0] += 1
                 at = line.find(b'"at":"') + 6
                 self.lags.append(now - _unix(line[at : line.find(b'"', at)]))
         self.rest = (self.rest + data).rpartition(b"\n")[2]
@@ -125,20 +129,20 @@ def _unix(text: bytes) -> float:
 
 
 def listen(host: str, port: int, request: bytes, ready: object, results: object) -> None:
-    """A thousand streams in one process, till it is told that all is written."""
+    """A thousand streams in one process, till it is told that all is written and all of it was heard."""
 
-    async def running() -> tuple[int, list[float]]:
-        loop, lags, seen = asyncio.get_running_loop(), [], [0]
-        for k in range(STREAMS):
-            await loop.create_connection(lambda: Listening(request, lags, seen), host, port)
-            if k % 50 == 49:
-                await asyncio.sleep(0.05)
-        await asyncio.sleep(2)
+    async def running() -> list[float]:
+        loop, lags = asyncio.get_running_loop(), []
+        for _ in range(0, STREAMS, AT_ONCE):
+            some = [
+                (await loop.create_connection(lambda: Listening(request, lags), host, port))[1] for _ in range(AT_ONCE)
+            ]
+            await asyncio.gather(*(one.opened.wait() for one in some))
         ready.set()  # type: ignore[attr-defined]
-        while ready.is_set():  # type: ignore[attr-defined]
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(3)
-        return seen[0], lags
+        await asyncio.to_thread(until, lambda: not ready.is_set(), 120, "the writer")  # type: ignore[attr-defined]
+        with suppress(TimeoutError):
+            await asyncio.to_thread(until, lambda: len(lags) >= STREAMS * WRITTEN, 10, "what was written")
+        return lags
 
     results.put(asyncio.run(running()))  # type: ignore[attr-defined]
 
@@ -249,32 +253,37 @@ def streams(stack: Stack, report: Report, where: tuple[str, int], head: bytes) -
         used = sum(api.cpu_times()[:2])
         began = time.perf_counter()
         writer = subprocess.run(
-            [sys.executable, "-c", _WRITE], env=stack.environ, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", _WRITE, str(WRITTEN)],
+            env=stack.environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         if writer.returncode:
             raise RuntimeError(writer.stderr[-2000:])
         wall = time.perf_counter() - began
         cpu = sum(api.cpu_times()[:2]) - used
         ready.clear()
-        seen, lags = results.get(timeout=60)
+        lags = results.get(timeout=60)
     finally:
         listener.join(20)
         if listener.is_alive():
             listener.terminate()
     report.at_least(
-        f"events seen by {STREAMS} streams, of each written", seen / STREAMS, 100, "", "100 written, and answers"
+        f"events seen by {STREAMS} streams, of each written", len(lags) / STREAMS, WRITTEN, "", "and answers"
     )
     report.at_most("the latest of them behind the log", max(lags), 1, "s", f"median {statistics.median(lags):.3f} s")
     report.told("processor of the api meanwhile", f"{100 * cpu / wall:.0f} %")
 
 
 _WRITE = """
-import asyncio
+import asyncio, sys
 from longshore import AsyncClient
 
 async def main():
     async with AsyncClient() as client:
-        for k in range(100):
+        for k in range(int(sys.argv[1])):
             await client.pause_batch("elsewhere")
             await asyncio.sleep(0.1)
 
