@@ -101,7 +101,7 @@ class Ledger:
                     self.state[task] = "waiting"
                     self.held.add(task)
             case e.TasksFailed():
-                if event.cause == "requirement":
+                if event.cause == "requirement" and not event.undoes:  # an undo makes them what they were
                     self._fallen(event)
                 self._end(event.tasks, "failed")
             case e.TasksCancelled():

@@ -45,6 +45,17 @@ class Checks:
             return False
         return any(d.leading and d.state.seq >= self._read and not d.state.wishes for d in self.dispatchers())
 
+    def awaited(self) -> list[tuple[int, int]]:
+        """Tasks that did not end well and for which others wait by their submission's wish, until somebody retries them."""
+        ledger = self.hub.ledger
+        return sorted({
+            required
+            for task, where in ledger.state.items()
+            if where == "waiting" and ledger.submitted[task[0]].on_failed_requirement == "wait"
+            for required in ledger.required(task)
+            if ledger.state.get(required) in ("failed", "cancelled")
+        })  # fmt: skip
+
     def stuck(self) -> str:
         """What is not over, and what is said of it."""
         ledger, now = self.hub.ledger, self.world.hub.clock.now()

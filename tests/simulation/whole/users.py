@@ -65,6 +65,10 @@ class User:
             await self.say(e.RetryRequested(tasks=every))
             await self.say(e.SignalRequested(tasks=every, signal="continue"))
 
+    async def retry(self, submission: int, index: int) -> None:
+        """Of what ended after all was mended."""
+        await self.say(e.RetryRequested(tasks=(TaskRange(submission, index, index),)))
+
     async def submit(self) -> None:
         """Up to eight tasks, in one of three forms; perhaps by a key used before."""
         dice = self.dice

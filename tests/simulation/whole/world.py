@@ -211,7 +211,9 @@ class World:
         end = self.loop.time() + CALM
         while not checks.all_ended():
             assert self.loop.time() < end, checks.stuck()
-            await asyncio.sleep(1)
+            for submission, index in checks.awaited():
+                await self.user.retry(submission, index)
+            await asyncio.sleep(10)
         await checks.quiet()
         checks.at_the_end()
 
