@@ -80,8 +80,9 @@ run() { # name, seconds, marker expression, arguments
 install busybox=busybox-static setpriv=util-linux || echo "busybox is missing: tests that make an image of it cannot run"
 install cc=gcc || echo "cc is missing: the tests of GPUs and of clocks that are set, which make a library, cannot run"
 install mkfs.btrfs=btrfs-progs || echo "btrfs-progs is missing: clones of resources are not tried"
-run "fast" 1500 "not slow and not chaos and not engine and not azurite and not programs and not browser" "$@"
-run "whole stack" 1200 "slow and not chaos and not engine and not programs" "$@"
+# Most of these wait more than they compute, and none counts on being alone. What shares a stack stays together.
+run "fast" 1500 "not slow and not chaos and not engine and not azurite and not programs and not browser" -n 3 --dist worksteal "$@"
+run "whole stack" 1200 "slow and not chaos and not engine and not programs" -n 3 --dist loadfile "$@"
 run "programs that drive us" 1800 "programs and not chaos" "$@"
 if install chromium=chromium; then
     run "browser" 420 "browser" "$@"
