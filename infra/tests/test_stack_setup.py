@@ -193,14 +193,15 @@ async def test_postgres_runs_below_a_private_directory_and_asks_for_its_password
 async def test_postgres_starts_again_after_a_crash_even_if_its_old_pid_is_taken(tmp_path):
     layout = Layout(tmp_path / "s")
     layout.create()
-    part, url = postgres.prepare(layout, 1)
+    port = choose_ports(None).postgres
+    part, url = postgres.prepare(layout, port)
     with serving(part) as process:
         await query(url, "CREATE TABLE kept AS SELECT 7 AS n")
         await query(url, "CHECKPOINT")
         process.kill()
     lock = layout.postgres / "data/postmaster.pid"
     lock.write_text(lock.read_text().replace(str(process.pid), str(os.getpid()), 1))
-    part, url = postgres.prepare(layout, 1)
+    part, url = postgres.prepare(layout, port)
     with serving(part):
         assert await query(url, "SELECT n FROM kept") == 7
 

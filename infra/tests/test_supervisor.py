@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from longshore_common.testing.waiting import wait_until
 from longshore_infra.supervisor import identity
 from longshore_infra.supervisor.plan import Part, PartReport, Plan, Report
 
@@ -42,7 +42,7 @@ class Supervised:
         return None
 
     def when(self, name: str, fits: Callable[[PartReport], bool]) -> PartReport:
-        return until(lambda: (p := self.part(name)) and fits(p) and p)
+        return wait_until(lambda: (p := self.part(name)) and fits(p) and p)
 
     def lines(self, name: str) -> list[dict]:
         with suppress(FileNotFoundError):
@@ -52,15 +52,6 @@ class Supervised:
     def stop(self) -> int:
         self.process.terminate()
         return self.process.wait(20)
-
-
-def until(condition, seconds: float = 10):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it did not come to pass in time")
 
 
 @pytest.fixture
@@ -107,7 +98,7 @@ def test_a_program_that_is_missing_is_reported_and_hinders_no_other(supervise):
 def test_output_becomes_json_lines_whatever_the_part_prints(supervise):
     said = r"""printf '{"event":"own","level":"info"}\nplain\nhalf a'; sleep 0.1; printf ' line\n\n\377\n'; exec sleep 600"""
     it = supervise(part("p", ["sh", "-c", said]))
-    lines = until(lambda: len(found := it.lines("p")) == 4 and found)
+    lines = wait_until(lambda: len(found := it.lines("p")) == 4 and found)
     assert [line["event"] for line in lines] == ["own", "plain", "half a line", "�"]
     assert {"time", "level", "service", "event"} <= lines[1].keys()
 
@@ -115,9 +106,9 @@ def test_output_becomes_json_lines_whatever_the_part_prints(supervise):
 def test_words_of_nats_server_and_postgres_keep_their_level(supervise):
     nats = part("nats", ["sh", "-c", "echo '[7] [WRN] slow disk'; exec sleep 600"], lines="nats")
     it = supervise(nats, part("pg", ["sh", "-c", "echo 'FATAL:  no room'; exec sleep 600"], lines="postgres"))
-    nats_line = until(lambda: it.lines("nats"))[0]
+    nats_line = wait_until(lambda: it.lines("nats"))[0]
     assert (nats_line["level"], nats_line["event"], nats_line["service"]) == ("warning", "slow disk", "nats")
-    assert until(lambda: it.lines("pg"))[0]["level"] == "critical"
+    assert wait_until(lambda: it.lines("pg"))[0]["level"] == "critical"
 
 
 def test_parts_stop_in_their_order_and_a_deaf_one_is_killed(supervise, tmp_path):
@@ -128,8 +119,8 @@ def test_parts_stop_in_their_order_and_a_deaf_one_is_killed(supervise, tmp_path)
     it = supervise(part("b", said("b"), 2), part("a", said("a"), 1), part("deaf", deaf, 1, patience=0.5))
     for name in ("a", "b", "deaf"):
         it.when(name, lambda p: p.state == "running")
-    until(lambda: identity.of(it.part("b").identity.pid) and list(identity.children(it.part("b").identity.pid)))
-    until(lambda: list(identity.children(it.part("a").identity.pid)))
+    wait_until(lambda: identity.of(it.part("b").identity.pid) and list(identity.children(it.part("b").identity.pid)))
+    wait_until(lambda: list(identity.children(it.part("a").identity.pid)))
     assert it.stop() == 0
     assert (tmp_path / "order").read_text().split() == ["a", "b"]
     assert [it.part(n).state for n in ("a", "b", "deaf")] == ["stopped"] * 3
@@ -139,9 +130,9 @@ def test_parts_stop_in_their_order_and_a_deaf_one_is_killed(supervise, tmp_path)
 def test_what_a_dead_part_leaves_behind_is_killed(supervise, tmp_path):
     orphan = f"setsid sh -c 'echo $$ > {tmp_path}/orphan; sleep 600; true' & exec sleep 600"
     it = supervise(part("p", ["sh", "-c", orphan]))
-    pid = int(until(lambda: (tmp_path / "orphan").exists() and (tmp_path / "orphan").read_text()))
+    pid = int(wait_until(lambda: (tmp_path / "orphan").exists() and (tmp_path / "orphan").read_text()))
     os.kill(it.when("p", lambda p: p.state == "running").identity.pid, signal.SIGKILL)
-    until(lambda: identity.of(pid) is None)
+    wait_until(lambda: identity.of(pid) is None)
     it.when("p", lambda p: p.restarts == 1 and p.state == "running")
 
 
@@ -150,13 +141,13 @@ def test_parts_end_with_a_supervisor_that_was_killed(supervise):
     child = it.when("p", lambda p: p.state == "running").identity
     it.process.kill()
     it.process.wait()
-    until(lambda: not identity.alive(child))
+    wait_until(lambda: not identity.alive(child))
 
 
 def test_a_log_file_that_grew_large_is_set_aside_once(supervise, tmp_path):
     flood = "head -c 40000000 /dev/zero | tr '\\0' 'x' | fold -w 1000; echo; echo end; exec sleep 600"
     it = supervise(part("p", ["sh", "-c", flood]))
-    until(lambda: (tmp_path / "p.jsonl").exists() and b'"end"' in (tmp_path / "p.jsonl").read_bytes()[-300:], 30)
+    wait_until(lambda: (tmp_path / "p.jsonl").exists() and b'"end"' in (tmp_path / "p.jsonl").read_bytes()[-300:], 30)
     assert (tmp_path / "p.jsonl").stat().st_size < 20 << 20
     assert (tmp_path / "p.jsonl.1").stat().st_size < 20 << 20
     it.stop()
@@ -171,10 +162,10 @@ def test_a_reused_pid_is_not_taken_for_the_process_it_was():
 
 def test_stopping_orphans_takes_all_below_them_and_nothing_else(tmp_path):
     root = subprocess.Popen(["sh", "-c", "sleep 600 & setsid sleep 600 & wait"])
-    below = until(lambda: len(found := identity.descendants(root.pid)) == 2 and found)
+    below = wait_until(lambda: len(found := identity.descendants(root.pid)) == 2 and found)
     stranger = msgspec.structs.replace(identity.of(os.getpid()), started=1)
     who = identity.of(root.pid)
     assert identity.stop([who, stranger], patience=0.2) == sorted([root.pid, *below])
     assert root.wait(5) == -signal.SIGTERM
-    until(lambda: not any(identity.of(pid) for pid in below))
+    wait_until(lambda: not any(identity.of(pid) for pid in below))
     assert identity.stop([who], patience=0.2) == []

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
+from longshore_common.testing.chromium import CHROMIUM, FLAGS
+
 LONGSHORE = Path(sys.executable).with_name("longshore")
-CHROMIUM = os.environ.get("LONGSHORE_CHROMIUM") or shutil.which("chromium") or "chromium"
 #: Pictures of every page are kept here.
 PICTURES = Path(os.environ.get("LONGSHORE_PICTURES") or "build/pictures")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-]
 
 
 class Yard:
@@ -140,14 +133,6 @@ def visit(yard: Yard, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
 def page(visit: Callable[..., Visitor]) -> Page:
     """The owner's page."""
     return visit().page
-
-
-def until(condition: Callable[[], object], seconds: float = 15) -> None:
-    """Holds within so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.02)
 
 
 def toast(page: Page, text: str) -> Locator:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import Visitor, Yard, toast, until
+from tests.browser.conftest import Visitor, Yard, toast
+
+from longshore_common.testing.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -31,7 +33,7 @@ def test_a_task_is_submitted_by_the_form_followed_searched_saved_and_cancelled(
     screen = page.locator("[data-screen]")
     expect(screen).to_contain_text("line 1 of many")
     lines = len(screen.inner_text().splitlines())
-    until(lambda: len(screen.inner_text().splitlines()) >= lines + 5, 5)
+    wait_until(lambda: len(screen.inner_text().splitlines()) >= lines + 5, 5)
     assert screen.evaluate("s => s.scrollHeight - s.scrollTop - s.clientHeight < 40"), "the end is seen"
     page.get_by_label("Search the log").fill("LINE 2 of")
     expect(page.locator("[data-found]")).to_have_text("1 of 1")
@@ -217,7 +219,7 @@ def test_the_pages_work_without_any_script(visit: Callable[..., Visitor], yard: 
     page.click(f"a:has-text('{task}')")
     page.click("button:has-text('Cancel')")
     assert "Asked to cancel 1 task" in page.locator(".toast").inner_text()
-    until(lambda: page.reload() and page.locator(".state.big").inner_text() == "cancelled")
+    wait_until(lambda: page.reload() and page.locator(".state.big").inner_text() == "cancelled")
 
 
 def test_a_stack_that_goes_away_is_told_and_comes_back(visit: Callable[..., Visitor], yard: Yard) -> None:

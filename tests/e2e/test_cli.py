@@ -2,79 +2,24 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import longshore
+from longshore_common.testing.places import reachable
+
+from .stacks import LONGSHORE
 
 pytestmark = pytest.mark.slow
 
-LONGSHORE = Path(sys.executable).with_name("longshore")
 FIELDS = {
     "id", "name", "batch", "state", "command", "container", "worker", "attempt", "exit_code", "cause", "reason", "submitted_at",
     "started_at", "ended_at", "peak_memory", "cpu_seconds",
 }  # fmt: skip
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Stack:
-    def __init__(self, root: Path, way: str = "nats") -> None:
-        self.root = root
-        self.environ = os.environ | {"LONGSHORE_STATE_DIR": str(root), "HOME": str(root)}
-        self.environ["LONGSHORE_HTTP"] = "1" if way == "http" else ""
-
-    def say(self, *words: str | bytes, stdin: str = "", within: float = 60) -> Said:
-        done = subprocess.run(
-            [LONGSHORE, *words], env=self.environ, capture_output=True, text=True, timeout=within, input=stdin
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def ok(self, *words: str, stdin: str = "") -> str:
-        said = self.say(*words, stdin=stdin)
-        assert said.code == 0, said
-        return said.out
-
-    def id(self, *words: str, stdin: str = "") -> str:
-        return self.ok("submit", *words, stdin=stdin).splitlines()[0]
-
-    def lines(self, *words: str) -> list[dict]:
-        return [json.loads(line) for line in self.ok(*words, "--json").splitlines()]
-
-    def until(self, condition, *, within: float = 30) -> None:
-        end = time.monotonic() + within
-        while not condition():
-            assert time.monotonic() < end, "it did not come about"
-            time.sleep(0.05)
-
-
-@pytest.fixture(scope="module", params=["nats", "http"])
-def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """Whoever cannot reach NATS goes by HTTP alone: the same commands, the same results."""
-    root = Path(tempfile.mkdtemp(prefix="longshore-cli-"))
-    root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Stack(root, request.param)
-    try:
-        said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
-        assert said.code == 0, said
-        yield made
-    finally:
-        made.say("down", within=120)
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_an_argv_comes_back_to_the_byte(stack):
@@ -295,8 +240,8 @@ def test_explain_tells_the_cause_of_what_failed(stack):
 
 
 def test_a_join_retries_what_failed(stack, tmp_path):
+    reachable(tmp_path)
     tmp_path.chmod(0o777)
-    tmp_path.parent.chmod(0o755)
     flaky = f'f={tmp_path}/$LONGSHORE_INDEX; [ -e "$f" ] || {{ touch "$f"; exit 1; }}'
     with longshore.Client(stack.root, environ=stack.environ) as client:
         (end,) = client.join(client.submit_array(flaky, 3), retry=1, timeout=60)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from services.agent.tests.engine import IMAGE, make_image, start_engine
 from longshore_data.stores.s3 import S3Store
 from longshore_data.stores.s3_client import S3Settings
 
-from .test_cli import Said, Stack
+from .stacks import Said, Stack, place_for, running
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -25,16 +24,10 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     engine = start_engine(tmp_path_factory.mktemp("engine"))
     make_image()
-    root = Path(tempfile.mkdtemp(prefix="longshore-directories-"))
-    root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Stack(root)
     try:
-        said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
-        assert said.code == 0, said
-        yield made
+        with place_for("directories") as root, running(Stack(root)) as made:
+            yield made
     finally:
-        made.say("down", within=120)
-        shutil.rmtree(root, ignore_errors=True)
         if engine is not None:
             engine.terminate()
             engine.wait(20)
@@ -203,19 +196,15 @@ def test_a_dry_run_lists_and_sends_nothing(stack: Stack, work: Path) -> None:
 def far(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own whose workers have a bucket, on a real S3 server."""
     server = S3Server(tmp_path_factory.mktemp("s3") / "s3").start()
-    root = Path(tempfile.mkdtemp(prefix="longshore-far-"))
-    root.chmod(0o755)
-    made = Stack(root)
-    made.environ |= {**server.environ, "LONGSHORE_DIR_STORE": "s3://bucket/lab/"}
     try:
         asyncio.run(with_a_bucket(server))
-        said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
-        assert said.code == 0, said
-        yield made
+        with place_for("far") as root:
+            made = Stack(root)
+            made.environ |= {**server.environ, "LONGSHORE_DIR_STORE": "s3://bucket/lab/"}
+            with running(made):
+                yield made
     finally:
-        made.say("down", within=120)
         server.stop()
-        shutil.rmtree(root, ignore_errors=True)
 
 
 async def with_a_bucket(server: S3Server) -> None:

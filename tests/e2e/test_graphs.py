@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from .test_cli import Stack, stack
-
-__all__ = ["stack"]
+from .stacks import Stack
 
 pytestmark = pytest.mark.slow
 

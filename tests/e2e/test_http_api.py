@@ -2,11 +2,9 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
+from longshore_common.testing.waiting import wait_until
+
+from .stacks import place_for
 
 pytestmark = pytest.mark.slow
 
@@ -47,25 +49,19 @@ class Stack:
         return answer.json()
 
     def until(self, condition: Any, within: float = 30) -> Any:
-        end = time.monotonic() + within
-        while not (found := condition()):
-            assert time.monotonic() < end, "it did not come about"
-            time.sleep(0.05)
-        return found
+        return wait_until(condition, within)
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    root = Path(tempfile.mkdtemp(prefix="longshore-http-"))
-    root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Stack(root)
-    try:
-        made.begin()
-        yield made
-    finally:
-        made.http.close()
-        subprocess.run([LONGSHORE, "down"], env=made.environ, capture_output=True, timeout=120)
-        shutil.rmtree(root, ignore_errors=True)
+    with place_for("http") as root:
+        made = Stack(root)
+        try:
+            made.begin()
+            yield made
+        finally:
+            made.http.close()
+            subprocess.run([LONGSHORE, "down"], env=made.environ, capture_output=True, timeout=120)
 
 
 def events(stack: Stack, path: str, until: str, **headers: str) -> list[dict[str, str]]:

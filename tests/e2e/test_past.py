@@ -1,33 +1,25 @@
 """The past on a real stack: lists as they were, histories of users and of everything, the archive exported and read back."""
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .test_cli import Stack
+from .stacks import Stack, place_for, running
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    root = Path(tempfile.mkdtemp(prefix="longshore-past-"))
-    root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Stack(root)
-    made.environ["LONGSHORE_ARCHIVE"] = f"file://{root}/archive"
-    try:
-        said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
-        assert said.code == 0, said
-        yield made
-    finally:
-        made.say("down", within=120)
-        shutil.rmtree(root, ignore_errors=True)
+    with place_for("past") as root:
+        made = Stack(root)
+        made.environ["LONGSHORE_ARCHIVE"] = f"file://{root}/archive"
+        with running(made):
+            yield made
 
 
 def test_lists_and_records_are_shown_as_they_were(stack):

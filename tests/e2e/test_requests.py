@@ -2,33 +2,24 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import longshore
 
-from .test_cli import Stack
+from .stacks import Stack, place_for, running
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    root = Path(tempfile.mkdtemp(prefix="longshore-requests-"))
-    root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Stack(root)
-    made.environ |= {"LONGSHORE_CUSTOM": "license=1,fpga=2"}
-    try:
-        said = made.say("up", "--detach", "--workers", "1", "--concurrency", "auto", within=120)
-        assert said.code == 0, said
-        yield made
-    finally:
-        made.say("down", within=120)
-        shutil.rmtree(root, ignore_errors=True)
+    with place_for("requests") as root:
+        made = Stack(root)
+        made.environ |= {"LONGSHORE_CUSTOM": "license=1,fpga=2"}
+        with running(made, concurrency="auto"):
+            yield made
 
 
 def spans(stack, batch):

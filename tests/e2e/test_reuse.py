@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from .test_cli import Stack, stack
+from .stacks import Stack
 
 pytestmark = pytest.mark.slow
-__all__ = ["stack"]
 
 
 def test_the_same_again_is_taken_from_where_it_is(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from services.agent.tests.engine import IMAGE, make_image, start_engine
 
-from .test_cli import Stack, stack
-
-__all__ = ["stack"]
+from .stacks import Stack
 
 MANUAL = Path(__file__).parents[2] / "docs/manual/sdk.md"
 EXAMPLES = re.findall(r"^```python( container)?\n(.*?)^```", MANUAL.read_text(), re.MULTILINE | re.DOTALL)

@@ -2,15 +2,15 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
+
+from .stacks import place_for
 
 pytestmark = pytest.mark.slow
 
@@ -21,10 +21,8 @@ NEEDLES = (b"Pa55-of-the-test", b"UGE1NS1vZi10aGUtdGVzd")  # itself, and in base
 
 @pytest.fixture(scope="module")
 def root():
-    made = Path(tempfile.mkdtemp(prefix="longshore-secrets-"))
-    made.chmod(0o755)  # PostgreSQL's own user must pass through
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
+    with place_for("secrets") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from longshore import once
+from longshore_common.testing.places import reachable
 from longshore_slurm import submission
 from longshore_slurm.door import Door
 from longshore_slurm.options import read
 from longshore_slurm.sbatch_options import SBATCH
 from longshore_slurm.submission import Script, Submitter
 
-from .test_cli import LONGSHORE, Said, Stack, stack
-
-__all__ = ["stack"]
+from .stacks import LONGSHORE, Said, Stack
 
 pytestmark = pytest.mark.slow
 
@@ -227,8 +226,7 @@ def test_a_secret_of_the_environment_reaches_the_job_and_not_the_log(cluster):
 def test_a_job_runs_as_who_submitted_it(cluster):
     place = cluster.shared / "theirs"
     place.mkdir()
-    for folder in (place, *place.parents[:3]):
-        os.chmod(folder, 0o755)
+    reachable(place)
     os.chown(place, 65534, 65534)
     who = Submitter("nobody", 65534, 65534, "here", str(place), 0o077, as_user=True)
     script = Script("#!/bin/sh\nid -u; umask\n", (), "mine")

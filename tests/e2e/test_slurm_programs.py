@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from .peers import OURS, environment
-from .test_cli import LONGSHORE, Said, Stack, stack
-
-__all__ = ["stack"]
+from .stacks import LONGSHORE, Said, Stack
 
 #: One door is enough here: that both give the same is proved where the commands are.
 pytestmark = [pytest.mark.programs, pytest.mark.parametrize("stack", ["nats"], indirect=True, scope="module")]

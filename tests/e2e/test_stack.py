@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from longshore_common.testing.waiting import wait_until
 from longshore_infra.stack import lifecycle
 from longshore_infra.stack.layout import Layout
 from longshore_infra.supervisor import identity
@@ -76,15 +77,6 @@ def home() -> Iterator[Home]:
     assert said.code == 0
 
 
-def until(condition: Callable[[], object], seconds: float = 20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come to pass in time")
-
-
 def test_a_stack_starts_serves_refuses_a_second_and_stops_without_a_trace(home):
     home.up()
     status = home.status()
@@ -124,11 +116,11 @@ def test_a_part_killed_is_started_again_and_status_says_so(home):
     for name in PARTS:
         before = home.part(name)
         os.kill(before["pid"], signal.SIGKILL)
-        after = until(lambda name=name, old=before: (p := home.part(name))["pid"] not in (None, old["pid"]) and p)
+        after = wait_until(lambda name=name, old=before: (p := home.part(name))["pid"] not in (None, old["pid"]) and p)
         assert after["restarts"] == 1, f"{name}: {home.trouble()}"  # it did not die of the death of another
         assert after["last_exit"] == "SIGKILL", name
         assert after["since"] > before["since"], name
-        until(lambda: home.status()["ready"], 30)
+        wait_until(lambda: home.status()["ready"], 30)
         said = home.say("submit", "--wait", "--", "true")
         assert said.code == 0, f"{name}: {said}\n{home.trouble()}"
 
@@ -137,7 +129,7 @@ def test_a_supervisor_killed_leaves_nothing_that_the_next_up_does_not_clear(home
     home.up()
     said = home.say("submit", "--", "sleep", "300")
     assert said.code == 0
-    until(lambda: len(tasks_of(home)) == 1)
+    wait_until(lambda: len(tasks_of(home)) == 1)
     pids = home.pids()
     os.kill(pids[0], signal.SIGKILL)
     home.up()

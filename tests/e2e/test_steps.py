@@ -11,10 +11,9 @@ import pytest
 
 import longshore
 
-from .test_cli import Stack, stack
+from .stacks import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
-__all__ = ["stack"]
 IMAGE = "longshore-test/e2e-busybox:1"
 
 
@@ -46,12 +45,12 @@ def test_a_json_line_of_steps_runs_and_tells_how_each_ended(stack: Stack, image,
     (place / "words").write_text("b\na\n")
     line = {
         "name": "count",
-        "volumes": ["/work"],
+        "volumes": ["/job"],
         "mounts": [{"uri": f"file://{place}/words", "path": "/data/words"}],
         "steps": [
-            {"container": image, "command": ["sort", "/data/words"], "stdout": "/work/sorted"},
-            {"container": image, "command": ["sh", "-c", "cat; exit 3"], "stdin": "/work/sorted", "ignore_error": True},
-            {"container": image, "command": ["wc", "-l"], "stdin": "/work/sorted", "stdout": "/out/lines"},
+            {"container": image, "command": ["sort", "/data/words"], "stdout": "/job/sorted"},
+            {"container": image, "command": ["sh", "-c", "cat; exit 3"], "stdin": "/job/sorted", "ignore_error": True},
+            {"container": image, "command": ["wc", "-l"], "stdin": "/job/sorted", "stdout": "/out/lines"},
         ],
         "collects": [{"path": "/out/*", "uri": f"file://{place}/out/", "prefix": "/out"}],
     }  # fmt: skip

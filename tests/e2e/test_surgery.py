@@ -1,32 +1,21 @@
 """Live surgery by the command line on a real stack: preview, edit, undo, delete, restore, move, stop."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from longshore import Client, Replacement
 
-from .test_cli import Stack
+from .stacks import Stack, place_for, running
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    root = Path(tempfile.mkdtemp(prefix="longshore-surgery-"))
-    root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Stack(root)
-    try:
-        said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
-        assert said.code == 0, said
+    with place_for("surgery") as root, running(Stack(root)) as made:
         yield made
-    finally:
-        made.say("down", within=120)
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def commands(stack: Stack, ids: str) -> list[list[str]]:

@@ -22,7 +22,7 @@ import pytest
 from services.agent.tests.engine import IMAGE, answers, make_image
 
 from . import stand_ins
-from .test_cli import Stack
+from .stacks import Stack, place_for, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine]
 
@@ -73,18 +73,12 @@ def stack(s3: str) -> Iterator[Stack]:
     if not answers():
         pytest.fail("these tests need a container engine: infra/test.sh starts one")
     make_image()
-    root = Path(tempfile.mkdtemp(prefix="longshore-tes-"))
-    root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Stack(root)
-    made.environ |= {"AWS_ENDPOINT_URL": s3, "AWS_DEFAULT_REGION": "us-east-1"}
-    made.environ |= {"AWS_ACCESS_KEY_ID": "AKIAAGENTSOWNEXAMPLE", "AWS_SECRET_ACCESS_KEY": "the-agents-own"}
-    try:
-        said = made.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
-        assert said.code == 0, said
-        yield made
-    finally:
-        made.say("down", within=120)
-        shutil.rmtree(root, ignore_errors=True)
+    with place_for("tes") as root:
+        made = Stack(root)
+        made.environ |= {"AWS_ENDPOINT_URL": s3, "AWS_DEFAULT_REGION": "us-east-1"}
+        made.environ |= {"AWS_ACCESS_KEY_ID": "AKIAAGENTSOWNEXAMPLE", "AWS_SECRET_ACCESS_KEY": "the-agents-own"}
+        with running(made):
+            yield made
 
 
 def door(stack: Stack) -> tuple[str, str]:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ import longshore
 from longshore_common.errors import LongshoreError
 from longshore_common.profile import load
 
-from .test_cli import Said, Stack
+from .stacks import Said, Stack, place_for, running
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +24,6 @@ class Peopled(Stack):
         super().__init__(root)
         self.environ["XDG_CONFIG_HOME"] = str(root / "config")
         self.secrets: dict[str, str] = {}
-
-    def up(self) -> None:
-        said = self.say("up", "--detach", "--workers", "1", "--concurrency", "2", within=120)
-        assert said.code == 0, said
 
     def by(self, name: str, *words: str) -> Said:
         return self.say("--profile", name, *words)
@@ -44,17 +38,10 @@ class Peopled(Stack):
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Peopled]:
-    root = Path(tempfile.mkdtemp(prefix="longshore-users-"))
-    root.chmod(0o755)  # PostgreSQL's own user must pass through
-    made = Peopled(root)
-    try:
-        made.up()
+    with place_for("users") as root, running(Peopled(root)) as made:
         made.joins("ann")
         made.joins("vic", "viewer")
         yield made
-    finally:
-        made.say("down", within=120)
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_the_owner_is_an_admin_and_others_are_who_they_show(stack):

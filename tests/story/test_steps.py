@@ -27,7 +27,7 @@ def test_what_no_worker_could_run_is_refused(desk, changes, words):
 
 
 def test_paths_need_a_container_even_where_nothing_else_is_said(desk):
-    desk.submitted(spec=TaskSpec(command=("one",), volumes=("/work",)))
+    desk.submitted(spec=TaskSpec(command=("one",), volumes=("/job",)))
     desk.when_settled()
     assert "name a container" in str(desk.then(e.SubmissionRejected))
 

@@ -4,7 +4,8 @@ import pytest
 
 from longshore import amounts, governing
 from longshore.cli.root import called
-from longshore.specs import from_json_lines, spec
+from longshore.lines import from_json_lines
+from longshore.specs import spec
 from longshore_common.errors import BadInput
 from longshore_common.model import Policy, Request
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from longshore import specs
+from longshore import lines, specs
 from longshore_common.errors import BadInput
 from longshore_common.model import TaskSpec
 
 
-def lines(*texts):
-    return list(specs.from_json_lines([text.encode() + b"\n" for text in texts], {}))
+def made_of(*texts):
+    return list(lines.from_json_lines([text.encode() + b"\n" for text in texts], {}))
 
 
 def test_a_command_is_kept_to_the_byte():
@@ -51,7 +51,7 @@ def test_what_no_agent_could_do_is_refused_where_it_was_typed(options, said):
     with pytest.raises(BadInput, match=said):
         specs.spec(["x"], **options)
     with pytest.raises(BadInput, match=f"line 1.*({said})"):
-        list(specs.from_json_lines([json.dumps({"command": ["x"], **options}).encode()], {}))
+        list(lines.from_json_lines([json.dumps({"command": ["x"], **options}).encode()], {}))
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,17 @@ def test_an_argument_that_linux_cannot_pass_is_refused_with_the_limit():
 
 
 def test_json_lines_are_specs_in_order():
-    made = lines('{"command":["a"]}', "", '{"command":"b | c","memory":"1G"}', '{"command":["d"],"input":"s3://x/y"}')
+    made = made_of('{"command":["a"]}', "", '{"command":"b | c","memory":"1G"}', '{"command":["d"],"input":"s3://x/y"}')
     assert [spec.command for spec in made] == [("a",), ("b | c",), ("d",)]
     assert (made[1].shell, made[1].memory, made[2].inputs) == (True, 1 << 30, ("s3://x/y",))
 
 
 def test_an_array_of_objects_is_taken_too():
-    assert [s.command for s in lines("[", '{"command":["a"]},', '{"command":["b"]}', "]")] == [("a",), ("b",)]
+    assert [s.command for s in made_of("[", '{"command":["a"]},', '{"command":["b"]}', "]")] == [("a",), ("b",)]
 
 
 def test_options_are_defaults_of_each_object():
-    made = list(specs.from_json_lines([b'{"command":["a"],"cpus":4,"env":{"B":"2"}}'], {"cpus": 1, "env": {"A": "1"}}))
+    made = list(lines.from_json_lines([b'{"command":["a"],"cpus":4,"env":{"B":"2"}}'], {"cpus": 1, "env": {"A": "1"}}))
     assert (made[0].cpus, made[0].env) == (4, {"A": "1", "B": "2"})
 
 
@@ -110,7 +110,7 @@ def test_options_are_defaults_of_each_object():
 )
 def test_a_wrong_line_is_told_by_its_number(line):
     with pytest.raises(BadInput, match="line 2:"):
-        lines('{"command":["a"]}', line)
+        made_of('{"command":["a"]}', line)
 
 
 @pytest.mark.parametrize("word", ["s3:/lab/x", "https@aria2:/host/x", "my-remote:/x"])
@@ -129,17 +129,17 @@ def test_several_uris_in_one_word_are_parted_and_paths_with_spaces_are_not():
 
 
 def test_lines_become_entries_without_their_ends():
-    assert specs.entries([b"a\n", b"b c\r\n", b"\n", b"last"]) == ["a", "b c", "", "last"]
+    assert lines.entries([b"a\n", b"b c\r\n", b"\n", b"last"]) == ["a", "b c", "", "last"]
     with pytest.raises(BadInput, match="line 2 is not UTF-8"):
-        specs.entries([b"a\n", b"\xff\n"])
+        lines.entries([b"a\n", b"\xff\n"])
     with pytest.raises(BadInput, match="no lines"):
-        specs.entries([])
+        lines.entries([])
 
 
 @pytest.mark.parametrize("line", [b'{"command": ["\xff"]}', b'{"command": ' + b"[" * 100_000, b'{"com\xffmand": 1}'])
 def test_lines_that_no_decoder_takes_are_told_by_their_number(line):
     good = b'{"command": ["true"]}\n'
     with pytest.raises(BadInput, match="line 2"):
-        list(specs.from_json_lines([good, line + b"\n"], {}))
+        list(lines.from_json_lines([good, line + b"\n"], {}))
     with pytest.raises(BadInput, match="array"):
-        list(specs.from_json_lines([b"[" + line + b"]"], {}))
+        list(lines.from_json_lines([b"[" + line + b"]"], {}))

@@ -12,6 +12,7 @@ from longshore_common import events as e
 from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import Refused, Unreachable
 from longshore_common.parts import PART
+from longshore_common.testing.waiting import until
 
 
 class Line:
@@ -43,12 +44,6 @@ def line(monkeypatch):
 
 def opened(line: Line, tmp_path: Any, profile: Any) -> AsyncClient:
     return AsyncClient(tmp_path, environ={}, profile=profile, transport=line.transport, spool=True)
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_with_the_log_there_nothing_is_different(line, tmp_path, profile):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 import longshore
-from longshore.specs import from_json_lines
+from longshore.lines import from_json_lines
 from longshore_common import events as e
 from longshore_common import model as m
 from longshore_common.adapters.memory_log import Hub

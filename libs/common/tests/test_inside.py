@@ -117,7 +117,7 @@ def test_what_cannot_be_is_told_with_the_fix(spec, words):
 
 def test_what_real_clients_send_is_fine():
     snakemake = task(step(workdir="/tmp", command=("/bin/bash", "/tmp/run.sh")), mounts=(mount("/tmp/run.sh"),))
-    nextflow = task(step(workdir="/work"), collects=(collect("/work/*", prefix="/work"),), mounts=(mount("/work/a"),))
+    nextflow = task(step(workdir="/job"), collects=(collect("/job/*", prefix="/job"),), mounts=(mount("/job/a"),))
     cwl = task(volumes=("/var/spool/cwl",), mounts=(mount("/var/lib/cwl/stg1/x"),))
     same = task(mounts=(mount("/data/x"),), collects=(collect("/data/x"), collect("/data/x")))
     assert [inside.fault(spec) for spec in (snakemake, nextflow, cwl, same)] == ["", "", "", ""]

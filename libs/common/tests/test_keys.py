@@ -24,7 +24,10 @@ def test_a_seed_says_what_it_is_for_and_so_does_its_public_key(kind, letter):
     assert nats_keys.make_seed(kind) != seed
 
 
-@pytest.mark.parametrize("bad", ["", "SUABC", "hello", nats_keys.public_key(nats_keys.make_seed("user"))])
+PUBLIC = nats_keys.public_key(nats_keys.make_seed("user"))
+
+
+@pytest.mark.parametrize("bad", ["", "SUABC", "hello", pytest.param(PUBLIC, id="a public key")])
 def test_what_is_no_seed_is_bad_input(bad):
     with pytest.raises(BadInput):
         nats_keys.public_key(bad)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from longshore_common.testing.waiting import until
 from longshore_data import uri
 from longshore_data.meter import Bandwidth, Meter
 from longshore_data.storage import Storage
@@ -69,12 +70,6 @@ def rclone_pids(storage):
         return []
     children = Path(f"/proc/{running.keeper.pid}/task/{running.keeper.pid}/children").read_text().split()
     return [int(p) for p in children if b"rcd" in Path(f"/proc/{p}/cmdline").read_bytes()]
-
-
-async def until(condition, seconds=10.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_files_of_any_name_go_there_and_come_back(site, tmp_path):

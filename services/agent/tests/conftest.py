@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,12 @@ from longshore_agent.adapters.containers import DockerEngine, Offers
 from longshore_agent.service import storing
 from longshore_agent.service.settings import Settings
 from longshore_common import events as e
+from longshore_common.adapters import nats_keys
 from longshore_common.adapters.memory_log import Hub
 from longshore_common.clock import SystemClock
 from longshore_common.log import Entry
 from longshore_common.model import TaskSpec
-
-
-async def until(condition, seconds=20.0):
-    """Wait until `condition()` is true and return what it said; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never came to that"
-        await asyncio.sleep(0.005)
-    return found
+from longshore_common.testing.waiting import until
 
 
 def alive(pid):
@@ -192,6 +184,14 @@ class Yard:
     def moves(self, name):
         return [m.state for r in self.events(e.AttemptsReported) for m in r.moved if m.attempt == name]
 
+    def said(self, name):
+        """What it wrote so far; "" before it has a place."""
+        held = self.agents[0].desk.attempts.held.get(name)
+        try:
+            return Path(f"{self.directory}/w1/attempts/{held.place}/stdout").read_text()
+        except (OSError, AttributeError):
+            return ""
+
     async def ended(self, name, seconds=20.0):
         return (await until(lambda: self.ends(name), seconds))[0]
 
@@ -225,3 +225,12 @@ async def yard(tmp_path):
 def kill(process):
     process.send_signal(signal.SIGKILL)
     process.wait(10)
+
+
+@pytest.fixture
+def key(tmp_path):
+    """The public key of the worker, as the api has it from its enrolment."""
+    seed = nats_keys.make_seed("user")
+    (tmp_path / "w1").mkdir(exist_ok=True)
+    (tmp_path / "w1/worker.seed").write_text(seed)
+    return nats_keys.public_key(seed)

@@ -1,10 +1,8 @@
 """Real S3 servers for tests: `rclone serve s3` (checks signatures) and moto (answers ranges with 206)."""
 
-import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 ACCESS, SECRET = "longshoretest", "longshoresecret"
@@ -66,10 +64,3 @@ class Server:
             self.process.kill()
             self.process.wait(10)
             self.process = None
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for something outside this process to become true."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -8,8 +8,10 @@ import os
 from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.errors import Unreachable
+from longshore_common.testing.places import reachable
+from longshore_common.testing.waiting import until
 
-from .conftest import alive, kill, until
+from .conftest import alive, kill
 from .storage import Server
 
 
@@ -116,8 +118,7 @@ async def test_another_worker_can_finish_a_publication(yard, tmp_path):
 
 async def test_a_task_of_another_user_owns_its_directories(yard, tmp_path):
     await yard.start_agent()
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)
+    reachable(tmp_path)
     script = "id -u; echo x > $TEMP/x && echo y > $OUTPUT/y && echo kept"
     (name,) = await yard.assign("sh", "-c", script, uid=65534, gid=65534)
     (other,) = await yard.assign("sh", "-c", "id -u; ls $TEMP | wc -l")
@@ -400,16 +401,12 @@ async def _says(yard, name, wanted):
             await asyncio.sleep(0.005)
 
 
-async def test_a_large_output_goes_to_s3_if_a_folder_is_set_and_is_read_back_through_the_agent(
-    yard, tmp_path, monkeypatch
-):
+async def test_a_large_output_goes_to_s3_if_a_folder_is_set_and_is_read_back_through_the_agent(yard, tmp_path):
     root = tmp_path / "s3"
     (root / "logs").mkdir(parents=True)
     server = Server("rclone", root).start()
     try:
-        for variable, value in server.environ.items():
-            monkeypatch.setenv(variable, value)
-        agent = await yard.start_agent(output_store="s3://logs/out/")
+        agent = await yard.start_agent(output_store="s3://logs/out/", environ=server.environ)
         (name,) = await yard.assign("sh", "-c", "seq 200000")
         end = await yard.ended(name)
         whole = "".join(f"{k}\n" for k in range(1, 200001)).encode()
@@ -424,14 +421,13 @@ async def test_a_large_output_goes_to_s3_if_a_folder_is_set_and_is_read_back_thr
         server.stop()
 
 
-async def test_an_output_that_s3_refuses_leaves_its_tail_and_digest(yard, tmp_path, monkeypatch):
+async def test_an_output_that_s3_refuses_leaves_its_tail_and_digest(yard, tmp_path):
     root = tmp_path / "s3"
     root.mkdir()
     server = Server("rclone", root).start()
     try:
-        for variable, value in {**server.environ, "AWS_SECRET_ACCESS_KEY": "another-secret"}.items():
-            monkeypatch.setenv(variable, value)
-        await yard.start_agent(output_store="s3://logs/out/")
+        wrong = {**server.environ, "AWS_SECRET_ACCESS_KEY": "another-secret"}
+        await yard.start_agent(output_store="s3://logs/out/", environ=wrong)
         (name,) = await yard.assign("sh", "-c", "seq 20000")
         end = await yard.ended(name)
         assert (end.outcome, end.stdout.stored) == ("succeeded", "")

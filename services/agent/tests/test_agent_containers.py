@@ -6,8 +6,8 @@ import pytest
 
 from longshore_common import events as e
 from longshore_common.model import TaskSpec
+from longshore_common.testing.waiting import until
 
-from .conftest import until
 from .engine import IMAGE, engine_image  # noqa: F401
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("engine_image")]

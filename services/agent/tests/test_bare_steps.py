@@ -4,8 +4,8 @@ import os
 
 from longshore_common import events as e
 from longshore_common.model import Step
-
-from .conftest import until
+from longshore_common.testing.places import reachable
+from longshore_common.testing.waiting import until
 
 
 def sh(script, **fields):
@@ -15,15 +15,6 @@ def sh(script, **fields):
 async def assign(yard, *steps, **fields):
     (name,) = await yard.assign(*steps[0].command, steps=steps, **fields)
     return name
-
-
-def said(yard, name):
-    held = yard.agents[0].desk.attempts.held.get(name)
-    try:
-        with open(f"{yard.directory}/w1/attempts/{held.place}/stdout") as file:
-            return file.read()
-    except (OSError, AttributeError):
-        return ""
 
 
 async def test_commands_run_one_after_the_other_and_find_each_others_files(yard):
@@ -60,7 +51,7 @@ async def test_a_stop_ends_the_command_that_runs_and_no_other_begins(yard):
     await yard.start_agent()
     script = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done"
     name = await assign(yard, sh("echo first"), sh(script, ignore_error=True), sh("echo third"))
-    await until(lambda: "ready" in said(yard, name))
+    await until(lambda: "ready" in yard.said(name))
     await yard.signal("stop", name)
     end = await yard.ended(name)
     assert (end.outcome, end.stdout.tail, len(end.steps)) == ("cancelled", "first\nready\n", 2)
@@ -70,7 +61,7 @@ async def test_other_signals_are_the_commands_own_business(yard):
     await yard.start_agent()
     script = "trap 'echo asked; exit 0' USR1; echo ready; while :; do sleep 0.02; done"
     name = await assign(yard, sh(script), sh("echo next"))
-    await until(lambda: "ready" in said(yard, name))
+    await until(lambda: "ready" in yard.said(name))
     await yard.signal("run", name, signal_="SIGUSR1")
     end = await yard.ended(name)
     assert (end.outcome, end.stdout.tail) == ("succeeded", "ready\nasked\nnext\n")
@@ -81,7 +72,7 @@ async def test_a_killed_agent_finds_the_steps_going_on(yard, tmp_path):
     name = await assign(
         yard, sh("echo first"), sh(f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"), sh("echo last")
     )
-    await until(lambda: "first" in said(yard, name))
+    await until(lambda: "first" in yard.said(name))
     await yard.kill_agent(agent)
     (tmp_path / "go").touch()
     await yard.start_agent()
@@ -98,9 +89,8 @@ async def test_the_time_limit_is_for_all_commands_together(yard):
 
 async def test_outputs_and_users_are_as_for_any_task(yard, tmp_path):
     await yard.start_agent()
+    reachable(tmp_path)
     os.chmod(tmp_path, 0o777)
-    for folder in (tmp_path.parent, tmp_path.parent.parent):
-        os.chmod(folder, 0o755)
     steps = (sh("id -u > $OUTPUT/who"), sh("cat /dev/null; id -u", stdout="/output/again"))
     name = await assign(yard, *steps, output=f"file://{tmp_path}/out", uid=65534, gid=65534)
     await until(lambda: yard.ends(name) or [d for r in yard.events(e.AttemptsReported) for d in r.delivered])

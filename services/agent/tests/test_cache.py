@@ -13,6 +13,7 @@ from longshore_agent.adapters.cache import FRESH, Cache, Way
 from longshore_agent.adapters.entries import Wish
 from longshore_agent.adapters.room import Room
 from longshore_common.model import resource_key
+from longshore_common.testing.waiting import until
 from longshore_data import uri
 from longshore_data.meter import Limits, Meter
 from longshore_data.storage import Storage
@@ -21,7 +22,7 @@ from longshore_data.stores.file import FileStore
 from longshore_data.transfer import Transfer
 
 from .clocks import SetClock
-from .storage import Server, until
+from .storage import Server
 
 
 class Counting(FileStore):

@@ -10,9 +10,9 @@ from longshore_agent.core.attempts import Attempts
 from longshore_agent.core.verdict import Instants, in_order
 from longshore_common import events as e
 from longshore_common.model import TaskSpec
+from longshore_common.testing.waiting import until
 
 from .clocks import SetClock
-from .conftest import until
 from .engine import IMAGE, engine_image  # noqa: F401  a fixture
 
 DAY = 86_400.0

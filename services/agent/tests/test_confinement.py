@@ -18,8 +18,9 @@ from longshore_agent.core.attempts import Attempt
 from longshore_agent.core.contract import Devices
 from longshore_common import events as e
 from longshore_common.model import TaskSpec
+from longshore_common.testing.waiting import until
 
-from .conftest import alive, until
+from .conftest import alive
 
 #: Starts a process that leaves its session and group, tells its pid, and stays; goes on once that is told.
 FLEE = (

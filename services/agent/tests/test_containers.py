@@ -15,9 +15,9 @@ from longshore_agent.adapters.containers.options import parse, permissions
 from longshore_agent.core.ports import ContainerEnd, ContainerError, ContainerOrder
 from longshore_common.ids import AttemptId
 from longshore_common.model import TaskSpec
+from longshore_common.testing.waiting import until
 
 from .engine import IMAGE, engine_image, podman  # noqa: F401
-from .storage import until
 
 engine_needed = pytest.mark.engine
 A = AttemptId("7.0.1")

@@ -12,8 +12,9 @@ from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.log import Entry
 from longshore_common.model import TaskSpec
+from longshore_common.testing.waiting import until
 
-from .conftest import kill, until
+from .conftest import kill
 from .storage import Server
 from .test_process import Site, site  # noqa: F401  the fixture
 

@@ -111,18 +111,18 @@ def test_a_container_sees_what_it_would_see_as_a_task(folder, engine_image):  # 
 def test_steps_run_one_after_the_other_with_what_they_share(folder):
     mounts = (Mount(uri=f"file://{folder}/in.txt", path="/data/in"),)
     steps = (
-        Step(command=("sh", "-c", "cat /data/in; echo; echo $A"), container=IMAGE, stdout="/work/one", env={"A": "x"}),
+        Step(command=("sh", "-c", "cat /data/in; echo; echo $A"), container=IMAGE, stdout="/job/one", env={"A": "x"}),
         Step(command=("sh", "-c", "exit 4"), container=IMAGE, ignore_error=True),
-        Step(command=("sh", "-c", "cat; pwd; exit 3"), container=IMAGE, stdin="/work/one", workdir="/work"),
+        Step(command=("sh", "-c", "cat; pwd; exit 3"), container=IMAGE, stdin="/job/one", workdir="/job"),
         Step(command=("echo", "never"), container=IMAGE),
     )
-    spec = TaskSpec(command=steps[0].command, container=IMAGE, steps=steps, mounts=mounts, volumes=("/work",))
+    spec = TaskSpec(command=steps[0].command, container=IMAGE, steps=steps, mounts=mounts, volumes=("/job",))
     said = debug(folder, spec, "--directory", "here", code=3)
     assert said.stdout == "data\nx\ndata\nx\n/work\n"
     assert "step 3 of 4" in said.stderr
     assert "exit code 4, which it ignores" in said.stderr
-    assert (folder / "here/tree/work/one").read_text() == "data\nx\n"
-    shell = debug(folder, spec, "--directory", "there", "--", "sh", "-c", "cat /data/in; ls /work")
+    assert (folder / "here/tree/job/one").read_text() == "data\nx\n"
+    shell = debug(folder, spec, "--directory", "there", "--", "sh", "-c", "cat /data/in; ls /job")
     assert shell.stdout == "data"
 
 

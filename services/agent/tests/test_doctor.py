@@ -14,8 +14,8 @@ import pytest
 from longshore_agent.service import doctor
 from longshore_agent.service.settings import Settings
 from longshore_common import events as e
+from longshore_common.testing.waiting import until
 
-from .conftest import until
 from .test_process import site  # noqa: F401  a fixture
 
 AGENT = [sys.executable, "-m", "longshore_agent"]

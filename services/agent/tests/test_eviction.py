@@ -8,8 +8,8 @@ import pytest
 from longshore_agent.adapters import eviction
 from longshore_common import events as e
 from longshore_common.errors import Unreachable
+from longshore_common.testing.waiting import until
 
-from .conftest import until
 from .engine import IMAGE, engine_image  # noqa: F401  a fixture
 from .metadata import Cloud
 

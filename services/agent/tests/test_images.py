@@ -18,11 +18,11 @@ import zstandard
 from longshore_agent.adapters.containers import DockerEngine, Offers, credentials, stored
 from longshore_agent.core.ports import ContainerError
 from longshore_common.model import TaskSpec
+from longshore_common.testing.waiting import until
 from longshore_data.meter import Limits
 from longshore_data.storage import Storage
 from longshore_data.transfer import Transfer
 
-from .conftest import until
 from .engine import IMAGE, engine_image, podman  # noqa: F401
 from .storage import Server, free_port
 from .test_containers import A, Yard, engine_needed

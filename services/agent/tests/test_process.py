@@ -18,8 +18,9 @@ from longshore_common.adapters import nats_keys, nats_setup
 from longshore_common.log import Entry
 from longshore_common.model import TaskSpec
 from longshore_common.testing.nats_server import running
+from longshore_common.testing.waiting import until
 
-from .conftest import alive, kill, until
+from .conftest import alive, kill
 
 AGENT = [sys.executable, "-m", "longshore_agent"]
 

@@ -11,8 +11,8 @@ from longshore_agent.adapters.containers import DockerEngine
 from longshore_agent.adapters.containers.images import here
 from longshore_agent.adapters.containers.pruning import Brought
 from longshore_common import events as e
+from longshore_common.testing.waiting import until
 
-from .conftest import until
 from .engine import engine_image  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.engine

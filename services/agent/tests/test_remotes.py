@@ -12,9 +12,8 @@ import pytest
 
 from longshore_common import events as e
 from longshore_common.adapters import nats_keys
+from longshore_common.testing.waiting import until
 from longshore_data.sealing import seal
-
-from .conftest import until
 
 PASSWORD = "Pa55-of-the-test"
 RCLONE = str(Path(sys.executable).parent / "rclone")
@@ -51,15 +50,6 @@ async def sftp(tmp_path):
     )
     server.kill()
     server.wait(10)
-
-
-@pytest.fixture
-def key(tmp_path):
-    """The public key of the worker, as the api has it from its enrolment."""
-    seed = nats_keys.make_seed("user")
-    (tmp_path / "w1").mkdir(exist_ok=True)
-    (tmp_path / "w1/worker.seed").write_text(seed)
-    return nats_keys.public_key(seed)
 
 
 def schemes(yard):

@@ -8,8 +8,7 @@ import pytest
 from longshore_agent.core import capacity
 from longshore_common import events as e
 from longshore_common.errors import BadInput
-
-from .conftest import until
+from longshore_common.testing.waiting import until
 
 
 @pytest.fixture(autouse=True)

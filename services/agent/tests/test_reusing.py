@@ -15,9 +15,9 @@ from longshore_agent.core.attempt import Published
 from longshore_agent.service import reusing
 from longshore_common import events as e
 from longshore_common.model import Mount, Step, TaskSpec
+from longshore_common.testing.waiting import until
 from longshore_data.storage import Storage
 
-from .conftest import until
 from .storage import Server
 
 COUNT = "wc -w < $INPUT/a.txt > $OUTPUT/n; date +%s%N >> $OUTPUT/n"

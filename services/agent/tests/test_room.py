@@ -9,8 +9,7 @@ from longshore_agent.adapters.workdirs import WorkDirs
 from longshore_agent.service import storing
 from longshore_agent.service.settings import Settings
 from longshore_common.errors import BadInput
-
-from .conftest import until
+from longshore_common.testing.waiting import until
 
 
 async def test_what_is_removed_is_out_of_sight_at_once_and_off_the_disk_soon_whatever_its_modes(tmp_path):

@@ -12,22 +12,13 @@ from longshore_common import confidential
 from longshore_common import events as e
 from longshore_common.adapters import nats_keys
 from longshore_common.model import Step
+from longshore_common.testing.waiting import until
 from longshore_data.sealing import seal
 
-from .conftest import until
 from .engine import IMAGE, engine_image, podman  # noqa: F401
 from .storage import Server
 
 VALUE = "geheim'; $(touch /tmp/x) \"ü\nzweite Zeile\\ "
-
-
-@pytest.fixture
-def key(tmp_path):
-    """The public key of the worker, as the api has it from its enrolment."""
-    seed = nats_keys.make_seed("user")
-    (tmp_path / "w1").mkdir(exist_ok=True)
-    (tmp_path / "w1/worker.seed").write_text(seed)
-    return nats_keys.public_key(seed)
 
 
 def box(key, value=VALUE, *, owner="u", name="TOKEN", **more):

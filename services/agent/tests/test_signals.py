@@ -7,8 +7,9 @@ import time
 import pytest
 
 from longshore_common import events as e
+from longshore_common.testing.waiting import until
 
-from .conftest import alive, until
+from .conftest import alive
 
 PROMPT = 1.0  # seconds from the order to its effect
 

@@ -6,26 +6,16 @@ import pytest
 
 from longshore_common import events as e
 from longshore_common.model import Collect, Mount, Step
+from longshore_common.testing.waiting import until
 
-from .conftest import until
 from .engine import IMAGE, engine_image, podman  # noqa: F401
 from .test_steps import assign, granted, sh, start
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("engine_image")]
 
 
-def said(yard, name):
-    """What its steps said so far."""
-    held = yard.agents[0].desk.attempts.held.get(name)
-    try:
-        with open(f"{yard.directory}/w1/attempts/{held.place}/stdout") as file:
-            return file.read()
-    except (OSError, AttributeError):
-        return ""
-
-
 async def saying(yard, name, text):
-    await until(lambda: text in said(yard, name), 60)
+    await until(lambda: text in yard.said(name), 60)
 
 
 def waits(go):

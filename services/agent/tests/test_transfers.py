@@ -15,8 +15,8 @@ from longshore_common import events as e
 from longshore_common import subjects
 from longshore_common.errors import BadInput
 from longshore_common.model import TaskSpec, resource_key
+from longshore_common.testing.waiting import until
 
-from .conftest import until
 from .storage import Server
 
 

@@ -14,8 +14,7 @@ from longshore_agent.adapters import gpus, host, metrics
 from longshore_agent.core import hours
 from longshore_common import events as e
 from longshore_common import subjects
-
-from .conftest import until
+from longshore_common.testing.waiting import until
 
 MIB = 1 << 20
 

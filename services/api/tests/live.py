@@ -26,21 +26,9 @@ from longshore_common import subjects
 from longshore_common.adapters import nats_keys
 from longshore_common.adapters.memory_log import Hub
 from longshore_common.log import Entry
+from longshore_common.testing.clocks import Stopped
 
 USERS = {"root": "admin", "ann": "user", "bob": "user", "vic": "viewer"}
-
-
-class Stopped:
-    """A clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.at = 5000.0
-
-    def now(self) -> float:
-        return self.at
-
-    def steady(self) -> float:
-        return self.at
 
 
 class Doors:

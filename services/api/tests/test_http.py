@@ -26,21 +26,9 @@ from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import Unreachable
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.model import Array, HostFacts, Output, Specs, TaskSpec, Usage
+from longshore_common.testing.clocks import Stopped
 
 TOKEN, JOIN = "t0ken", "j0in"
-
-
-class Stopped:
-    """A clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.at = 5000.0
-
-    def now(self) -> float:
-        return self.at
-
-    def steady(self) -> float:
-        return self.at
 
 
 class Api:

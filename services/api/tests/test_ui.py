@@ -27,22 +27,10 @@ from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import Unreachable
 from longshore_common.ids import TaskRange
 from longshore_common.model import Array, HostFacts, TaskSpec
+from longshore_common.testing.clocks import Stopped
 
 TOKEN = "t0ken"
 EVIL = '<script>alert("x")</script>'
-
-
-class Stopped:
-    """A clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.at = 5000.0
-
-    def now(self) -> float:
-        return self.at
-
-    def steady(self) -> float:
-        return self.at
 
 
 class Site:

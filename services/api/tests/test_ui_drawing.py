@@ -14,18 +14,7 @@ from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import BadInput
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.model import Change, TaskSpec
-
-
-class Stopped:
-    """A clock that moves when told to."""
-
-    at = 6000.0
-
-    def now(self) -> float:
-        return self.at
-
-    def steady(self) -> float:
-        return self.at
+from longshore_common.testing.clocks import Stopped
 
 
 def test_a_line_is_broken_where_nothing_was_measured() -> None:
@@ -56,7 +45,7 @@ def test_the_scale_ends_at_a_round_number(value: float, top: float) -> None:
 
 
 async def test_pace_is_what_ended_between_looks_and_minutes_are_kept(database: str, book: Any, project: Any) -> None:
-    reader, clock = await Reader.open(database), Stopped()
+    reader, clock = await Reader.open(database), Stopped(6000)
     heard = Heard(Hub(clock).connect("api").hints, clock)
     samples, store = Samples(reader, heard, clock), await Store.open(database)
     memory = await store.load()

@@ -23,20 +23,10 @@ from longshore_common.adapters import nats_keys
 from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import Unreachable
 from longshore_common.log import Entry
+from longshore_common.testing.clocks import Stopped
 
 ROOT, JOIN = "r00t-token-of-the-stack", "j0in"
 NOWHERE = "postgresql://nobody@/none?host=/nonexistent"
-
-
-class Stopped:
-    def __init__(self) -> None:
-        self.at = 5000.0
-
-    def now(self) -> float:
-        return self.at
-
-    def steady(self) -> float:
-        return self.at
 
 
 class Stack:

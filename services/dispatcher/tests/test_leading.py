@@ -13,30 +13,17 @@ from longshore_common.adapters.memory_log import Hub
 from longshore_common.errors import Refused
 from longshore_common.log import Entry
 from longshore_common.model import Array, HostFacts, TaskSpec
+from longshore_common.testing.clocks import Stopped
 from longshore_dispatcher.service import Dispatcher, Settings
 
 TRUE = TaskSpec(command=("true",))
-
-
-class Clock:
-    """Time that moves when told; `set_ahead` is by how much people set the clock meanwhile."""
-
-    def __init__(self) -> None:
-        self.at = 1_000.0
-        self.set_ahead = 0.0
-
-    def now(self) -> float:
-        return self.at + self.set_ahead
-
-    def steady(self) -> float:
-        return self.at
 
 
 class Harbour:
     """A log in memory and what happens around it."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = Stopped(1_000.0)
         self.hub = Hub(self.clock)
         self.user = self.hub.connect("user", "ada")
         self.count = 0

@@ -10,21 +10,11 @@ from longshore_common.demand import BatchDemand, Leader
 from longshore_common.errors import LongshoreError, Refused, Unreachable
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.model import Array, TaskSpec
+from longshore_common.testing.clocks import Stopped
 from longshore_common.testing.tape import Tape
 from longshore_dispatcher.adapters import demanding
 from longshore_dispatcher.core.evolve import evolve
 from longshore_dispatcher.core.state import State
-
-
-class Clock:
-    def __init__(self):
-        self.time = 1000.0
-
-    def now(self):
-        return self.time
-
-    def steady(self):
-        return self.time
 
 
 class Counting:
@@ -50,7 +40,7 @@ class Counting:
 def quay():
     class Quay:
         def __init__(self):
-            self.tape, self.state, self.clock = Tape(), State(), Clock()
+            self.tape, self.state, self.clock = Tape(), State(), Stopped(1_000.0)
             self.transport = MemoryTransport()
             self.store = Counting(self.transport.retained)
             self.teller = self.new("d1")
@@ -117,7 +107,7 @@ async def test_an_emptied_store_gets_all_of_it_again_after_a_while(quay):
     quay.submits(5)
     await quay.teller.tell(quay.state, 7)
     quay.transport.hub.retained.clear()
-    quay.clock.time += demanding.AGAIN + 1
+    quay.clock.at += demanding.AGAIN + 1
     await quay.teller.tell(quay.state, 7)
     assert quay.kept == {"leader": 7, "b": 5}
 

@@ -9,6 +9,7 @@ from longshore_common import subjects
 from longshore_common.adapters.memory_log import MemoryTransport
 from longshore_common.demand import BatchDemand, Leader, Shape, Waiting
 from longshore_common.log import Kept
+from longshore_common.testing.waiting import until
 from longshore_recruiter.core.demand import Demand, demand
 from longshore_recruiter.core.state import State, take
 from longshore_recruiter.service import Recruiter
@@ -96,12 +97,6 @@ def test_hints_that_cannot_be_read_change_nothing(state):
     change(state, {subjects.demand("a"): b"{", subjects.DEMAND_LEADER: b"\xff"})
     assert waiting(state) == {"a": 3}
     assert state.known
-
-
-async def until(done):
-    async with asyncio.timeout(5):
-        while not done():
-            await asyncio.sleep(0)
 
 
 async def test_the_service_tells_what_changed_and_reads_what_is_retained_after_a_restart():
