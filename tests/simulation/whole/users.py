@@ -18,10 +18,12 @@ SPECS = (
     TaskSpec(command=("true",), container="alpine", memory=3 << 30),
     TaskSpec(command=("true",), memory=1 << 29, retries=3, resources=("s3://r/a",)),
     TaskSpec(command=("true",), output="file:///out/{index}", checkpoint="state", retries=2),
+    TaskSpec(command=("true",), cpus=3, retries=2, backoff=5),
+    TaskSpec(command=("true",), cpus=0.5, memory=1 << 28, retries=1, run_timeout=60),
 )
 #: An edit of commands that can be made again and again.
 AGAIN = Substitution(field="command", find="true", replace="true")
-WORKERS = ("w1", "w2", "w3")
+WORKERS = ("w1", "w2", "w3", "w4")
 BATCHES = ("b0", "b1")
 
 
@@ -57,7 +59,9 @@ class User:
         for batch in BATCHES:
             await self.say(e.BatchResumeRequested(batch=batch))
         await self.say(e.WorkerResumeRequested(workers=WORKERS))
-        await self.say(e.WorkerResizeRequested(workers=WORKERS, concurrency=2))
+        await self.say(e.WorkerResizeRequested(workers=WORKERS, concurrency=2, prefetch=-1))
+        for kind, name in (*(("batch", name) for name in BATCHES), ("user", "ada")):
+            await self.say(e.ShareRequested(kind=kind, name=name, max_running=0))
         await self.say(e.WorkerMoveRequested(workers=WORKERS, batch="*"))
         for seq in self.acknowledged.values():
             every = (TaskRange(seq, 0, self.sizes[seq] - 1),)
@@ -89,7 +93,7 @@ class User:
             requires = (TaskRange(source, 0, size - 1 if self.sizes[source] == size else 0),)
         event = e.TasksSubmitted(
             key=key, batch=dice.choice(BATCHES), body=body, held=dice.random() < 0.1, max_running=dice.choice((0, 0, 0, 2)),
-            priority=dice.choice((0, 0, 1)), requires=requires, requires_any_outcome=dice.random() < 0.5,
+            priority=dice.choice((0, 0, 1, 5)), requires=requires, requires_any_outcome=dice.random() < 0.5,
             each_requires=bool(requires) and len(requires[0]) == size,
             on_failed_requirement=dice.choice(("fail", "fail", "wait")),
         )  # fmt: skip
@@ -113,7 +117,8 @@ class User:
         seq = dice.choice(list(self.acknowledged.values()))
         lo = dice.randint(0, 4)
         tasks = (TaskRange(seq, lo, lo + dice.randint(0, 4)),)
-        batch, workers = dice.choice(BATCHES), dice.choice(((), ("w1",), ("w2", "w3")))
+        batch, workers = dice.choice(BATCHES), dice.choice(((), ("w1",), ("w2", "w3"), ("w4",)))
+        prefetch, most = dice.choice((None, None, -1, 0, 1, 6)), dice.choice((None, None, 0, 1, 2))
         return dice.choice(
             (
                 e.CancelRequested(tasks=tasks),
@@ -125,9 +130,10 @@ class User:
                 e.BatchRetentionRequested(batch=batch, retention=Retention(outputs=50, logs=20, failed=10)),
                 e.WorkerPauseRequested(workers=workers, drain=dice.random() < 0.3),
                 e.WorkerResumeRequested(workers=workers),
-                e.WorkerResizeRequested(workers=workers, concurrency=dice.randint(0, 3)),
+                e.WorkerResizeRequested(workers=workers, concurrency=dice.randint(-1, 3), prefetch=prefetch),
                 e.WorkerCareRequested(care="clean", workers=workers),
-                e.ShareRequested(kind=dice.choice(("batch", "user")), name=batch, weight=dice.choice((0.5, 1, 3))),
+                e.ShareRequested(kind="batch", name=batch, weight=dice.choice((0.5, 1, 3)), max_running=most),
+                e.ShareRequested(kind="user", name="ada", max_running=most),
                 e.PolicyRequested(
                     policy=Policy(breaker_failures=dice.randint(0, 2), breaker_pause=dice.choice((5, 60)))
                 ),

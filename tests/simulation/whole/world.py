@@ -37,6 +37,7 @@ FACTS = {
     "w1": (HostFacts(cpus=2, memory=8 << 30), 1),
     "w2": (HostFacts(cpus=4, memory=8 << 30, engines=("docker",)), 2),
     "w3": (HostFacts(cpus=1, memory=1 << 30), 1),
+    "w4": (HostFacts(cpus=8, memory=16 << 30, engines=("docker",)), -1),
 }
 
 
