@@ -118,7 +118,7 @@ def test_steps_run_one_after_the_other_with_what_they_share(folder):
     )
     spec = TaskSpec(command=steps[0].command, container=IMAGE, steps=steps, mounts=mounts, volumes=("/job",))
     said = debug(folder, spec, "--directory", "here", code=3)
-    assert said.stdout == "data\nx\ndata\nx\n/work\n"
+    assert said.stdout == "data\nx\ndata\nx\n/job\n"
     assert "step 3 of 4" in said.stderr
     assert "exit code 4, which it ignores" in said.stderr
     assert (folder / "here/tree/job/one").read_text() == "data\nx\n"
