@@ -192,7 +192,7 @@ def test_signed_addresses_open_single_objects_and_stand_in_no_event(longshore, r
             assert b"X-Amz-Signature=" not in path.read_bytes(), path
 
 
-def test_notifications_reach_a_real_receiver_when_a_batch_has_finished(longshore):
+def test_notifications_reach_a_real_receiver_when_a_batch_has_finished_and_used_its_budget(longshore):
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -212,17 +212,19 @@ def test_notifications_reach_a_real_receiver_when_a_batch_has_finished(longshore
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_port}/hook"
-        made = longshore("notify", "add", "--on", "finished", "-b", "told*", "--webhook", url).stdout.decode().strip()
+        on = ("--on", "finished,budget", "--budget", "300ms")
+        made = longshore("notify", "add", *on, "-b", "told*", "--webhook", url).stdout.decode().strip()
         rule, key = made.split("\t")
         assert key.startswith("whsec_")
         assert longshore("notify", "test", rule).stdout == b"webhook\ttaken\n"
-        longshore("submit", "--wait", "-b", "told-7", "--", "true")
+        longshore("submit", "--wait", "-b", "told-7", "--", "sleep", "0.4")
         end = time.monotonic() + 30
-        while len(got) < 2:
+        while len(got) < 3:
             assert time.monotonic() < end, longshore("notify", "show", rule)
             time.sleep(0.1)
-        assert [body["occasion"] for _, body in got] == ["test", "finished"]
-        assert got[1][1]["batch"] == "told-7"
+        assert [body["occasion"] for _, body in got] == ["test", "budget", "finished"]
+        assert {body["batch"] for _, body in got[1:]} == {"told-7"}
+        assert got[1][1]["ran_seconds"] >= 0.4
         longshore("notify", "remove", rule)
         assert longshore("notify", "list").stdout == b""
     finally:

@@ -59,6 +59,15 @@ def test_a_batch_that_waits_is_stuck_after_the_time_of_the_rule():
     assert not batch(waiting=1).waits
 
 
+def test_a_budget_is_told_once_when_its_tasks_have_run_for_so_long():
+    assert told(rule("budget", budget=3600), batch(running=1)._replace(ran=3599)) == []
+    used = batch(running=1)._replace(ran=3601)
+    (first,) = told(rule("budget", budget=3600), used)
+    assert told(rule("budget", budget=3600), used._replace(ran=9999, submissions=2), NOW + 100) == [first]
+    (notice,) = due(rule("budget", budget=3600), used, NOW)
+    assert "has used up its budget, its tasks ran 1.0 hours: 1 running." in notice.body
+
+
 def test_only_those_with_tasks_in_a_batch_that_matches_are_told():
     assert told(rule(user="bob"), batch(succeeded=1)) == []
     assert told(rule(batch="other*"), batch(succeeded=1)) == []

@@ -22,7 +22,7 @@ from longshore_common import events as e
 from longshore_common.errors import BadInput, Refused, Unreachable
 from longshore_common.ids import SubmissionId, TaskRange
 from longshore_common.log import Entry
-from longshore_common.model import HostFacts, Notification
+from longshore_common.model import HostFacts, Notification, Usage
 
 from .test_http import Api, Stopped
 from .test_webhook import receiving
@@ -94,6 +94,23 @@ async def test_a_finished_batch_is_told_once_however_often_it_is_looked_at(post)
     (row,) = await post.notices()
     assert row["sent_at"] == post.clock.at - 120
     assert row["due_at"] is None
+
+
+async def test_a_budget_counts_what_attempts_ran_however_they_ended(post):
+    async with receiving() as receiver:
+        post.rule("budget", budget=25, webhook=receiver.url)
+        sub = int(post.book.submit(3))
+        post.book.write(e.SubmissionAccepted(submission=sub, size=3))
+        for index, outcome in ((0, "succeeded"), (1, "failed"), (2, "succeeded")):
+            await post.turn()
+            assert receiver.requests == []
+            post.book.assign(sub, index)
+            post.book.end(sub, index, outcome=outcome, usage=Usage(started_at=1000.0, ended_at=1010.0))
+        await post.turn()
+        await post.turn()
+    ((_, _, body),) = receiver.requests
+    said = json.loads(body)
+    assert (said["occasion"], said["ran_seconds"]) == ("budget", 30)
 
 
 async def test_what_is_not_taken_is_tried_again_later_with_the_same_id_and_then_given_up(post):
@@ -356,7 +373,9 @@ async def test_a_rule_is_made_shown_tested_and_removed(api, project):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"occasions": ["budget"], "webhook": "https://example.org/"}, "what tasks cost is not known"),
+        ({"occasions": ["budget"], "webhook": "https://example.org/"}, "seconds that the tasks"),
+        ({"occasions": ["finished"], "webhook": "https://example.org/", "budget": 9}, "seconds that the tasks"),
+        ({"occasions": ["budget"], "webhook": "https://example.org/", "budget": 1e300}, "up to"),
         ({"occasions": [], "webhook": "https://example.org/"}, "at least one"),
         ({"occasions": ["finished"]}, "where you want to be told"),
         ({"occasions": ["finished"], "webhook": "http://169.254.169.254/latest"}, "no public address"),

@@ -136,7 +136,7 @@ class Submission(Record, frozen=True, kw_only=True):
 
 
 class Batch(Record, frozen=True, kw_only=True):
-    """A batch: what it holds, and whether it is handed out."""
+    """A batch: what it holds, and whether it is handed out. `ran_seconds`: for how long its attempts ran, all together."""
 
     name: str
     paused: bool = False
@@ -149,6 +149,7 @@ class Batch(Record, frozen=True, kw_only=True):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     retention: dict[str, float] | None = None
+    ran_seconds: float = 0
 
 
 class Care(Struct, frozen=True, kw_only=True):

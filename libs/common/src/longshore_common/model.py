@@ -356,7 +356,8 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Notification(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whom to tell of what: of batches whose name matches the glob `batch`, at a webhook, by mail, or both.
 
-    `failing`: so many failed tasks, or so large a part of those that ended, are an occasion; `stuck`: so many seconds.
+    `failing`: so many failed tasks are an occasion; `stuck`: so many seconds without any on a worker; `budget`: so many
+    seconds that attempts of the batch ran, all together.
     """
 
     occasions: tuple[Occasion, ...]
@@ -365,3 +366,4 @@ class Notification(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mail: str = ""
     failing: int = 1
     stuck: float = 3600
+    budget: float = 0

@@ -1,4 +1,4 @@
-"""`longshore notify`: be told when a batch has finished, has failed tasks, or waits and nothing of it runs."""
+"""`longshore notify`: be told when a batch has finished, has failed tasks, waits and nothing of it runs, or ran for long."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 On = Annotated[
     list[str],
-    typer.Option("--on", metavar="OCCASION", help="finished, failing or stuck; may be repeated, or parted by commas"),
+    typer.Option(
+        "--on", metavar="OCCASION", help="finished, failing, stuck or budget; may be repeated, or parted by commas"
+    ),
 ]
 Glob = Annotated[
     str,
@@ -25,6 +27,9 @@ Webhook = Annotated[str | None, typer.Option("--webhook", metavar="URL", help="P
 Mail = Annotated[str | None, typer.Option("--mail", metavar="ADDRESS", help="write to this address")]
 Failing = Annotated[int, typer.Option("--failing", metavar="N", min=1, help="so many failed tasks are an occasion")]
 Stuck = Annotated[str, typer.Option("--stuck", metavar="TIME", help="after so long without anything running")]
+Budget = Annotated[
+    str | None, typer.Option("--budget", metavar="TIME", help="after its tasks ran so long, all together, such as 500h")
+]
 Rule_ = Annotated[str, typer.Argument(metavar="ID", help="of `longshore notify list`")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="wait so long for its end")]
 
@@ -48,6 +53,7 @@ def add(  # noqa: PLR0913 - the options of a command
     mail: Mail = None,
     failing: Failing = 1,
     stuck: Stuck = "1h",
+    budget: Budget = None,
 ) -> None:
     """Be told of batches that have tasks of yours. Prints the id of the rule, and for a webhook the key of its signatures.
 
@@ -60,8 +66,8 @@ def add(  # noqa: PLR0913 - the options of a command
     from longshore.quantities import duration
 
     body: dict[str, Any] = {
-        "occasions": _occasions(on), "batch": batch, "webhook": webhook or "", "mail": mail or "", "failing": failing,
-        "stuck": duration(stuck),
+        "occasions": _occasions(on, budget), "batch": batch, "webhook": webhook or "", "mail": mail or "",
+        "failing": failing, "stuck": duration(stuck), "budget": duration(budget) if budget else 0,
     }  # fmt: skip
     made = Door().reader.send("POST", "/notifications", body, Made)
     data(f"{made.id}\t{made.key}" if made.key else made.id)
@@ -132,13 +138,15 @@ def send_test(rule: Rule_, *, timeout: Timeout = 20) -> int:
     return 1 if waiting else 0
 
 
-def _occasions(words: list[str]) -> list[str]:
+def _occasions(words: list[str], budget: str | None) -> list[str]:
     found = [part.strip() for word in words for part in word.split(",") if part.strip()]
     for word in found:
-        if word == "budget":
-            raise BadInput("budget cannot be told of yet, for what tasks cost is not known: leave it out")
-        if word not in ("finished", "failing", "stuck"):
-            raise BadInput(f"--on is finished, failing or stuck, not {word!r}")
+        if word not in ("finished", "failing", "stuck", "budget"):
+            raise BadInput(f"--on is finished, failing, stuck or budget, not {word!r}")
+    if ("budget" in found) != bool(budget):
+        raise BadInput(
+            "--on budget goes with --budget TIME, such as --budget 500h: so long its tasks may run, all together"
+        )
     return found
 
 

@@ -29,6 +29,8 @@ MOST: Final = 100
 _SHOWN: Final = 10
 #: More tasks than any batch has.
 _TASKS: Final = 1_000_000_000
+#: Seconds of a budget: thirty thousand years of one task.
+_SECONDS: Final = 10**12
 
 
 class Told(Struct, kw_only=True):
@@ -137,9 +139,11 @@ async def test_rule(house: TheHouse, visitor: TheVisitor, caught_up: CaughtUp, r
 def _check(notifier: Notifier, rule: Notification) -> None:
     """Whether it can be told; `BadInput` and `Refused` name the field and the fix."""
     if not rule.occasions:
-        raise BadInput("occasions: name at least one of finished, failing and stuck")
-    if "budget" in rule.occasions:
-        raise BadInput("occasions: budget cannot be told of yet, for what tasks cost is not known: leave it out")
+        raise BadInput("occasions: name at least one of finished, failing, stuck and budget")
+    if ("budget" in rule.occasions) != (rule.budget > 0):
+        raise BadInput(
+            "budget: seconds that the tasks of a batch may run, all together, beside budget among the occasions"
+        )
     if not (rule.webhook or rule.mail):
         raise BadInput("webhook, mail: say where you want to be told, by one of them or both")
     _check_amounts(rule)
@@ -152,6 +156,8 @@ def _check(notifier: Notifier, rule: Notification) -> None:
 def _check_amounts(rule: Notification) -> None:
     if not 1 <= rule.failing <= _TASKS:
         raise BadInput(f"failing: a number of failed tasks, 1 to {_TASKS}")
+    if not 0 <= rule.budget <= _SECONDS:
+        raise BadInput(f"budget: seconds, up to {_SECONDS}")
     if not 1 <= rule.stuck <= notices.NEWS:
         raise BadInput("stuck: seconds, 1 to 604800 (a week)")
     if not rule.batch or len(rule.batch) > 255:

@@ -153,7 +153,7 @@ class Outbox:
         """Those of these users of which there may be news; and remember since when those wait that do."""
         states = ", ".join(f"b.{state}" for state in COUNTERS)
         rows = await self._fetch(
-            f"SELECT b.name, b.users, b.submissions, b.paused, b.ended_at, w.since, {states} "
+            f"SELECT b.name, b.users, b.submissions, b.paused, b.ended_at, b.ran, w.since, {states} "
             "FROM batch b LEFT JOIN notice_watch w ON w.batch = b.name WHERE b.submissions > 0 AND b.users && $1::text[] "
             "AND (b.ended_at > $2 OR b.queued > 0 OR w.since IS NOT NULL)",
             list(users), now - notices.NEWS,
@@ -209,4 +209,6 @@ class Outbox:
 
 def _batch(row: Any) -> BatchNow:
     counts: dict[str, int] = {state: int(row[state]) for state in COUNTERS}
-    return BatchNow(row["name"], tuple(row["users"]), row["submissions"], row["paused"], counts, row["ended_at"])
+    return BatchNow(
+        row["name"], tuple(row["users"]), row["submissions"], row["paused"], counts, row["ended_at"], ran=row["ran"]
+    )

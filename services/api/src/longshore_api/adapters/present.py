@@ -221,6 +221,7 @@ def batch(row: Row) -> views.Batch:
         started_at=when(row["started_at"]),
         ended_at=when(row["ended_at"]) if over else None,
         retention=_retention(row["retention"]) if row["retention"] else None,
+        ran_seconds=row["ran"],
     )
 
 

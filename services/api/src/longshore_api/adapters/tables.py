@@ -30,7 +30,7 @@ SPEC_PART: Final = ("part_seq", "lo", "count", "kind", "body")
 TASK_NAME: Final = ("part_seq", "lo", "hi", "name")
 BATCH: Final = (
     "name", "paused", "frozen", "size", "submissions", "users", "submitted_at", "started_at", "ended_at",
-    "retention", *COUNTERS,
+    "retention", "ran", *COUNTERS,
 )  # fmt: skip
 WORKER: Final = (
     "name", "state", "paused", "concurrency", "prefetch", "batch", "facts", "public_key", "hostname", "life",

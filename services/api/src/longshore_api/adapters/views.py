@@ -192,7 +192,10 @@ class Submission(Struct, kw_only=True):
 
 
 class Batch(Struct, kw_only=True):
-    """A batch; `ended_at` is null while any of its tasks is not over. `retention`: seconds by kind, 0 = for ever."""
+    """A batch; `ended_at` is null while any of its tasks is not over. `retention`: seconds by kind, 0 = for ever.
+
+    `ran_seconds`: for how long its attempts ran, all together.
+    """
 
     name: str
     paused: bool
@@ -205,6 +208,7 @@ class Batch(Struct, kw_only=True):
     started_at: str | None
     ended_at: str | None
     retention: dict[str, float] | None = None
+    ran_seconds: float = 0
 
 
 class Batches(Struct):

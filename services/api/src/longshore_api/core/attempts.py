@@ -15,7 +15,10 @@ from longshore_common import events as e
 from longshore_common.errors import BadInput
 from longshore_common.ids import split_attempt
 from longshore_common.log import Recorded
-from longshore_common.model import ON_WORKER, TERMINAL
+from longshore_common.model import ON_WORKER, TERMINAL, Usage
+
+#: Seconds beyond which what an attempt is said to have run is a broken clock.
+_LONGEST: Final = 1e9
 
 _encode: Final = msgspec.json.Encoder().encode
 _progress: Final = msgspec.json.Decoder(Progress).decode
@@ -139,6 +142,16 @@ def ended(memory: Memory, submission: Submission, at: float) -> None:
         batch.ended_at, batch.dirty = at, True
 
 
+def _ran(memory: Memory, submission: Submission, usage: Usage) -> None:
+    """What an attempt ran counts for its batch, however it ended."""
+    if usage.started_at is None or usage.ended_at is None:
+        return
+    seconds = usage.ended_at - usage.started_at
+    if 0 < seconds < _LONGEST:
+        batch = memory.batches[submission.batch]
+        batch.ran, batch.dirty = batch.ran + seconds, True
+
+
 def _end(memory: Memory, row: Row, end: e.Ended, at: float) -> None:
     """A current attempt is over: a success settles its task, any other end waits for the verdict."""
     usage = end.usage
@@ -148,6 +161,7 @@ def _end(memory: Memory, row: Row, end: e.Ended, at: float) -> None:
         _started(memory, row, usage.started_at)
     row.ended_at = usage.ended_at if usage.ended_at is not None else at
     row.outcome, row.paused = end.outcome, False
+    _ran(memory, row.submission, usage)
     del memory.current[end.attempt]
     if end.outcome == "succeeded":
         memory.enter(row, "succeeded")
@@ -182,6 +196,7 @@ def _late(memory: Memory, worker: str, end: e.Ended, cover: dict[int, tuple[int,
         memory.changes.late.setdefault((sid, index, n), late)
     elif row.worker == worker and row.outcome is not None and row.report is None:
         row.report, row.exit_code = _report(end), end.exit_code
+        _ran(memory, row.submission, end.usage)
         row.started_at = end.usage.started_at if row.started_at is None else row.started_at
         row.ended_at = end.usage.ended_at if row.ended_at is None else row.ended_at
         memory.touch(row)

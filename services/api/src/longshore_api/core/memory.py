@@ -212,7 +212,7 @@ def batch_tuple(b: Batch) -> Tuple:
     """A row of table batch."""
     return (
         b.name, b.paused, b.frozen, b.size, b.submissions, b.users, b.submitted_at, b.started_at, b.ended_at,
-        b.retention, *b.counts.values(),
+        b.retention, b.ran, *b.counts.values(),
     )  # fmt: skip
 
 

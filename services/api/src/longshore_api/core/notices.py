@@ -41,7 +41,7 @@ class Rule(Struct, frozen=True):
 class BatchNow(NamedTuple):
     """A batch as it is: tasks by state, whose they are, how often it was submitted to, and when what happened last.
 
-    `idle`: since when it has tasks and none on a worker, None if that is not so.
+    `idle`: since when it has tasks and none on a worker, None if that is not so. `ran`: seconds that its attempts ran.
     """
 
     name: str
@@ -51,6 +51,7 @@ class BatchNow(NamedTuple):
     counts: Mapping[str, int]
     ended_at: float | None
     idle: float | None = None
+    ran: float = 0.0
 
     @property
     def open(self) -> int:
@@ -131,7 +132,12 @@ def _stuck(rule: Rule, batch: BatchNow, now: float) -> str:
     return f"{since:.3f}"
 
 
-_MARKS: Final = {"finished": _finished, "failing": _failing, "stuck": _stuck}
+def _budget(rule: Rule, batch: BatchNow, now: float) -> str:
+    """Its attempts ran for as long as the rule says; told once."""
+    return f"{rule.rule.budget:.0f}" if 0 < rule.rule.budget <= batch.ran else ""
+
+
+_MARKS: Final = {"finished": _finished, "failing": _failing, "stuck": _stuck, "budget": _budget}
 
 
 def notices(rule: Rule, occasion: str, mark: str, said: dict[str, Any]) -> Iterator[Notice]:
@@ -148,7 +154,9 @@ def notices(rule: Rule, occasion: str, mark: str, said: dict[str, Any]) -> Itera
 def _said(batch: BatchNow, now: float) -> dict[str, Any]:
     counts = {state: count for state, count in batch.counts.items() if count}
     at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
-    return {"batch": batch.name, "at": at, "tasks": sum(counts.values()), "states": counts}
+    return {
+        "batch": batch.name, "at": at, "tasks": sum(counts.values()), "states": counts, "ran_seconds": round(batch.ran, 3),
+    }  # fmt: skip
 
 
 def told(occasion: str, said: Mapping[str, Any]) -> str:
@@ -156,8 +164,9 @@ def told(occasion: str, said: Mapping[str, Any]) -> str:
     if occasion == "test":
         return "This is a test: notifications reach you."
     counts = ", ".join(f"{count} {state}" for state, count in said["states"].items())
-    what = {"finished": "has finished", "failing": "has failed tasks", "stuck": "waits, and nothing of it runs"}[
-        occasion
-    ]
+    what = {
+        "finished": "has finished", "failing": "has failed tasks", "stuck": "waits, and nothing of it runs",
+        "budget": f"has used up its budget, its tasks ran {said.get('ran_seconds', 0) / 3600:.1f} hours",
+    }[occasion]  # fmt: skip
     fix = f" See `longshore explain {said['batch']}`." if occasion == "stuck" else ""
     return f"Batch {said['batch']} {what}: {counts}.{fix}"

@@ -122,7 +122,8 @@ class Progress(Struct, frozen=True, array_like=True):
 class Batch(Struct, eq=False):
     """A batch; `ended_at` is the last end of any of its tasks, whether or not others still run.
 
-    `retention`: JSON of how long things of its ended tasks are kept, None if nobody said.
+    `retention`: JSON of how long things of its ended tasks are kept, None if nobody said. `ran`: for how many seconds its
+    attempts ran, all together, those that failed as well.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Batch(Struct, eq=False):
     started_at: float | None = None
     ended_at: float | None = None
     retention: str | None = None
+    ran: float = 0.0
     counts: dict[str, int] = field(default_factory=counters)
     dirty: bool = False
 
