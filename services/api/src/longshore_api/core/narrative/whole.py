@@ -115,7 +115,7 @@ TEXTS: Final[dict[type[e.Event], _Text]] = {
     e.RemotesGiven: _worker, e.SweepOrdered: _worker, e.SecretGiven: _worker, e.SecretShared: _fact,
     e.UserAdded: _fact, e.UserChanged: _fact, e.UserRevoked: _fact, e.CredentialIssued: _fact, e.CredentialExpires: _fact,
     e.CredentialRevoked: _fact, e.NotificationSet: _fact, e.NotificationRemoved: _fact,
-    e.LeaderElected: lambda event, _, __: f"dispatcher {event.dispatcher} leads",
+    e.LeaderElected: lambda event, _, __: f"{event.dispatcher} leads the dispatch from here on",
     e.SubmissionAccepted: lambda event, _, __: f"submission {event.submission} of {count(event.size, 'task')} accepted",
     e.SubmissionRejected: lambda event, _, __: f"submission {event.submission} {answer(event)}",
     e.SubmissionDuplicated: lambda event, _, __: f"submission {event.submission} is {answer(event)}",
