@@ -35,6 +35,22 @@ def test_what_counts_more_starts_next_on_a_worker_that_has_others_in_advance(des
     assert asked_back(desk) == {}
 
 
+def test_what_gave_way_once_does_so_again_after_a_minute_only(desk):
+    """If nobody takes its place after all, it would be asked back and handed out for ever: so it was in a long trace."""
+    low = full(desk, size=2)
+    desk.accepted(1, spec=TRUE, priority=5)
+    assert asked_back(desk) == {"w1": [f"{low}.1.1"]}
+    desk.ended("w1", (low, 1, 1), "recalled")
+    task = desk.state.submissions[low].tasks[1]
+    desk.given(e.TasksRequeued(tasks=(e.Requeue(submission=low, index=1, n=1),)))
+    order = e.Order(submission=low, spec=TRUE, batch="b", user="ada", starts=(e.Start(1, 2, 1),))
+    desk.given(e.AttemptsAssigned(orders=(order,)), "w1")  # the other found no place there
+    assert task.returned
+    assert asked_back(desk) == {}
+    desk.later(61)
+    assert asked_back(desk) == {"w1": [f"{low}.1.2"]}
+
+
 def test_what_counts_as_much_waits_behind(desk):
     full(desk)
     desk.accepted(2, spec=TRUE)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from longshore_common import events as e
 from longshore_dispatcher.core import recall, reserve
 from longshore_dispatcher.core.content import Need, variants
-from longshore_dispatcher.core.heads import Due, shyness
+from longshore_dispatcher.core.heads import AVOIDED, Due, shyness
 from longshore_dispatcher.core.load import Load
 from longshore_dispatcher.core.orders import Orders
 from longshore_dispatcher.core.seats import Seat, able
@@ -101,6 +101,7 @@ def _behind(state: State, now: float, name: str, priority: int) -> list[Task]:
         task
         for task in load.attempts.values()
         if not PHASE[task.state] and recall.recallable(task) and state.submissions[task.submission].priority < priority
+        if not task.returned or now - task.at > AVOIDED  # else it goes round and round if nobody takes its place
     ]
 
 
